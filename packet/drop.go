@@ -1,0 +1,82 @@
+package packet
+
+// DropReason says why a frame was not forwarded. The list is closed and each has a counter of its own. It is one list
+// for the parser and the forwarder, so that a counter block is one array.
+type DropReason uint8
+
+const (
+	// NoDrop means that nothing is wrong.
+	NoDrop DropReason = iota
+
+	// Found by Parse.
+
+	// DropRunt: shorter than an Ethernet header and the IP header it announces.
+	DropRunt
+	// DropNotIP: neither IPv4 nor IPv6 behind at most one 802.1Q tag.
+	DropNotIP
+	// DropBadHeader: an IP header that contradicts itself (version, header length, total length).
+	DropBadHeader
+	// DropBadChecksum: the IPv4 header checksum is wrong (RFC 1812, section 5.2.2).
+	DropBadChecksum
+	// DropTruncated: a length on the wire says more than the frame holds.
+	DropTruncated
+	// DropBadTransport: a transport header that contradicts itself (TCP data offset, UDP length).
+	DropBadTransport
+	// DropExtensionHeaders: more IPv6 extension headers than are followed.
+	DropExtensionHeaders
+
+	// Found by the forwarder.
+
+	// DropNoService: address, protocol and port belong to no virtual service.
+	DropNoService
+	// DropNoConnection: not the start of a connection, and no connection is known (TCP without SYN).
+	DropNoConnection
+	// DropNoServer: the service has no usable real server.
+	DropNoServer
+	// DropTableFull: the connection table has no room for a new connection.
+	DropTableFull
+	// DropServerGone: the connection's real server was removed from the service.
+	DropServerGone
+	// DropNoNextHop: the real server's next hop has no link layer address yet.
+	DropNoNextHop
+	// DropTTL: time to live was used up (RFC 1812, section 5.3.1).
+	DropTTL
+	// DropTooBig: longer than the MTU towards the real server, and may not be cut.
+	DropTooBig
+	// DropFragment: a later fragment whose first one has not been seen.
+	DropFragment
+	// DropICMP: an ICMP error about a connection that is not known.
+	DropICMP
+	// DropMethod: the forwarding method of the real server is not served.
+	DropMethod
+	// DropProtocol: an IP protocol that no service has.
+	DropProtocol
+
+	// Counted by the lanes.
+
+	// DropSendFull: the transmit ring had no room.
+	DropSendFull
+	// DropSendFailed: the port is gone or down.
+	DropSendFailed
+
+	// DropReasons is the number of reasons, NoDrop included.
+	DropReasons
+)
+
+// String returns the name under which listings and metrics count the reason.
+func (r DropReason) String() string {
+	if int(r) < len(dropNames) {
+		return dropNames[r]
+	}
+	return "invalid"
+}
+
+var dropNames = [DropReasons]string{
+	NoDrop: "none", DropRunt: "runt", DropNotIP: "not-ip", DropBadHeader: "bad-ip-header",
+	DropBadChecksum: "bad-ip-checksum", DropTruncated: "truncated", DropBadTransport: "bad-transport-header",
+	DropExtensionHeaders: "too-many-extension-headers", DropNoService: "no-service",
+	DropNoConnection: "no-connection", DropNoServer: "no-server", DropTableFull: "table-full",
+	DropServerGone: "server-gone", DropNoNextHop: "no-next-hop", DropTTL: "ttl-exceeded", DropTooBig: "too-big",
+	DropFragment: "fragment-without-first", DropICMP: "icmp-without-connection", DropMethod: "method-not-served",
+	DropProtocol: "protocol-not-served", DropSendFull: "send-ring-full", DropSendFailed: "send-failed",
+}
