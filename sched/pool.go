@@ -1,0 +1,87 @@
+package sched
+
+import (
+	"sync/atomic"
+
+	"dirsw/clock"
+	"dirsw/packet"
+)
+
+// None is what Pick returns when no destination can take the connection.
+const None = -1
+
+// A Scheduler serves one service on one worker. Pick runs once for each new connection and must not allocate. Update
+// runs on the same worker when the pool has changed, before the next Pick and never during one; it may allocate.
+type Scheduler interface {
+	// Update is told of a changed pool. The first call is with what the service had when it was given this scheduler,
+	// which for a new service is no destination at all: some schedulers remember in what order servers came. First is true on the first worker that learns of this generation of it: that
+	// one moves the shared Cursor, if it must move at all. The Pool stays valid until the next Update.
+	Update(p *Pool, first bool)
+	// Pick returns an index in p.Dests, or None.
+	Pick(p *Pool, f *Flow) int
+}
+
+// Flow is the connection to place.
+type Flow struct {
+	packet.Tuple // as the client sent it
+	Now          clock.Mono
+}
+
+// Dest is a real server as a scheduler sees it.
+type Dest struct {
+	ID           uint32 // stable as long as the server is known, even while it is removed; the Cursor refers to it
+	Addr         packet.Addr
+	Port         uint16
+	Weight       int32
+	Upper, Lower uint32 // connection thresholds; 0: none
+	Load         *Load
+}
+
+// Pool is the destinations of one service, in the kernel's list order: the one added last stands first
+// (ip_vs_ctl.c adds at the head of the list).
+type Pool struct {
+	Dests  []Dest
+	Cursor *Cursor
+}
+
+// Active returns the active connections of destination i, summed over workers.
+func (p *Pool) Active(i int) int { return p.Dests[i].Load.Active() }
+
+// Inactive returns the inactive connections of destination i, summed over workers.
+func (p *Pool) Inactive(i int) int { return p.Dests[i].Load.Inactive() }
+
+// Usable reports whether destination i takes new connections: its weight is not 0 and it is not over its threshold.
+func (p *Pool) Usable(i int) bool {
+	d := &p.Dests[i]
+	return d.Weight > 0 && !d.Load.Overloaded()
+}
+
+// index returns the place of the destination with that ID, or -1.
+func (p *Pool) index(id uint32) int {
+	for i := range p.Dests {
+		if p.Dests[i].ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// Cursor is whose turn it was last, for all workers of a service. It is moved once for each new connection, by
+// compare-and-swap: with a plain counter a skipped destination's turn would go to its neighbour, which the kernel does
+// not do. What the 64 bits mean is the scheduler's own affair; 0 is the start.
+type Cursor struct {
+	at  atomic.Uint64
+	gen atomic.Uint64 // generation of the pool that the cursor was last fitted to
+}
+
+// Load reads the cursor.
+func (c *Cursor) Load() uint64 { return c.at.Load() }
+
+// Move sets the cursor to new if it still is old. On false, read it again and choose again.
+func (c *Cursor) Move(old, new uint64) bool { return c.at.CompareAndSwap(old, new) }
+
+// Fit claims generation gen of the pool and reports whether the caller is the first to do so.
+func (c *Cursor) Fit(gen uint64) bool {
+	old := c.gen.Load()
+	return old < gen && c.gen.CompareAndSwap(old, gen)
+}
