@@ -1,0 +1,122 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoLink is the error for a link that does not exist.
+var ErrNoLink = errors.New("no such interface")
+
+// Link is a network interface.
+type Link struct {
+	Index  int
+	Name   string
+	MAC    [6]byte // zero if the link has no Ethernet address
+	MTU    int     // bytes of the IP packet
+	Up     bool    // administratively up, with carrier
+	Driver string  // the kernel driver ("veth", "virtio_net", "bridge"); the kind of link if the driver does not say
+	Queues int     // receive queues in use; at least 1
+	// Unfinished says that frames from senders on this machine, or from guests and the hypervisor beside it, may arrive
+	// with a transport checksum that holds only the sum of the pseudo-header: the kernel passes the mark that says so
+	// (CHECKSUM_PARTIAL, include/linux/skbuff.h) from device to device, and AF_XDP loses it.
+	Unfinished bool
+}
+
+// Links lists the links of the namespace in the order of their index.
+func (h *Host) Links() ([]Link, error) {
+	all, err := h.linkList()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Link, 0, len(all))
+	for _, l := range all {
+		out = append(out, h.link(l, all))
+	}
+	slices.SortFunc(out, func(a, b Link) int { return a.Index - b.Index })
+	return out, nil
+}
+
+// Link returns the link of that name. The error wraps ErrNoLink if there is none, and lists the names that exist.
+func (h *Host) Link(name string) (Link, error) {
+	all, err := h.linkList()
+	if err != nil {
+		return Link{}, err
+	}
+	names := make([]string, 0, len(all))
+	for _, l := range all {
+		if l.Attrs().Name == name {
+			return h.link(l, all), nil
+		}
+		if l.Attrs().RawFlags&unix.IFF_LOOPBACK == 0 {
+			names = append(names, l.Attrs().Name)
+		}
+	}
+	if len(names) == 0 {
+		return Link{}, fmt.Errorf("%w: %s; there is none here but the loopback", ErrNoLink, name)
+	}
+	slices.Sort(names)
+	return Link{}, fmt.Errorf("%w: %s; there is %s", ErrNoLink, name, strings.Join(names, ", "))
+}
+
+// linkList asks for all links, again if the answer was interrupted by a change.
+func (h *Host) linkList() ([]netlink.Link, error) {
+	for range 5 {
+		all, err := h.links.LinkList()
+		if err == nil {
+			return all, nil
+		}
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return nil, fmt.Errorf("list interfaces: %w", err)
+		}
+	}
+	return nil, fmt.Errorf("list interfaces: %w", netlink.ErrDumpInterrupted)
+}
+
+// link converts l; all are the links it may be stacked on.
+func (h *Host) link(l netlink.Link, all []netlink.Link) Link {
+	a := l.Attrs()
+	out := Link{
+		Index:      a.Index,
+		Name:       a.Name,
+		MTU:        a.MTU,
+		Up:         a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_RUNNING != 0,
+		Driver:     h.driver(l),
+		Queues:     h.queues(l),
+		Unfinished: h.unfinished(l, all, 8),
+	}
+	if a.EncapType == "ether" {
+		copy(out.MAC[:], a.HardwareAddr)
+	}
+	return out
+}
+
+// unfinished reports whether l may deliver frames with checksums left for an offload. The drivers listed are those that
+// set CHECKSUM_PARTIAL on frames they receive; a stacked link inherits from the ones below it. depth bounds the
+// stack; the kernel allows eight (MAX_NEST_DEV, include/linux/netdevice.h).
+func (h *Host) unfinished(l netlink.Link, all []netlink.Link, depth int) bool {
+	switch l.Type() {
+	case "veth", "tuntap", "tun", "bridge", "dummy", "openvswitch", "xen":
+		return true
+	case "bond", "team":
+		return slices.ContainsFunc(all, func(port netlink.Link) bool {
+			return port.Attrs().MasterIndex == l.Attrs().Index && depth > 0 && h.unfinished(port, all, depth-1)
+		})
+	case "vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec":
+		i := slices.IndexFunc(all, func(below netlink.Link) bool { return below.Attrs().Index == l.Attrs().ParentIndex })
+		if l.Type() != "vlan" && l.Type() != "macsec" || i < 0 || l.Attrs().NetNsID >= 0 {
+			return true // siblings on the same parent are local senders; a parent in another namespace is unknown
+		}
+		return depth > 0 && h.unfinished(all[i], all, depth-1)
+	}
+	switch h.driver(l) {
+	case "virtio_net", "xen_netfront", "vif", "veth", "tun", "bridge":
+		return true
+	}
+	return false
+}
