@@ -1,0 +1,15 @@
+// Package conntrack remembers the connections of one worker and when they end.
+//
+// A Table is a slab of Conn entries outside the heap of the garbage collector, an index over it, and a timer wheel whose
+// links lie in the entries. An entry never moves: a *Conn is valid until that connection is removed or expires. There
+// are no locks and nothing is allocated after New; each Table belongs to one worker, and every method of Table and Conn
+// may be called by that worker's goroutine only. Time is an argument and must not go backwards.
+//
+// The forwarder calls, for a batch of packets: Hash for each, Prefetch for all, then Lookup for each. For a packet of a
+// connection that is known: Reuses, then Advance. For one that is not: Opens, then Template and Control if the service
+// is persistent, then Insert. Once in each breath: Expire. Listings and flushes use Scan, a bounded piece in each
+// breath. Which server serves a connection, and what a DestID means, is the caller's business.
+//
+// States, timeouts and templates are those of Linux IPVS (net/netfilter/ipvs: ip_vs_proto_tcp.c, ip_vs_proto_udp.c,
+// ip_vs_proto_sctp.c, ip_vs_conn.c); testdata/oracle holds what a kernel did and the tests compare.
+package conntrack

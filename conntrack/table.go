@@ -1,0 +1,234 @@
+package conntrack
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"dirsw/clock"
+	"dirsw/packet"
+)
+
+// ErrFull is returned by Insert and InsertTemplate when the table holds MaxConns entries. Nothing else suffers.
+var ErrFull = errors.New("connection table is full")
+
+// DefaultMaxConns is the room of a table whose Options name none.
+const DefaultMaxConns = 1 << 20
+
+// maxConns is set by the 31 bits of a cell.
+const maxConns = 1<<30 - 1
+
+// Options of a Table. The zero value works.
+type Options struct {
+	MaxConns  int    // room for connections and templates; 0: DefaultMaxConns. Unused room costs address space only
+	Seed      uint64 // of the hash; drawn at random once for each table, so that nobody can aim at one place of it
+	Timeouts  Timeouts
+	SecureTCP bool // start with SetSecureTCP(true)
+}
+
+// Table holds the connections of one worker. It has no lock and must not be shared.
+type Table struct {
+	index     index
+	slab      []Conn // slot 0 is never used
+	key       key
+	free      uint32 // first slot of the free list, linked by next; 0 for none
+	touched   uint32 // slots from touched on have never been used
+	live      int    // connections and templates
+	templates int
+	max       int
+	timeouts  [32]clock.Mono
+	machine   machine
+	lines     [2 * packet.BatchSize]uint32 // scratch of Prefetch
+	arenas    [][]byte
+	wheel     wheel
+}
+
+// New returns an empty table. Close gives its memory back.
+func New(o Options) (*Table, error) {
+	if o.MaxConns == 0 {
+		o.MaxConns = DefaultMaxConns
+	}
+	if o.MaxConns < 0 || o.MaxConns > maxConns {
+		return nil, fmt.Errorf("connection table: room for %d connections, want 1 to %d", o.MaxConns, maxConns)
+	}
+	t := &Table{max: o.MaxConns, key: newKey(o.Seed), touched: 1}
+	if err := t.allocate(); err != nil {
+		return nil, fmt.Errorf("connection table for %d connections: %w", o.MaxConns, err)
+	}
+	for s, sec := range stateTimeouts {
+		t.timeouts[s] = seconds(uint32(sec))
+	}
+	t.SetTimeouts(o.Timeouts)
+	t.machine.build(o.SecureTCP)
+	return t, nil
+}
+
+// indexCells returns the number of cells for n connections: 0.37 of them are used when the table is full of one-way
+// connections, 0.74 when it is full of connections with two directions.
+func indexCells(n int) int { return n*27/10 + 64 }
+
+func seconds(s uint32) clock.Mono { return clock.Mono(s) * clock.Mono(time.Second) }
+
+// Len returns the number of connections, templates not counted.
+func (t *Table) Len() int { return t.live - t.templates }
+
+// Templates returns the number of templates.
+func (t *Table) Templates() int { return t.templates }
+
+// MemoryBytes returns how much memory the table takes at most: the entries that have been used so far, all of the
+// index, and the wheel.
+func (t *Table) MemoryBytes() int64 {
+	return int64(t.touched)*connSize + int64(t.index.n)*8 + tableSize
+}
+
+// matches compares without branching on each word: a tag that fits is nearly always the flow.
+func (c *Conn) matches(src, dst *packet.Addr, ports uint64) bool {
+	le := binary.LittleEndian
+	return (le.Uint64(c.client[:8])^le.Uint64(src[:8]))|(le.Uint64(c.client[8:])^le.Uint64(src[8:]))|
+		(le.Uint64(c.virtual[:8])^le.Uint64(dst[:8]))|(le.Uint64(c.virtual[8:])^le.Uint64(dst[8:]))|
+		(c.ports^ports) == 0
+}
+
+// matchesReply compares with the flow from the real server to the client.
+func (c *Conn) matchesReply(k *packet.Tuple) bool {
+	return c.client == k.Dst && c.real == k.Src && c.realPort == k.SrcPort && c.ClientPort() == k.DstPort &&
+		c.Proto() == k.Proto && c.Family() == k.Family
+}
+
+// Lookup returns the connection that a packet belongs to, and the packet's direction; nil if there is none. h is Hash(k).
+func (t *Table) Lookup(k *packet.Tuple, h uint64) (c *Conn, d Dir) {
+	tag := tagOf(h)
+	for i := t.index.home(tag); ; {
+		cell := t.index.cells[i]
+		if uint32(cell>>32) == tag {
+			c = &t.slab[cell&cellSlot]
+			if cell&cellServer == 0 {
+				if c.matches(&k.Src, &k.Dst, portsKey(k, spaceConn)) {
+					return c, FromClient
+				}
+			} else if c.matchesReply(k) {
+				return c, FromServer
+			}
+		}
+		if cell == 0 {
+			return nil, FromClient
+		}
+		if i++; i == t.index.n {
+			i = 0
+		}
+	}
+}
+
+// At returns the entry in a slot (Conn.Slot); nil if the slot is free.
+func (t *Table) At(slot uint32) *Conn {
+	if slot == 0 || slot >= t.touched || !t.slab[slot].used() {
+		return nil
+	}
+	return &t.slab[slot]
+}
+
+func (c *Conn) used() bool { return c.ports>>48 != 0 }
+
+// Insert enters a connection that Lookup did not find, h being Hash(&s.Tuple). Its first state is what s.Event leads to
+// from None, as by Advance with a packet from the client. It returns ErrFull if there is no room.
+func (t *Table) Insert(s *Spec, h uint64, now clock.Mono) (*Conn, error) {
+	c := t.take(s, spaceConn)
+	if c == nil {
+		return nil, ErrFull
+	}
+	c.flags = s.Flags & OneWay
+	c.Packets = 1
+	c.state = s.State
+	if s.State == None {
+		c.state = t.machine[c.flags&OneWay][s.Event&31][None]
+	}
+	c.deadline = now + t.timeouts[c.state&31]
+	t.enter(c, h, now)
+	if c.flags&OneWay == 0 {
+		c.tags[1] = tagOf(t.replyHash(c))
+		t.index.add(c.tags[1], c.self|cellServer)
+	}
+	return c, nil
+}
+
+// replyHash is Hash of the flow from the real server to the client.
+func (t *Table) replyHash(c *Conn) uint64 {
+	k := packet.Tuple{SrcPort: c.realPort, DstPort: c.ClientPort(), Proto: c.Proto(), Family: c.Family()}
+	return t.key.hash(&c.real, &c.client, portsKey(&k, spaceConn))
+}
+
+// take fetches a free slot and fills it from s; nil if there is none.
+func (t *Table) take(s *Spec, space uint8) *Conn {
+	if t.live == t.max {
+		return nil
+	}
+	slot := t.free
+	if slot == 0 {
+		slot = t.touched
+		t.touched++
+	}
+	c := &t.slab[slot]
+	t.free = c.next
+	t.live++
+	c.self = slot
+	c.client, c.virtual, c.ports = s.Src, s.Dst, portsKey(&s.Tuple, space)
+	c.real, c.realPort = s.Real, s.RealPort
+	c.Dest, c.Service = s.Dest, s.Service
+	c.template, c.users, c.timeout = 0, 0, 0
+	return c
+}
+
+// enter puts c, which has its deadline, into wheel and index.
+func (t *Table) enter(c *Conn, h uint64, now clock.Mono) {
+	if t.wheel.linked == 0 {
+		t.wheel.cursor = int64(now >> tickShift)
+	}
+	t.wheel.link(t.slab, c)
+	c.tags[0] = tagOf(h)
+	t.index.add(c.tags[0], c.self)
+}
+
+// Remove ends a connection or a template now. c is not valid afterwards.
+func (t *Table) Remove(c *Conn) {
+	t.wheel.unlink(t.slab, c)
+	t.release(c)
+}
+
+// release takes c, which is not in the wheel, out of everything else.
+func (t *Table) release(c *Conn) {
+	if c.flags&Retired == 0 {
+		t.index.remove(c.tags[0], c.self)
+	}
+	if c.flags&Template != 0 {
+		t.templates--
+	} else {
+		if c.flags&OneWay == 0 {
+			t.index.remove(c.tags[1], c.self|cellServer)
+		}
+		if p := t.TemplateOf(c); p != nil {
+			p.users--
+		}
+	}
+	c.ports = 0
+	c.gen++
+	c.next = t.free
+	t.free = c.self
+	t.live--
+}
+
+// Scan calls yield for the entries from slot from on, templates included, and looks at no more than limit slots. It
+// returns where to go on, and whether the end was reached. It ends early after an entry for which yield returns false.
+// Start with 0. yield may Remove the entry it is given. An entry that lives all through a series of calls is seen once;
+// one that comes or goes meanwhile may be seen or not.
+func (t *Table) Scan(from uint32, limit int, yield func(*Conn) bool) (next uint32, done bool) {
+	from = max(from, 1)
+	for ; from < t.touched && limit > 0; limit-- {
+		c := &t.slab[from]
+		from++
+		if c.used() && !yield(c) {
+			break
+		}
+	}
+	return from, from >= t.touched
+}
