@@ -1,0 +1,141 @@
+package stats
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Stats is one view of everything but the connections.
+type Stats struct {
+	Version    string    `json:"version"`    // of dirsw
+	Start      time.Time `json:"start"`      // wall clock
+	Generation uint64    `json:"generation"` // of the snapshot that all workers have adopted
+	Config     string    `json:"config"`     // path of the configuration file in force; empty if there is none
+
+	Workers  []Worker  `json:"workers"`
+	Ports    []Port    `json:"ports"`
+	Services []Service `json:"services"`
+	Drops    []Drop    `json:"drops"` // in the order of packet.DropReason; reasons with a zero count may be left out
+
+	Connections int      `json:"connections"` // entries in the tables of all workers, templates not counted
+	Templates   int      `json:"templates"`   // persistence templates of all workers
+	TableRoom   int      `json:"tableRoom"`   // entries that the tables can hold together
+	MemoryBytes uint64   `json:"memoryBytes"` // resident set of the process
+	Timeouts    Timeouts `json:"timeouts"`
+}
+
+// Timeouts are the three that `ipvsadm --set` knows. Encoded in nanoseconds.
+type Timeouts struct {
+	TCP    time.Duration `json:"tcp"`    // ESTABLISHED
+	TCPFin time.Duration `json:"tcpFin"` // FIN_WAIT
+	UDP    time.Duration `json:"udp"`
+}
+
+// Worker is one forwarding thread.
+type Worker struct {
+	ID          int    `json:"id"`
+	Core        int    `json:"core"` // CPU it is pinned to; -1 if to none
+	Generation  uint64 `json:"generation"`
+	Connections int    `json:"connections"`
+	Templates   int    `json:"templates"`
+	Breaths     uint64 `json:"breaths"` // turns of the loop
+	Frames      uint64 `json:"frames"`  // received by it
+	Lane        Lane   `json:"lane"`
+}
+
+// Lane is what the queues of one worker counted, in frames.
+type Lane struct {
+	Received   uint64 `json:"received"`
+	Sent       uint64 `json:"sent"`
+	SendFull   uint64 `json:"sendFull"`   // freed because the transmit ring had no room
+	SendFailed uint64 `json:"sendFailed"` // freed because the port was gone or down
+	RxDropped  uint64 `json:"rxDropped"`  // dropped by the kernel before they reached the worker
+	Wakeups    uint64 `json:"wakeups"`    // system calls that started a transmission
+	WakeErrors uint64 `json:"wakeErrors"` // of these, failed ones
+}
+
+// Port is a network interface that the director forwards on.
+type Port struct {
+	Name     string `json:"name"`
+	Mode     string `json:"mode"` // where the XDP program runs: "native" or "generic"; "packet" where it cannot
+	ZeroCopy bool   `json:"zeroCopy"`
+	Queues   int    `json:"queues"` // receive queues served
+	Up       bool   `json:"up"`
+}
+
+// Drop counts frames that were not forwarded for one reason.
+type Drop struct {
+	Reason string `json:"reason"` // as packet.DropReason names it
+	Frames uint64 `json:"frames"`
+}
+
+// Counters are the five of `ipvsadm --stats`. A direct-routed or tunnelled service sees no answers: its Out counters
+// stay 0.
+type Counters struct {
+	Conns    uint64 `json:"conns"`
+	InPkts   uint64 `json:"inPkts"`
+	OutPkts  uint64 `json:"outPkts"`
+	InBytes  uint64 `json:"inBytes"`
+	OutBytes uint64 `json:"outBytes"`
+}
+
+// Add adds o to c.
+func (c *Counters) Add(o Counters) {
+	c.Conns += o.Conns
+	c.InPkts += o.InPkts
+	c.OutPkts += o.OutPkts
+	c.InBytes += o.InBytes
+	c.OutBytes += o.OutBytes
+}
+
+// Service is a virtual service.
+type Service struct {
+	Proto string     `json:"proto"` // "TCP", "UDP", "SCTP"; empty for a Mark service
+	Addr  netip.Addr `json:"addr"`  // invalid for a Mark service
+	Port  uint16     `json:"port"`  // 0: all ports
+	Mark  uint32     `json:"mark"`  // not 0: selected by firewall mark
+	IPv6  bool       `json:"ipv6"`  // family, also of a Mark service
+
+	Scheduler   string        `json:"scheduler"`
+	Flags       []string      `json:"flags,omitempty"` // of the scheduler, as `ipvsadm -b`
+	Persistence time.Duration `json:"persistence"`     // 0: not persistent; encoded in nanoseconds
+	Granularity int           `json:"granularity"`     // prefix length of a template's client address
+	Engine      string        `json:"engine,omitempty"`
+	OnePacket   bool          `json:"onePacket"`
+	Origin      string        `json:"origin"` // who owns it: "file" or "command"
+
+	Counters
+	Dests []Dest `json:"dests"` // in the order in which the scheduler sees them
+}
+
+// Dest is a real server of one service.
+type Dest struct {
+	Addr   netip.Addr `json:"addr"`
+	Port   uint16     `json:"port"`
+	Method string     `json:"method"` // as `ipvsadm -L` names it: "Route", "Tunnel", "Masq", "Local"
+	Weight int        `json:"weight"`
+	Upper  uint32     `json:"upper"` // connection thresholds; 0: none
+	Lower  uint32     `json:"lower"`
+
+	Active     int `json:"active"`     // connections
+	Inactive   int `json:"inactive"`   // connections
+	Persistent int `json:"persistent"` // templates
+
+	Counters
+	NextHop string `json:"nextHop"` // the way there in words: "via eth1 to 02:00:00:00:00:01", or why there is none
+	Local   bool   `json:"local"`   // an address of the director itself
+	Origin  string `json:"origin"`
+}
+
+// Conn is an entry of a connection table.
+type Conn struct {
+	Proto    string         `json:"proto"`
+	Client   netip.AddrPort `json:"client"` // port 0 in a template; the address is masked by the granularity
+	Virtual  netip.AddrPort `json:"virtual"`
+	Dest     netip.AddrPort `json:"dest"`
+	State    string         `json:"state"` // kernel's name: "ESTABLISHED"; a template's is "NONE" or "ASSURED"
+	Left     time.Duration  `json:"left"`  // until the entry ends if no further packet comes; encoded in nanoseconds
+	Template bool           `json:"template"`
+	Flags    []string       `json:"flags,omitempty"` // "inactive", "no-server" (its real server was removed), "synced"
+	Worker   int            `json:"worker"`
+}
