@@ -35,6 +35,13 @@ type Globals struct {
 	NotificationEmailFrom string
 	SMTPServer            string
 	SMTPConnectTimeout    time.Duration
+	Timeouts              Timeouts
+}
+
+// Timeouts are those that lvs_timeouts and ipvsadm --set change: of an established TCP connection, of one after FIN,
+// and of UDP. 0 leaves the default (900 s, 120 s, 300 s).
+type Timeouts struct {
+	TCP, TCPFin, UDP time.Duration
 }
 
 // Dataplane is the block dataplane, dirsw's own. Command line flags win over it.
@@ -60,6 +67,9 @@ const (
 	ModeGeneric
 )
 
+// String returns the mode as the dataplane block writes it.
+func (m Mode) String() string { return word(int(m), "auto", "native", "generic") }
+
 // ZeroCopy is whether the driver may use the frames in place.
 type ZeroCopy uint8
 
@@ -69,6 +79,9 @@ const (
 	ZeroCopyOn
 	ZeroCopyOff
 )
+
+// String returns the choice as the dataplane block writes it.
+func (z ZeroCopy) String() string { return word(int(z), "auto", "on", "off") }
 
 // Wait is what a worker does when there is no traffic.
 type Wait uint8
@@ -80,6 +93,9 @@ const (
 	WaitBusy
 )
 
+// String returns the choice as the dataplane block writes it.
+func (w Wait) String() string { return word(int(w), "auto", "sleep", "busy-poll") }
+
 // Protocol is an IP protocol number.
 type Protocol uint8
 
@@ -89,6 +105,19 @@ const (
 	UDP  Protocol = 17
 	SCTP Protocol = 132
 )
+
+// String returns the name in capitals, as keepalived.conf writes it and ipvsadm lists it.
+func (p Protocol) String() string {
+	switch p {
+	case TCP:
+		return "TCP"
+	case UDP:
+		return "UDP"
+	case SCTP:
+		return "SCTP"
+	}
+	return fmt.Sprintf("protocol %d", uint8(p))
+}
 
 // Method is how a frame reaches a real server.
 type Method uint8
@@ -100,6 +129,42 @@ const (
 	NAT
 )
 
+// String returns the name as keepalived.conf writes it.
+func (m Method) String() string { return word(int(m), "DR", "TUN", "NAT") }
+
+// TunnelType is the encapsulation of the method TUN.
+type TunnelType uint8
+
+// The encapsulations; IPIP stands for every combination of IPv4 and IPv6.
+const (
+	IPIP TunnelType = iota
+	GUE
+	GRE
+)
+
+// String returns the name as ipvsadm --tun-type takes it.
+func (t TunnelType) String() string { return word(int(t), "ipip", "gue", "gre") }
+
+// TunnelSum is what becomes of checksums in GUE and GRE.
+type TunnelSum uint8
+
+// The choices of ipvsadm: --tun-nocsum, --tun-csum, --tun-remcsum.
+const (
+	NoSum TunnelSum = iota
+	Sum
+	RemoteSum
+)
+
+// String returns the choice as keepalived.conf writes it.
+func (t TunnelSum) String() string { return word(int(t), "nocsum", "csum", "remcsum") }
+
+// Tunnel is how the method TUN encapsulates. The zero value is IP in IP.
+type Tunnel struct {
+	Type TunnelType
+	Port uint16 // destination port of GUE
+	Sum  TunnelSum
+}
+
 // Origin says who owns an entry: a reload of the file replaces what came from the file only.
 type Origin uint8
 
@@ -108,6 +173,9 @@ const (
 	FromFile Origin = iota
 	FromCommand
 )
+
+// String returns "file" or "command".
+func (o Origin) String() string { return word(int(o), "file", "command") }
 
 // Service is a virtual service: an address, protocol and port, or a firewall mark.
 type Service struct {
@@ -121,18 +189,30 @@ type Service struct {
 	IPv6  bool   // family of a Mark service
 
 	Scheduler   string        // kernel name: "rr"
+	SchedPos    Pos           // where it is named; zero: it is not
 	SchedFlags  []string      // as ipvsadm -b
 	Persistence time.Duration // 0: not persistent
 	Granularity int           // prefix length of a template's client address; 0 stands for all bits
-	Engine      string        // persistence engine ("sip") or empty
-	OnePacket   bool
-	Method      Method // default for the reals of a keepalived.conf
+	// Netmask is the template's mask where no Granularity can say it: 0.0.0.0, or one with holes, which ipvsadm -M
+	// takes. Normally it is unset.
+	Netmask   netip.Addr
+	Engine    string // persistence engine ("sip") or empty
+	OnePacket bool
+	Method    Method // default for the reals of a keepalived.conf
+	Tunnel    Tunnel // default for the reals of a keepalived.conf
 
-	DelayLoop   time.Duration
-	Quorum      int
-	Hysteresis  int
-	SorryServer *Real
-	Reals       []Real // in the order they were added
+	DelayLoop    time.Duration
+	Quorum       int // weight that must be up; 0 and 1 are the same
+	Hysteresis   int
+	QuorumUp     string // command; empty: none
+	QuorumDown   string
+	Alpha        bool   // real servers count as down until their first check succeeds
+	Omega        bool   // run the down notifications at shutdown
+	HASuspend    bool   // no checks while the address is not ours
+	VirtualHost  string // default Host header of HTTP checks
+	SorryServer  *Real
+	SorryInhibit bool   // the sorry server's failure handling follows inhibit_on_failure
+	Reals        []Real // in the order they were added
 }
 
 // Real is a real server of one service.
@@ -142,7 +222,12 @@ type Real struct {
 	Port         uint16
 	Weight       int
 	Method       Method
+	Tunnel       Tunnel // used by TUN
 	Upper, Lower uint32 // connection thresholds; 0: none
+	Inhibit      bool   // failed: weight 0 instead of removal
+	NotifyUp     string // command; empty: none
+	NotifyDown   string
+	VirtualHost  string // default Host header of its HTTP checks
 	Checks       []Check
 }
 
@@ -151,42 +236,80 @@ type CheckKind string
 
 // The checks that are understood.
 const (
-	TCPCheck CheckKind = "TCP_CHECK"
+	TCPCheck  CheckKind = "TCP_CHECK"
+	HTTPGet   CheckKind = "HTTP_GET"
+	SSLGet    CheckKind = "SSL_GET"
+	SMTPCheck CheckKind = "SMTP_CHECK"
+	DNSCheck  CheckKind = "DNS_CHECK"
+	MiscCheck CheckKind = "MISC_CHECK"
+	PingCheck CheckKind = "PING_CHECK"
+	UDPCheck  CheckKind = "UDP_CHECK"
+	FileCheck CheckKind = "FILE_CHECK"
+	BFDCheck  CheckKind = "BFD_CHECK"
 )
 
-// Check is a health check of a real server.
+// Check is a health check of a real server. What the file leaves out is filled in: from the real server, from the
+// service, or by the default.
 type Check struct {
 	Pos              Pos
 	Kind             CheckKind
 	ConnectIP        netip.Addr // unset: the real server's
 	ConnectPort      uint16     // 0: the real server's
 	BindTo           netip.Addr
+	BindPort         uint16 // 0: any
+	BindIf           string
+	Mark             uint32 // on the probe's packets; 0: none
 	ConnectTimeout   time.Duration
 	Retry            int
 	DelayBeforeRetry time.Duration
+	DelayLoop        time.Duration
+	Warmup           time.Duration // the first check comes after a random part of it
+	Alpha            bool
+	LogAllFailures   bool
+	Settings         []Statement // what only this kind of check has: `url { path / }`, `misc_path "…"`
+}
+
+// Statement is a line of a configuration kept as it was written, with the block that follows it.
+type Statement struct {
+	Pos   Pos
+	Words []string
+	Block []Statement // nil: it has no block
 }
 
 // Instance is a vrrp_instance.
 type Instance struct {
-	Pos        Pos
-	Name       string
-	State      string // MASTER or BACKUP
-	Interface  string
-	RouterID   uint8
-	Priority   uint8
-	AdvertInt  time.Duration
-	AuthType   string // "", PASS or AH
-	AuthPass   string
-	NoPreempt  bool
-	McastSrcIP netip.Addr
-	Addresses  []VirtualAddress
+	Pos          Pos
+	Name         string
+	State        string // MASTER or BACKUP
+	Interface    string
+	RouterID     uint8 // 0: not given
+	Priority     uint8
+	AdvertInt    time.Duration
+	Version      int    // 2 or 3; 0: 2 for IPv4, 3 for IPv6
+	AuthType     string // "", PASS or AH
+	AuthPass     string
+	NoPreempt    bool
+	PreemptDelay time.Duration
+	McastSrcIP   netip.Addr
+	UnicastSrcIP netip.Addr
+	UnicastPeers []netip.Addr
+	Addresses    []VirtualAddress
 }
 
 // VirtualAddress is a line of virtual_ipaddress.
 type VirtualAddress struct {
-	Pos    Pos
-	Prefix netip.Prefix // /32 or /128 when the line names no length
-	Dev    string       // empty: the instance's interface
-	Label  string
-	Scope  string
+	Pos      Pos
+	Prefix   netip.Prefix // /32 or /128 when the line names no length
+	Dev      string       // empty: the instance's interface
+	Label    string
+	Scope    string
+	Excluded bool // from virtual_ipaddress_excluded: held, but not in adverts
+}
+
+// word returns the i-th name of a closed list.
+func word(i int, names ...string) string {
+	if i < len(names) {
+		return names[i]
+	}
+	return fmt.Sprintf("invalid(%d)", i)
 }

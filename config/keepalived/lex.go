@@ -1,0 +1,262 @@
+package keepalived
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"dirsw/config"
+)
+
+// kind is what a token is.
+type kind uint8
+
+const (
+	word kind = iota
+	open
+	closing
+	newline
+	end
+)
+
+// token is a word, a brace or the end of a line.
+type token struct {
+	kind   kind
+	pos    config.Pos
+	text   string
+	quoted bool // at least a part of it stood in quotes
+	cut    bool // a comment follows without a blank: `pa!ss`
+}
+
+// lexer makes tokens of a text. It never fails: what it cannot make sense of goes to errs.
+type lexer struct {
+	src  string
+	at   int // byte offset of the next character
+	pos  config.Pos
+	toks []token
+	errs config.Errors
+	seen map[odd]*sighting
+	bad  bool // a complaint about the encoding was made
+}
+
+// sighting counts the characters of one oddity.
+type sighting struct {
+	first config.Pos
+	count int
+	which []rune // different ones, at most a few
+}
+
+// lex returns the tokens of src, ending with one of kind end.
+func lex(name, src string) *lexer {
+	l := &lexer{src: src, pos: config.Pos{File: name, Line: 1, Col: 1}, seen: map[odd]*sighting{}}
+	for l.at < len(l.src) {
+		l.step()
+	}
+	l.emit(token{kind: newline, pos: l.pos})
+	l.emit(token{kind: end, pos: l.pos})
+	return l
+}
+
+func (l *lexer) emit(t token) { l.toks = append(l.toks, t) }
+
+// peek returns the next character, folded, and its length in bytes.
+func (l *lexer) peek() (r rune, o odd, size int) {
+	raw, size := utf8.DecodeRuneInString(l.src[l.at:])
+	r, o = fold(raw)
+	return r, o, size
+}
+
+// take consumes the next character of size bytes, remembering what is odd about it.
+func (l *lexer) take(o odd, size int) {
+	if o != plain {
+		raw, _ := utf8.DecodeRuneInString(l.src[l.at:])
+		s := l.seen[o]
+		if s == nil {
+			s = &sighting{first: l.pos}
+			l.seen[o] = s
+		}
+		s.count++
+		if len(s.which) < 4 && !slices.Contains(s.which, raw) {
+			s.which = append(s.which, raw)
+		}
+	}
+	l.advance(size)
+}
+
+// advance moves over the next character without judging it.
+func (l *lexer) advance(size int) {
+	if l.src[l.at] == '\n' {
+		l.pos.Line++
+		l.pos.Col = 1
+	} else {
+		l.pos.Col++
+	}
+	l.at += size
+}
+
+// step consumes one token, comment or blank.
+func (l *lexer) step() {
+	r, o, size := l.peek()
+	switch {
+	case r == '\n':
+		pos := l.pos
+		l.take(o, size)
+		l.emit(token{kind: newline, pos: pos})
+	case isBlank(r) || o == invisible:
+		l.take(o, size)
+	case r == '#' || r == '!':
+		l.take(o, size)
+		l.comment()
+	case r == '{' || r == '}':
+		k := open
+		if r == '}' {
+			k = closing
+		}
+		l.emit(token{kind: k, pos: l.pos})
+		l.take(o, size)
+	default:
+		l.word()
+	}
+}
+
+// comment skips to the end of the line.
+func (l *lexer) comment() {
+	for l.at < len(l.src) && l.src[l.at] != '\n' {
+		_, size := utf8.DecodeRuneInString(l.src[l.at:])
+		l.advance(size)
+	}
+}
+
+// word consumes a word: up to a blank, a brace, or the beginning of a comment; parts of it may be quoted.
+func (l *lexer) word() {
+	t := token{kind: word, pos: l.pos}
+	var b strings.Builder
+	for l.at < len(l.src) {
+		r, o, size := l.peek()
+		if isBlank(r) || r == '\n' {
+			break
+		}
+		if r == '#' || r == '!' {
+			t.cut = true
+			break
+		}
+		if (r == '{' || r == '}') && !l.inside(&b, r) {
+			break
+		}
+		if r == '"' || r == '\'' && b.Len() == 0 {
+			l.take(o, size)
+			l.quoted(&b, r)
+			t.quoted = true
+			continue
+		}
+		l.encoding()
+		if o != invisible {
+			b.WriteString(printable(r, l.src[l.at:l.at+size]))
+		}
+		l.take(o, size)
+	}
+	t.text = b.String()
+	if t.text != "" || t.quoted {
+		l.emit(t)
+	}
+}
+
+// printable returns the folded character, or the bytes themselves where they are no character at all.
+func printable(r rune, raw string) string {
+	if r == utf8.RuneError {
+		return raw
+	}
+	return string(r)
+}
+
+// inside reports whether a brace belongs to the word before it: `${NAME}`, `[a-f]{2}`. A brace that stands apart, ends a
+// word or has no partner in it does not.
+func (l *lexer) inside(b *strings.Builder, r rune) bool {
+	if b.Len() == 0 {
+		return false
+	}
+	if r == '}' {
+		return strings.Count(b.String(), "{") > strings.Count(b.String(), "}")
+	}
+	for _, c := range l.src[l.at:] {
+		c, _ = fold(c)
+		if isBlank(c) || c == '\n' {
+			return false
+		}
+		if c == '}' {
+			return true
+		}
+	}
+	return false
+}
+
+// quoted consumes up to the closing quotation mark, which must be on the same line. Inside double ones, \" and \\ stand
+// for the second character. Nothing is folded: what is quoted is meant.
+func (l *lexer) quoted(b *strings.Builder, mark rune) {
+	opener := l.pos
+	opener.Col--
+	for l.at < len(l.src) && l.src[l.at] != '\n' {
+		raw, size := utf8.DecodeRuneInString(l.src[l.at:])
+		folded, o := fold(raw)
+		if folded == mark && (o == plain || o == quoteMark) {
+			l.take(o, size)
+			return
+		}
+		l.encoding()
+		if raw == '\\' && mark == '"' && l.at+1 < len(l.src) && strings.IndexByte(`"\`, l.src[l.at+1]) >= 0 {
+			l.advance(size)
+			raw, size = utf8.DecodeRuneInString(l.src[l.at:])
+		}
+		if raw != '\r' {
+			b.WriteString(printable(raw, l.src[l.at:l.at+size]))
+		}
+		l.advance(size)
+	}
+	l.errs = append(l.errs, config.Error{Pos: opener, Message: "the quotation mark is never closed on this line",
+		Fix: fmt.Sprintf("write %c at the end of the text", mark)})
+}
+
+// encoding complains, once, if the next character is no text.
+func (l *lexer) encoding() {
+	r, size := utf8.DecodeRuneInString(l.src[l.at:])
+	if l.bad || r != 0 && (r != utf8.RuneError || size > 1) {
+		return
+	}
+	l.bad = true
+	l.errs = append(l.errs, config.Error{Pos: l.pos, Message: "this is not UTF-8 text", Fix: "save the file as UTF-8"})
+}
+
+func isBlank(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\v' || r == '\f' }
+
+// notes tells what was folded, one note for each oddity.
+func (l *lexer) notes() []config.Note {
+	var notes []config.Note
+	for _, k := range []struct {
+		odd        odd
+		one, many  string
+		understood string
+	}{
+		{blank, "1 blank that is no ASCII space", "%d blanks that are no ASCII spaces", "read as blanks; keepalived takes them for text"},
+		{invisible, "1 invisible character", "%d invisible characters", "skipped; keepalived takes them for text"},
+		{dash, "1 dash that is no '-'", "%d dashes that are no '-'", "read as '-'"},
+		{wide, "1 full-width character", "%d full-width characters", "read as their ASCII twins"},
+		{quoteMark, "1 typographic quotation mark", "%d typographic quotation marks", "read as plain ones"},
+	} {
+		s := l.seen[k.odd]
+		if s == nil {
+			continue
+		}
+		text := k.one
+		if s.count > 1 {
+			text = fmt.Sprintf(k.many, s.count)
+		}
+		var names []string
+		for _, r := range s.which {
+			names = append(names, fmt.Sprintf("U+%04X", r))
+		}
+		notes = append(notes, config.Note{Pos: s.first,
+			Text: fmt.Sprintf("%s (%s) in this file, the first one here: %s", text, strings.Join(names, ", "), k.understood)})
+	}
+	return notes
+}

@@ -1,0 +1,390 @@
+package keepalived
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"dirsw/config"
+)
+
+// maxWeight is the largest weight; ipvsadm and the kernel take all of an int.
+const maxWeight = math.MaxInt32
+
+// defaults are what a real server and its checks take from the service unless they say otherwise. nil: not given.
+type defaults struct {
+	weight           *int
+	inhibit          *bool
+	delayLoop        *time.Duration
+	connectTimeout   *time.Duration
+	retry            *int
+	delayBeforeRetry *time.Duration
+	warmup           *time.Duration
+	alpha            *bool
+	logAll           *bool
+}
+
+// given returns the first value that is not nil, or the fallback.
+func given[T any](fallback T, values ...*T) T {
+	for _, v := range values {
+		if v != nil {
+			return *v
+		}
+	}
+	return fallback
+}
+
+// service reads a virtual_server. Its keywords may come in any order: what real servers inherit is known only at the end.
+func (p *parser) service(s *statement) {
+	sv := config.Service{Pos: s.pos()}
+	good := p.selector(s, &sv)
+	r := serviceReader{p: p, b: s.block, sv: &sv}
+	p.each(s.block, r.keyword)
+	r.finish()
+	for _, real := range r.reals {
+		if rs, ok := p.real(s.block, real, &r); ok {
+			sv.Reals = append(sv.Reals, rs)
+		}
+	}
+	if good {
+		p.model.Services = append(p.model.Services, sv)
+	}
+}
+
+// selector reads what follows virtual_server: ADDRESS [PORT], or fwmark NUMBER.
+func (p *parser) selector(s *statement, sv *config.Service) bool {
+	args := s.args()
+	switch {
+	case len(args) == 0:
+		p.fail(s.pos(), "write ADDRESS PORT or fwmark NUMBER after it", "virtual_server names no service")
+		return false
+	case args[0].text == "group":
+		p.fail(args[0].pos, "write one virtual_server for each address of the group", "virtual server groups are not served yet")
+		return false
+	case len(args) > 2:
+		p.note(args[2].pos, "%s after the virtual server is ignored", show(args[2].text))
+		args = args[:2]
+	}
+	if args[0].text == "fwmark" {
+		if len(args) < 2 {
+			p.fail(args[0].pos, "write its number", "fwmark is missing its value")
+			return false
+		}
+		n, ok := p.integer(args[1], 1, math.MaxUint32)
+		sv.Mark = uint32(n)
+		return ok
+	}
+	var ok bool
+	sv.Addr, sv.Port, ok = p.endpoint(args)
+	return ok
+}
+
+// serviceReader is a virtual_server being read.
+type serviceReader struct {
+	p  *parser
+	b  *block
+	sv *config.Service
+	defaults
+	method      bool // lb_kind was given
+	proto       config.Pos
+	granularity *token
+	sorryMethod *config.Method
+	sorryTunnel config.Tunnel
+	reals       []*statement
+}
+
+func (r *serviceReader) keyword(s *statement) {
+	p, b, sv := r.p, r.b, r.sv
+	switch s.name() {
+	case "ip_family":
+		p.choice(b, s, func(i int) { sv.IPv6 = i == 1 }, "inet", "inet6")
+	case "lb_algo", "lvs_sched":
+		r.scheduler(s)
+	case "lb_kind", "lvs_method":
+		if s.name() == "lb_kind" {
+			p.noteOnce("lb_kind", s.pos(), "lb_kind is the older name of lvs_method, and means the same")
+		}
+		sv.Method, sv.Tunnel, r.method = p.method(b, s)
+	case "nat_mask":
+		p.noteOnce("nat_mask", s.pos(), "nat_mask is ignored: keepalived dropped it long ago, the kernel's IPVS never had such a mask")
+	case "ops":
+		p.bare(b, s)
+		sv.OnePacket = true
+	case "flag-1", "flag-2", "flag-3", "sh-port", "sh-fallback", "mh-port", "mh-fallback":
+		p.bare(b, s)
+		sv.SchedFlags = append(sv.SchedFlags, s.name())
+	case "persistence_timeout":
+		r.persistence(s)
+	case "persistence_granularity":
+		if args, ok := p.args(b, s, 1, 1); ok {
+			r.granularity = &args[0]
+		}
+	case "persistence_engine":
+		p.setText(b, s, &sv.Engine)
+	case "protocol":
+		r.protocol(s)
+	case "quorum":
+		p.setInt(b, s, 1, math.MaxUint32, &sv.Quorum)
+	case "hysteresis":
+		p.setInt(b, s, 0, math.MaxUint32, &sv.Hysteresis)
+	case "real_server":
+		r.reals = append(r.reals, s)
+	case "sorry_server":
+		r.sorry(s)
+	case "sorry_server_lvs_method":
+		if m, t, ok := p.method(b, s); ok {
+			r.sorryMethod, r.sorryTunnel = &m, t
+		}
+	default:
+		r.healthKeyword(s)
+	}
+}
+
+// healthKeyword reads what matters to health checks and notifications only.
+func (r *serviceReader) healthKeyword(s *statement) {
+	p, b, sv := r.p, r.b, r.sv
+	switch s.name() {
+	case "ha_suspend":
+		p.setBool(b, s, &sv.HASuspend)
+	case "virtualhost":
+		p.setText(b, s, &sv.VirtualHost)
+	case "omega":
+		p.setBool(b, s, &sv.Omega)
+	case "sorry_server_inhibit":
+		p.setBool(b, s, &sv.SorryInhibit)
+	case "quorum_up":
+		p.noteIdle(scripts, s.name(), s.pos())
+		p.setCommand(b, s, &sv.QuorumUp)
+	case "quorum_down":
+		p.noteIdle(scripts, s.name(), s.pos())
+		p.setCommand(b, s, &sv.QuorumDown)
+	default:
+		p.inherited(b, s, &r.defaults)
+	}
+}
+
+// inherited reads a keyword that services, real servers and checks have in common.
+func (p *parser) inherited(b *block, s *statement, d *defaults) {
+	switch s.name() {
+	case "weight":
+		setNew(&d.weight, func(to *int) bool { return p.intInto(b, s, 0, maxWeight, to) })
+	case "retry", "nb_get_retry":
+		if s.name() == "nb_get_retry" {
+			p.noteOnce("nb_get_retry", s.pos(), "nb_get_retry is the older name of retry, and read as that; keepalived 2 ignores it except in HTTP_GET and SSL_GET")
+		}
+		setNew(&d.retry, func(to *int) bool { return p.intInto(b, s, 0, math.MaxInt32, to) })
+	case "inhibit_on_failure":
+		setNew(&d.inhibit, func(to *bool) (ok bool) { *to, ok = p.boolean(b, s); return })
+	case "alpha":
+		setNew(&d.alpha, func(to *bool) (ok bool) { *to, ok = p.boolean(b, s); return })
+	case "log_all_failures":
+		setNew(&d.logAll, func(to *bool) (ok bool) { *to, ok = p.boolean(b, s); return })
+	case "delay_loop":
+		setNew(&d.delayLoop, func(to *time.Duration) (ok bool) { *to, ok = p.seconds(b, s, time.Microsecond, longest); return })
+	case "connect_timeout":
+		setNew(&d.connectTimeout, func(to *time.Duration) (ok bool) { *to, ok = p.seconds(b, s, time.Microsecond, longest); return })
+	case "delay_before_retry":
+		setNew(&d.delayBeforeRetry, func(to *time.Duration) (ok bool) { *to, ok = p.seconds(b, s, 0, longest); return })
+	case "warmup":
+		setNew(&d.warmup, func(to *time.Duration) (ok bool) { *to, ok = p.seconds(b, s, 0, longest); return })
+	}
+}
+
+// setNew stores a value that read could make.
+func setNew[T any](to **T, read func(*T) bool) {
+	v := new(T)
+	if read(v) {
+		*to = v
+	}
+}
+
+func (p *parser) intInto(b *block, s *statement, low, high int64, to *int) bool {
+	n, ok := p.number(b, s, low, high)
+	*to = int(n)
+	return ok
+}
+
+func (r *serviceReader) scheduler(s *statement) {
+	if s.name() == "lb_algo" {
+		r.p.noteOnce("lb_algo", s.pos(), "lb_algo is the older name of lvs_sched, and means the same")
+	}
+	if args, ok := r.p.args(r.b, s, 1, 1); ok {
+		r.sv.Scheduler, r.sv.SchedPos = args[0].text, args[0].pos
+	}
+}
+
+// persistence reads persistence_timeout [SECONDS]; without a value it is 360 s, as with ipvsadm -p.
+func (r *serviceReader) persistence(s *statement) {
+	args, _ := r.p.args(r.b, s, 0, 1)
+	r.sv.Persistence = 360 * time.Second
+	if len(args) == 0 {
+		return
+	}
+	if n, ok := r.p.integer(args[0], 1, int64(longestTimeout/time.Second)); ok {
+		r.sv.Persistence = time.Duration(n) * time.Second
+	}
+}
+
+func (r *serviceReader) protocol(s *statement) {
+	r.proto = s.pos()
+	r.p.choice(r.b, s, func(i int) { r.sv.Proto = [...]config.Protocol{config.TCP, config.UDP, config.SCTP}[i] }, "TCP", "UDP", "SCTP")
+}
+
+func (r *serviceReader) sorry(s *statement) {
+	args, ok := r.p.args(r.b, s, 1, 2)
+	if !ok {
+		return
+	}
+	if addr, port, ok := r.p.endpoint(args); ok {
+		r.sv.SorryServer = &config.Real{Pos: s.pos(), Addr: addr, Port: port, Weight: 1}
+	}
+}
+
+// finish settles what depends on several keywords.
+func (r *serviceReader) finish() {
+	p, sv := r.p, r.sv
+	if !r.method {
+		sv.Method = config.NAT
+		p.note(sv.Pos, "no lvs_method: NAT is taken, as keepalived does")
+	}
+	if sv.Scheduler == "" {
+		sv.Scheduler = "wlc"
+		p.note(sv.Pos, "no lvs_sched: wlc is taken, as keepalived does")
+	}
+	switch {
+	case sv.Mark != 0 && sv.Proto != 0:
+		p.note(r.proto, "protocol means nothing to a fwmark service: the mark selects")
+		sv.Proto = 0
+	case sv.Mark == 0 && r.proto == (config.Pos{}):
+		sv.Proto = config.UDP
+		p.note(sv.Pos, "no protocol: UDP is taken, as keepalived 2 does; write `protocol TCP` if that is meant")
+	case sv.Mark == 0:
+		sv.IPv6 = false // the address says it
+	}
+	r.mask()
+	sv.DelayLoop = given(60*time.Second, r.delayLoop)
+	sv.Alpha = given(false, r.alpha)
+	if sv.HASuspend && sv.Mark != 0 {
+		p.note(sv.Pos, "ha_suspend means nothing to a fwmark service, which has no address")
+		sv.HASuspend = false
+	}
+	if sorry := sv.SorryServer; sorry != nil {
+		sorry.Method, sorry.Tunnel = sv.Method, sv.Tunnel
+		if r.sorryMethod != nil {
+			sorry.Method, sorry.Tunnel = *r.sorryMethod, r.sorryTunnel
+		}
+		p.port(sorry, sv)
+	}
+}
+
+// mask reads the value of persistence_granularity: a netmask for IPv4, a prefix length for IPv6 (and for IPv4 too).
+func (r *serviceReader) mask() {
+	if r.granularity == nil {
+		return
+	}
+	w := *r.granularity
+	six := r.sv.IPv6 || r.sv.Addr.Is6()
+	most := 32
+	if six {
+		most = 128
+	}
+	n, err := strconv.Atoi(w.text)
+	if err != nil {
+		mask, err := netip.ParseAddr(w.text)
+		if err != nil || !mask.Is4() || six {
+			r.p.fail(w.pos, fmt.Sprintf("write a netmask or 1 to %d", most), "malformed persistence_granularity %s", show(w.text))
+			return
+		}
+		m := uint32(mask.As4()[0])<<24 | uint32(mask.As4()[1])<<16 | uint32(mask.As4()[2])<<8 | uint32(mask.As4()[3])
+		n = bits.LeadingZeros32(^m)
+		if m<<n != 0 || n == 0 {
+			r.p.fail(w.pos, "write one like 255.255.255.0", "the netmask %s is none of a network", w.text)
+			return
+		}
+	}
+	if n < 1 || n > most {
+		r.p.fail(w.pos, fmt.Sprintf("write 1 to %d", most), "a prefix of %d bits", n)
+		return
+	}
+	if n < most {
+		r.sv.Granularity = n
+	}
+}
+
+// method reads NAT, DR, or TUN [type ipip|gue|gre] [port N] [nocsum|csum|remcsum].
+func (p *parser) method(b *block, s *statement) (m config.Method, t config.Tunnel, ok bool) {
+	args := s.args()
+	if len(args) == 0 {
+		p.args(b, s, 1, 1)
+		return 0, t, false
+	}
+	switch name := strings.ToUpper(args[0].text); args[0].text {
+	case "DR", "NAT":
+		m = config.DR
+		if name == "NAT" {
+			m = config.NAT
+		}
+		p.args(b, s, 1, 1)
+		return m, t, true
+	case "TUN":
+		return config.TUN, t, p.tunnel(args[1:], &t)
+	default:
+		fix := "write DR, TUN or NAT"
+		if name == "DR" || name == "NAT" || name == "TUN" {
+			fix = "write " + name
+		}
+		p.fail(args[0].pos, fix, "unknown forwarding method %s", show(args[0].text))
+		return 0, t, false
+	}
+}
+
+// tunnel reads the words after TUN.
+func (p *parser) tunnel(args []token, t *config.Tunnel) bool {
+	for i := 0; i < len(args); i++ {
+		w := args[i]
+		switch w.text {
+		case "nocsum":
+			t.Sum = config.NoSum
+		case "csum":
+			t.Sum = config.Sum
+		case "remcsum":
+			t.Sum = config.RemoteSum
+		case "type", "port":
+			if i++; i == len(args) {
+				p.fail(w.pos, "write it on the same line", "%q is missing its value", w.text)
+				return false
+			}
+			if !p.tunnelValue(w.text, args[i], t) {
+				return false
+			}
+		default:
+			p.fail(w.pos, "write type, port, nocsum, csum or remcsum", "unknown tunnel option %s", show(w.text))
+			return false
+		}
+	}
+	return true
+}
+
+func (p *parser) tunnelValue(name string, w token, t *config.Tunnel) bool {
+	if name == "port" {
+		n, ok := p.integer(w, 1, math.MaxUint16)
+		t.Port = uint16(n)
+		return ok
+	}
+	switch w.text {
+	case "ipip":
+		t.Type = config.IPIP
+	case "gue":
+		t.Type = config.GUE
+	case "gre":
+		t.Type = config.GRE
+	default:
+		p.fail(w.pos, "write ipip, gue or gre", "unknown tunnel type %s", show(w.text))
+		return false
+	}
+	return true
+}
