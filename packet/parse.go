@@ -1,9 +1,6 @@
 package packet
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+import "encoding/binary"
 
 // maxFrame is the longest frame whose offsets fit into a Meta. What lies beyond is taken as not there.
 const maxFrame = 0xffff
@@ -22,6 +19,23 @@ const MaxExtensionHeaders = 8
 // An ICMP message is taken for an error where IPVS does so: ICMP types 3, 4 and 11, ICMPv6 types below 128, not in a
 // fragment, with a quote that reaches the ports, if its protocol has ports. Others are plain ICMP.
 func Parse(frame []byte, m *Meta) DropReason {
+	if len(frame) >= EthernetLen && len(frame) <= maxFrame {
+		switch binary.BigEndian.Uint16(frame[12:14]) {
+		case EtherTypeIPv4:
+			if plainIPv4(frame, m) {
+				return NoDrop
+			}
+		case EtherTypeIPv6:
+			if plainIPv6(frame, m) {
+				return NoDrop
+			}
+		}
+	}
+	return parse(frame, m)
+}
+
+// parse is Parse for any frame.
+func parse(frame []byte, m *Meta) DropReason {
 	if len(frame) < EthernetLen {
 		return m.drop(DropRunt)
 	}
@@ -61,23 +75,18 @@ func parseIPv4(frame []byte, m *Meta, l3 int) DropReason {
 	if len(ip) < IPv4MinLen {
 		return m.drop(DropRunt)
 	}
-	w0 := binary.LittleEndian.Uint64(ip[0:8])
-	w1 := binary.LittleEndian.Uint64(ip[8:16])
-	w2 := binary.LittleEndian.Uint32(ip[16:20])
-	s, c := bits.Add64(w0, w1, 0)
-	s, c = bits.Add64(s, uint64(w2), c)
-	sum, flags, hlen := fold64(s+c), Flags(0), IPv4MinLen
-	if uint8(w0) != 0x45 { // version 4, five words
-		hlen = int(ip[0]&0x0f) * 4
+	hlen, flags := IPv4MinLen, Flags(0)
+	if ip[0] != 0x45 { // version 4, five words
+		hlen = IPv4(ip).HeaderLen()
 		if ip[0]>>4 != 4 || hlen < IPv4MinLen {
 			return m.drop(DropBadHeader)
 		}
 		if len(ip) < hlen {
 			return m.drop(DropRunt)
 		}
-		sum, flags = Fold(Sum(ip[:hlen], 0)), IPOptions
+		flags = IPOptions
 	}
-	if sum != 0xffff {
+	if Checksum(ip[:hlen], 0) != 0 {
 		return m.drop(DropBadChecksum)
 	}
 	n := int(binary.BigEndian.Uint16(ip[2:4]))
@@ -87,7 +96,8 @@ func parseIPv4(frame []byte, m *Meta, l3 int) DropReason {
 	if n > len(ip) {
 		return m.drop(DropTruncated)
 	}
-	m.Src, m.Dst = addr4(uint32(w1>>32)), addr4(w2)
+	m.Src.put4(binary.LittleEndian.Uint32(ip[12:16]))
+	m.Dst.put4(binary.LittleEndian.Uint32(ip[16:20]))
 	m.Family = IPv4Family
 	m.FragID = 0
 	if part := binary.BigEndian.Uint16(ip[6:8]); part&(ipv4MF|ipv4OffsetMask) != 0 {
@@ -130,10 +140,4 @@ func parseIPv6(frame []byte, m *Meta, l3 int) DropReason {
 	}
 	m.FragID = c.fragID
 	return m.transport(ip[c.off:n], l3, l3+c.off, c.proto, c.flags)
-}
-
-// addr4 returns the v4-mapped address whose last four bytes are le, as loaded in little-endian order.
-func addr4(le uint32) (a Addr) {
-	binary.LittleEndian.PutUint64(a[8:], uint64(le)<<32|0xffff0000)
-	return a
 }

@@ -14,7 +14,8 @@ func (m *Meta) quotedIPv4(q []byte, off int) {
 	if l4 < IPv4MinLen || !m.quotedPorts(q, l4, proto) {
 		return
 	}
-	m.Src, m.Dst = h.Src(), h.Dst()
+	m.Src.put4(binary.LittleEndian.Uint32(q[12:16]))
+	m.Dst.put4(binary.LittleEndian.Uint32(q[16:20]))
 	m.quoted(off, off+l4, proto)
 	if h.FragmentOffset() != 0 {
 		m.Flags |= QuotedFragment

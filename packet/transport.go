@@ -2,6 +2,9 @@ package packet
 
 import "encoding/binary"
 
+// tcpFlags are those of the control bits that Meta has: not ECE and CWR, so that a SYN that offers ECN is a SYN like any.
+const tcpFlags = FIN | SYN | RST | PSH | ACK | URG
+
 // transport reads the header at the start of t, which is all that the IP packet holds behind its headers, and sets what
 // parseIPv4 and parseIPv6 have left of m. l4 is where t starts in the frame.
 func (m *Meta) transport(t []byte, l3, l4 int, proto uint8, flags Flags) DropReason {
@@ -27,7 +30,7 @@ func (m *Meta) transport(t []byte, l3, l4 int, proto uint8, flags Flags) DropRea
 			}
 			hlen = len(t) // the options go on in the next fragment
 		}
-		m.TCPFlags = t[13] & (FIN | SYN | RST | PSH | ACK | URG)
+		m.TCPFlags = t[13] & tcpFlags
 		m.SrcPort = binary.BigEndian.Uint16(t[0:2])
 		m.DstPort = binary.BigEndian.Uint16(t[2:4])
 		m.Payload = uint16(l4 + hlen)
