@@ -85,3 +85,10 @@ func (c *Cursor) Fit(gen uint64) bool {
 	old := c.gen.Load()
 	return old < gen && c.gen.CompareAndSwap(old, gen)
 }
+
+// Copy returns a cursor of its own that stands where c stands, to ask a scheduler without moving the turn.
+func (c *Cursor) Copy() *Cursor {
+	n := new(Cursor)
+	n.at.Store(c.at.Load())
+	return n
+}

@@ -1,0 +1,118 @@
+package forward
+
+import (
+	"time"
+
+	"dirsw/clock"
+	"dirsw/conntrack"
+	"dirsw/packet"
+)
+
+// Command is a request to a worker, carried out within one of its next breaths. Exactly one of the requests is set. The
+// request belongs to the worker until it sends on Done, which must have room for that.
+type Command struct {
+	List    *Listing
+	Explain *Question
+	Done    chan<- struct{}
+}
+
+// Listing asks for a part of the connection table. The caller sets From (0 at first) and the capacity of Conns; the worker
+// fills Conns up to that capacity and sets Next, where to go on, and End, when there is no more.
+type Listing struct {
+	From, Next uint32
+	End        bool
+	Conns      []ConnInfo
+}
+
+// ConnInfo is one entry of the connection table.
+type ConnInfo struct {
+	Tuple    packet.Tuple // from the client to the virtual address
+	Dest     packet.Addr
+	DestPort uint16
+	State    conntrack.State
+	Left     time.Duration
+	Template bool
+}
+
+// Question asks what would happen to a frame now, without anything coming of it.
+type Question struct {
+	Frame   packet.Frame // given; afterwards the frame that would leave
+	Drop    packet.DropReason
+	Verdict Verdict
+	// Snapshot that Verdict's IDs refer to.
+	Snapshot *Snapshot
+	// TemplateClient is the client part of the template, when that decided.
+	TemplateClient packet.Addr
+}
+
+func (w *Worker) obey(c *Command, now clock.Mono) {
+	switch {
+	case c.List != nil:
+		w.list(c.List, now)
+	case c.Explain != nil:
+		w.Explain(c.Explain, now)
+	}
+	c.Done <- struct{}{}
+}
+
+// listScan bounds the slots looked at in one breath.
+const listScan = 4096
+
+func (w *Worker) list(l *Listing, now clock.Mono) {
+	l.Conns = l.Conns[:0]
+	l.Next, l.End = w.table.Scan(l.From, min(cap(l.Conns), listScan), func(c *conntrack.Conn) bool {
+		d := &w.snap.Dests[c.Dest]
+		l.Conns = append(l.Conns, ConnInfo{Tuple: c.Tuple(), Dest: d.Addr, DestPort: d.Port, State: c.State(),
+			Left: c.Left(now), Template: c.IsTemplate()})
+		return true
+	})
+}
+
+// Explain answers q from the worker's state and changes nothing. Only on the worker's goroutine: others Post it.
+func (w *Worker) Explain(q *Question, now clock.Mono) {
+	var m packet.Meta
+	q.Snapshot = w.snap
+	q.Verdict = Verdict{Service: NoService, Drop: packet.Parse(q.Frame.Bytes(), &m)}
+	if q.Verdict.Drop == packet.NoDrop {
+		q.Verdict = w.foresee(&m, conntrack.EventOf(q.Frame.Bytes(), &m), now)
+	}
+	if q.Verdict.Why == WhyTemplate {
+		if svc := &w.snap.Services[q.Verdict.Service]; svc.Persistence > 0 {
+			q.TemplateClient = templateKey(svc, &m.Tuple).Src
+		}
+	}
+	if q.Verdict.Drop == packet.NoDrop {
+		q.Verdict.Drop = w.rewrite(&q.Frame, &m, &w.snap.Dests[q.Verdict.Dest])
+	}
+}
+
+// foresee is decide without its effects.
+func (w *Worker) foresee(m *packet.Meta, ev conntrack.Event, now clock.Mono) Verdict {
+	c, _ := w.table.Lookup(&m.Tuple, w.table.Hash(&m.Tuple))
+	if c != nil && !c.Reuses(ev, conntrack.ReuseClosed) {
+		v := Verdict{Why: WhyConnection, Service: ServiceID(c.Service), Dest: c.Dest, State: c.State(), Left: c.Left(now)}
+		if w.snap.Dests[c.Dest].Gone {
+			v.Drop = packet.DropServerGone
+		}
+		return v
+	}
+	id, ok := w.snap.service(&m.Tuple)
+	if !ok {
+		return Verdict{Service: NoService, Drop: packet.DropNoService}
+	}
+	if !ev.Opens(false) {
+		return Verdict{Service: id, Drop: packet.DropNoConnection}
+	}
+	svc := &w.snap.Services[id]
+	if svc.Persistence > 0 {
+		k := templateKey(svc, &m.Tuple)
+		if t := w.table.Template(&k, w.table.HashTemplate(&k)); t != nil && !w.snap.Dests[t.Dest].Gone {
+			return Verdict{Why: WhyTemplate, Service: id, Dest: t.Dest, State: t.State(), Left: t.Left(now)}
+		}
+	}
+	pool := *svc.Pool
+	pool.Cursor = svc.Pool.Cursor.Copy() // the turn stays whose it was
+	peek := *svc
+	peek.Pool = &pool
+	return w.pick(&peek, id, m, now)
+}

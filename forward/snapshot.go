@@ -1,0 +1,112 @@
+package forward
+
+import (
+	"time"
+
+	"dirsw/conntrack"
+	"dirsw/packet"
+	"dirsw/sched"
+)
+
+// Snapshot is everything a worker needs to know, immutable once published and free of configuration types. The
+// director compiles it; slots of Services and Dests keep their meaning from one snapshot to the next.
+type Snapshot struct {
+	Gen      uint64    // grows with every snapshot; the first is 1
+	Services []Service // slot = ServiceID
+	Dests    []Dest    // slot = conntrack.DestID; reused only when no connection refers to it
+	Lookup   map[ServiceKey]ServiceID
+	Steer    Steer
+	Timeouts conntrack.Timeouts
+}
+
+// ServiceID is a slot of Snapshot.Services.
+type ServiceID uint32
+
+// NoService is the ServiceID of a packet that no service is for.
+const NoService = ^ServiceID(0)
+
+// ServiceKey is what a packet is looked up by. Port 0 stands for all ports of the address.
+type ServiceKey struct {
+	Addr  packet.Addr
+	Port  uint16
+	Proto uint8
+}
+
+// Service is a virtual service.
+type Service struct {
+	Key  ServiceKey
+	Gone bool // removed; the slot stays for its connections
+
+	// Kind and Flags make the scheduler. SchedGen changes when a worker must start a new one; PoolGen when Pool has
+	// changed. Both are generations of the snapshot that brought the change.
+	Kind              sched.Kind
+	Flags             sched.Flags
+	SchedGen, PoolGen uint64
+	// Taken says that the scheduler takes over a list of servers that another one served (ipvsadm -E -s), instead
+	// of seeing them come one by one.
+	Taken bool
+	Pool  *sched.Pool
+
+	Persistence time.Duration // 0: not persistent
+	Mask        packet.Addr   // of the client address in a template; all ones above the IPv4 part
+	OnePacket   bool
+
+	Tally *Tally
+}
+
+// Method is how a frame reaches a destination.
+type Method uint8
+
+// The forwarding methods that are served.
+const (
+	// DR: the frame goes to the server's link layer address, the packet as it is (direct routing).
+	DR Method = iota + 1
+)
+
+func (m Method) String() string {
+	if m == DR {
+		return "Route"
+	}
+	return "invalid"
+}
+
+// Dest is a real server of one service.
+type Dest struct {
+	Hop     Hop
+	Method  Method
+	Gone    bool // removed from its service: packets of its connections are dropped until it comes back
+	Service ServiceID
+
+	Upper, Lower uint32 // connection thresholds; 0: none
+	Weight       int32
+	Port         uint16
+	Addr         packet.Addr
+	Load         *sched.Load
+	Tally        *Tally
+}
+
+// Hop is the next hop towards a destination.
+type Hop struct {
+	OK       bool // resolved: the other fields are valid
+	Port     uint8
+	MTU      uint16 // bytes of the IP packet
+	Src, Dst packet.MAC
+}
+
+// Steer says which worker owns a client.
+type Steer struct {
+	Workers int // 0 and 1: the only one owns everything
+}
+
+// Owner returns the worker for a client address: in both directions, for fragments and for ICMP errors the client's
+// address is known without a lookup (docs/design/architecture.md, section 5).
+func (s Steer) Owner(client *packet.Addr) int {
+	if s.Workers <= 1 {
+		return 0
+	}
+	h := uint32(2166136261) // FNV-1a, 32 bits
+	for _, b := range client {
+		h = (h ^ uint32(b)) * 16777619
+	}
+	return int(h % uint32(s.Workers))
+}

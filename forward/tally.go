@@ -1,0 +1,81 @@
+package forward
+
+import "sync/atomic"
+
+// Tally is the traffic of a service or a destination since it was made. Each worker writes its own cell, once a breath;
+// everyone may read.
+type Tally struct{ cells []tallyCell }
+
+type tallyCell struct {
+	conns, packets, bytes atomic.Uint64
+	_                     [40]byte // a cache line for each writer
+}
+
+// NewTally returns an empty tally for that many workers.
+func NewTally(workers int) *Tally { return &Tally{cells: make([]tallyCell, workers)} }
+
+// Traffic is what a Tally counts: connections made, packets from clients, and bytes of those from the IP header on.
+type Traffic struct{ Conns, Packets, Bytes uint64 }
+
+// Read sums the workers.
+func (t *Tally) Read() (s Traffic) {
+	for i := range t.cells {
+		c := &t.cells[i]
+		s.Conns += c.conns.Load()
+		s.Packets += c.packets.Load()
+		s.Bytes += c.bytes.Load()
+	}
+	return s
+}
+
+// add is called by the worker that owns the cell. Load and store instead of an atomic addition: it has one writer.
+func (c *tallyCell) add(t *Traffic) {
+	if t.Conns != 0 {
+		c.conns.Store(c.conns.Load() + t.Conns)
+	}
+	c.packets.Store(c.packets.Load() + t.Packets)
+	c.bytes.Store(c.bytes.Load() + t.Bytes)
+}
+
+// account collects the traffic of the destinations between two commits, without atomics.
+type account struct {
+	dests []destAccount // by DestID
+	dirty []uint32      // DestIDs with something to commit
+}
+
+type destAccount struct {
+	Traffic
+	dirty bool
+}
+
+func (a *account) packet(dest uint32, bytes int) *destAccount {
+	d := &a.dests[dest]
+	d.Packets++
+	d.Bytes += uint64(bytes)
+	if !d.dirty {
+		d.dirty = true
+		a.dirty = append(a.dirty, dest) // room for every destination was made in grow
+	}
+	return d
+}
+
+// grow makes room for n destinations. It may allocate: called when a snapshot is adopted.
+func (a *account) grow(n int) {
+	if n <= len(a.dests) {
+		return
+	}
+	a.dests = append(a.dests, make([]destAccount, n-len(a.dests))...)
+	a.dirty = append(make([]uint32, 0, n), a.dirty...)
+}
+
+// commit moves everything to the tallies of the snapshot.
+func (a *account) commit(worker int, s *Snapshot) {
+	for _, id := range a.dirty {
+		d := &a.dests[id]
+		dest := &s.Dests[id]
+		dest.Tally.cells[worker].add(&d.Traffic)
+		s.Services[dest.Service].Tally.cells[worker].add(&d.Traffic)
+		*d = destAccount{}
+	}
+	a.dirty = a.dirty[:0]
+}

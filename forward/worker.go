@@ -1,0 +1,215 @@
+package forward
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"dirsw/clock"
+	"dirsw/conntrack"
+	"dirsw/internal/ring"
+	"dirsw/packet"
+	"dirsw/sched"
+)
+
+// Options is what a Worker is made of. The zero value works.
+type Options struct {
+	Table    conntrack.Options
+	Observer Observer // nil in a director that forwards
+	Spin     bool     // never sleep in the lane
+}
+
+const (
+	mailboxSize     = 64
+	commandsABreath = 32
+	expireABreath   = 64   // wheel steps, enough for 64 new connections a breath to end as fast as they come
+	commitEvery     = 16   // breaths between two commits of the counters while frames keep coming
+	idleSpins       = 64   // empty breaths before a worker sleeps
+	prefetchFrom    = 4    // frames in a batch for which asking memory ahead pays
+	prefetchTable   = 4096 // entries of the table from which on it pays: a smaller one stays in the caches
+)
+
+// Worker owns a lane, a connection table and the schedulers' state, and is the only one to touch them. Other goroutines
+// reach it by Publish, Post, Adopted and ReadCounters.
+type Worker struct {
+	id   int
+	o    Options
+	lane Lane
+	port []PortInfo
+
+	// Written by the director, read by the worker once a breath.
+	published atomic.Pointer[Snapshot]
+	mailbox   *ring.SPSC[Command]
+	// Written by the worker, read by the director.
+	adopted  atomic.Uint64
+	counters counterBlock
+
+	// The worker's own.
+	snap      *Snapshot
+	table     *conntrack.Table
+	scheds    []serviceState // by ServiceID
+	fragments fragments
+	acc       account
+	plain     Counters
+	sinceSync int
+
+	in, out, dropped packet.Batch
+	hashes           [packet.BatchSize]uint64
+	reasons          [packet.BatchSize]packet.DropReason
+}
+
+// serviceState is a scheduler and the generations it was fitted to.
+type serviceState struct {
+	sched             sched.Scheduler
+	schedGen, poolGen uint64
+}
+
+// NewWorker makes a worker on a lane. Id is its place among the workers, from 0.
+func NewWorker(id int, lane Lane, o Options) (*Worker, error) {
+	table, err := conntrack.New(o.Table)
+	if err != nil {
+		return nil, err
+	}
+	w := &Worker{id: id, o: o, table: table, mailbox: ring.New[Command](mailboxSize), snap: &Snapshot{}}
+	if w.plain.TableRoom = uint64(o.Table.MaxConns); o.Table.MaxConns == 0 {
+		w.plain.TableRoom = conntrack.DefaultMaxConns
+	}
+	w.SetLane(lane)
+	return w, nil
+}
+
+// SetLane gives the worker another lane, its connections stay. Only while neither Step nor Run is active.
+func (w *Worker) SetLane(lane Lane) {
+	w.lane, w.port = lane, lane.Ports()
+}
+
+// Close gives the table's memory back. Only after Run has returned.
+func (w *Worker) Close() error { return w.table.Close() }
+
+// Publish hands over a new snapshot, which must not be changed afterwards. For the director only.
+func (w *Worker) Publish(s *Snapshot) { w.published.Store(s) }
+
+// Adopted returns the generation that the worker follows. Any goroutine.
+func (w *Worker) Adopted() uint64 { return w.adopted.Load() }
+
+// Post queues a command; false if the mailbox is full. One goroutine at a time.
+func (w *Worker) Post(c Command) bool { return w.mailbox.Push(c) }
+
+// ReadCounters fills dst. Any goroutine.
+func (w *Worker) ReadCounters(dst *Counters) { w.counters.read(dst) }
+
+// Run takes breath after breath until ctx ends or the lane dies. The caller has pinned its goroutine's thread.
+func (w *Worker) Run(ctx context.Context, c clock.Clock) error {
+	idle := 0
+	for ctx.Err() == nil {
+		n, err := w.Step(c.Now())
+		if err != nil {
+			return err
+		}
+		if n > 0 || w.o.Spin {
+			idle = 0
+			continue
+		}
+		if idle++; idle > idleSpins {
+			if err := w.lane.Wait(time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Step is one breath at the time now, which must not go back. It returns how many frames came. An error is the lane's
+// (io.EOF at the end of a capture).
+func (w *Worker) Step(now clock.Mono) (int, error) {
+	if s := w.published.Load(); s != w.snap && s != nil {
+		w.adopt(s)
+	}
+	for range commandsABreath {
+		c, ok := w.mailbox.Pop()
+		if !ok {
+			break
+		}
+		w.obey(&c, now)
+	}
+	n, err := w.lane.Recv(&w.in)
+	if n > 0 {
+		w.process(now)
+		if w.out.N > 0 {
+			w.plain.Forwarded += uint64(w.out.N)
+			w.lane.Send(&w.out)
+		}
+		if w.dropped.N > 0 {
+			w.lane.Drop(&w.dropped)
+		}
+		w.plain.Received += uint64(n)
+		w.plain.Breaths++
+	}
+	w.table.Expire(now, expireABreath, w.gone)
+	if w.sinceSync++; n < packet.BatchSize || w.sinceSync >= commitEvery {
+		w.commit()
+	}
+	return n, err
+}
+
+// commit publishes the counters and tallies.
+func (w *Worker) commit() {
+	w.sinceSync = 0
+	w.acc.commit(w.id, w.snap)
+	p := &w.plain
+	p.Connections, p.Templates, p.TableBytes = uint64(w.table.Len()), uint64(w.table.Templates()), uint64(w.table.MemoryBytes())
+	p.Lane = w.lane.Counters()
+	w.counters.publish(p)
+}
+
+// adopt follows a new snapshot from now on. It may allocate: it runs once for each change of configuration.
+func (w *Worker) adopt(s *Snapshot) {
+	w.acc.commit(w.id, w.snap)
+	w.acc.grow(len(s.Dests))
+	w.table.SetTimeouts(s.Timeouts)
+	for len(w.scheds) < len(s.Services) {
+		w.scheds = append(w.scheds, serviceState{})
+	}
+	for i := range s.Services {
+		if !s.Services[i].Gone {
+			w.adoptService(&s.Services[i], &w.scheds[i])
+		}
+	}
+	for i := range min(len(s.Dests), len(w.snap.Dests)) {
+		if d, old := &s.Dests[i], &w.snap.Dests[i]; d.Load == old.Load && d.Upper != old.Upper {
+			d.Load.Rethreshold(old.Upper, d.Upper)
+		}
+	}
+	w.snap = s
+	w.adopted.Store(s.Gen)
+}
+
+func (w *Worker) adoptService(svc *Service, st *serviceState) {
+	if st.poolGen == svc.PoolGen && st.schedGen == svc.SchedGen {
+		return
+	}
+	first := svc.Pool.Cursor.Fit(svc.PoolGen)
+	if st.schedGen != svc.SchedGen {
+		st.sched = svc.Kind.New(svc.Flags)
+		if !svc.Taken {
+			st.sched.Update(&sched.Pool{Cursor: svc.Pool.Cursor}, first)
+		}
+	}
+	st.sched.Update(svc.Pool, first)
+	st.schedGen, st.poolGen = svc.SchedGen, svc.PoolGen
+}
+
+// gone is told by the table of each connection that ended.
+func (w *Worker) gone(c *conntrack.Conn) {
+	d := &w.snap.Dests[c.Dest]
+	switch {
+	case c.IsTemplate():
+		d.Load.Add(w.id, 0, 0, -1)
+		return
+	case c.State().Active():
+		d.Load.Add(w.id, -1, 0, 0)
+	default:
+		d.Load.Add(w.id, 0, -1, 0)
+	}
+	d.Load.Unbound(d.Upper, d.Lower)
+}
