@@ -1,0 +1,51 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// testPrefix is in the environment of processes that the tests start, and names their cluster.
+const testPrefix = "DIRSW_LAB_TEST_PREFIX"
+
+// TestMain lets the test binary stand for dirsw: started as `… lab …` it is that command.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "lab" {
+		ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+		defer stop()
+		os.Exit(Main(ctx, os.Args[2:], os.Stdout, os.Stderr, MainOptions{Self: self(), Prefix: os.Getenv(testPrefix)}))
+	}
+	os.Exit(m.Run())
+}
+
+// self is the path of the test binary.
+func self() string {
+	path, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return path
+}
+
+// needNamespaces skips, or fails where DIRSW_PRIVILEGED=1 promises privilege, if namespaces cannot be made.
+func needNamespaces(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("DIRSW_PRIVILEGED") == "1" {
+		t.Fatal("DIRSW_PRIVILEGED=1 but not root")
+	}
+	t.Skip("needs root to make network namespaces")
+}
+
+// ownPrefix is a prefix that no other lab uses.
+func ownPrefix(t *testing.T) string {
+	t.Helper()
+	return fmt.Sprintf("dirswtest%d", os.Getpid())
+}

@@ -1,0 +1,167 @@
+package lab
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// bridgeName is the bridge inside the switch.
+const bridgeName = "br0"
+
+// makeSwitch puts the bridge into ns. It learns addresses and floods what it does not know, as a cheap switch does,
+// without the listening period of spanning tree.
+func makeSwitch(ns netns.NsHandle) error {
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	snooping := false
+	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridgeName}, MulticastSnooping: &snooping}
+	if err := h.LinkAdd(br); err != nil {
+		return fmt.Errorf("make the bridge: %w", err)
+	}
+	return up(h, bridgeName, "lo")
+}
+
+// plug makes the wire between a port of the switch, named like the node, and the node's interface. The veth is born in
+// the switch with its far end in the node: it is in no other namespace at any time.
+func plug(sw, ns netns.NsHandle, n *NodeSpec) error {
+	h, err := netlink.NewHandleAt(sw, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	br, err := h.LinkByName(bridgeName)
+	if err != nil {
+		return fmt.Errorf("bridge: %w", err)
+	}
+	err = h.LinkAdd(&netlink.Veth{
+		LinkAttrs:        netlink.LinkAttrs{Name: n.Name, MasterIndex: br.Attrs().Index},
+		PeerName:         n.Interface,
+		PeerNamespace:    netlink.NsFd(ns),
+		PeerHardwareAddr: n.MAC,
+	})
+	if err != nil {
+		return fmt.Errorf("make the wire to %s: %w", n.Name, err)
+	}
+	return up(h, n.Name)
+}
+
+// configure gives a node its addresses and settings.
+func configure(ns netns.NsHandle, n *NodeSpec) error {
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if len(n.VIPs) > 0 {
+		if err := inside(ns, quietARP); err != nil {
+			return err
+		}
+	}
+	if err := up(h, "lo", n.Interface); err != nil {
+		return err
+	}
+	for _, p := range n.Addrs {
+		if err := addAddr(h, n.Interface, "", p); err != nil {
+			return err
+		}
+	}
+	for _, p := range n.VIPs {
+		if err := addAddr(h, "lo", "lo:0", p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// quietARP makes the calling thread's namespace silent about addresses on its loopback
+// (Documentation/networking/ip-sysctl.rst, arp_ignore and arp_announce).
+func quietARP() error {
+	for _, s := range [...][2]string{
+		{"lo/arp_ignore", "1"}, {"lo/arp_announce", "2"}, {"all/arp_ignore", "1"}, {"all/arp_announce", "2"},
+	} {
+		if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+s[0], []byte(s[1]), 0); err != nil {
+			return fmt.Errorf("set %s: %w", s[0], err)
+		}
+	}
+	return nil
+}
+
+// up brings links up.
+func up(h *netlink.Handle, names ...string) error {
+	for _, name := range names {
+		l, err := h.LinkByName(name)
+		if err == nil {
+			err = h.LinkSetUp(l)
+		}
+		if err != nil {
+			return fmt.Errorf("bring %s up: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// addAddr adds an address; an IPv6 one without duplicate address detection, so that it can be used at once.
+func addAddr(h *netlink.Handle, link, label string, p netip.Prefix) error {
+	l, err := h.LinkByName(link)
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", link, err)
+	}
+	ip := net.IP(p.Addr().AsSlice())
+	a := &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(p.Bits(), 8*len(ip))}, Label: label}
+	if p.Addr().Is6() {
+		a.Flags, a.Label = unix.IFA_F_NODAD, ""
+	}
+	if err := h.AddrAdd(l, a); err != nil {
+		return fmt.Errorf("add %v to %s: %w", p, link, err)
+	}
+	return nil
+}
+
+// unplug removes the switch's links, and with them every wire.
+func unplug(sw netns.NsHandle) error {
+	h, err := netlink.NewHandleAt(sw, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	all, err := h.LinkList()
+	if err != nil {
+		return err
+	}
+	for _, l := range all {
+		if k := l.Type(); k == "veth" || k == "bridge" {
+			if err := h.LinkDel(l); err != nil {
+				return fmt.Errorf("remove %s: %w", l.Attrs().Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// carrier reports whether every port of the switch forwards.
+func carrier(sw netns.NsHandle) (bool, error) {
+	h, err := netlink.NewHandleAt(sw, unix.NETLINK_ROUTE)
+	if err != nil {
+		return false, err
+	}
+	defer h.Close()
+	all, err := h.LinkList()
+	if err != nil {
+		return false, err
+	}
+	for _, l := range all {
+		if l.Type() == "veth" && l.Attrs().OperState != netlink.OperUp {
+			return false, nil
+		}
+	}
+	return true, nil
+}
