@@ -203,11 +203,3 @@ func (s *Spec) putICMP(t []byte) {
 	}
 	h.SetChecksum(h.ComputeChecksum())
 }
-
-// pseudoHeader returns the sum of the pseudo-header of t's family for n bytes of transport header and data.
-func pseudoHeader(t *Tuple, n int) uint32 {
-	if t.Family == IPv4Family {
-		return PseudoHeaderIPv4(t.Src, t.Dst, t.Proto, n)
-	}
-	return PseudoHeaderIPv6(t.Src, t.Dst, t.Proto, n)
-}

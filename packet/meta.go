@@ -17,14 +17,16 @@ type Flags uint8
 const (
 	// Fragment: the packet is a part of a datagram (first or later).
 	Fragment Flags = 1 << iota
-	// LaterFragment: not the first part, so Tuple has no ports and L4 points at payload. Fragment is set too.
+	// LaterFragment: not the first part, so Tuple has no ports and L4 points at payload. Fragment is set too. In IPv6
+	// Proto is then the first header behind the fragment header, which may be an extension header.
 	LaterFragment
 	// ICMPError: an ICMP or ICMPv6 error; Tuple is that of the quoted packet, as quoted (from the sender of the
-	// packet that could not be delivered). Quoted and QuotedL4 are valid.
+	// packet that could not be delivered). Quoted and QuotedL4 are valid. Never set in a fragment.
 	ICMPError
 	// IPOptions: the IPv4 header is longer than 20 bytes, or IPv6 has extension headers.
 	IPOptions
-	// QuotedFragment: the packet an ICMP error quotes was a later fragment.
+	// QuotedFragment: the packet an ICMP error quotes was a later fragment. The ports in Tuple are then whatever stands
+	// where the ports of a first fragment do, as IPVS takes them.
 	QuotedFragment
 )
 
@@ -45,10 +47,10 @@ type Meta struct {
 	L3, L4   uint16 // start of the IP header; of the header behind it and its extension headers
 	Payload  uint16 // start of what follows the transport header; equals L4 when there is none
 	End      uint16 // end of the IP packet; Ethernet padding may follow
-	VLAN     uint16 // tag control information; 0 if untagged
+	VLAN     uint16 // tag control information; 0 if untagged, or tagged with priority 0 in no VLAN
 	Quoted   uint16 // start of the quoted IP header; valid iff ICMPError
 	QuotedL4 uint16 // start of the quoted transport header; valid iff ICMPError
-	TCPFlags uint8  // valid iff Proto == ProtoTCP and not LaterFragment
+	TCPFlags uint8  // valid iff Proto == ProtoTCP and neither LaterFragment nor ICMPError; ECE and CWR are not in it
 	Flags    Flags
 	FragID   uint32 // identification of the datagram; valid iff Fragment
 }
