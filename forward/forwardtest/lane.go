@@ -143,13 +143,13 @@ func (l *Lane) Recv(b *packet.Batch) (int, error) {
 		if !ok {
 			break
 		}
-		f, ok := l.pool.lend(len(bytes), port)
-		if !ok {
+		f := &b.Frames[b.N]
+		if !l.pool.lend(f, len(bytes), port) {
 			break
 		}
 		copy(f.Bytes(), bytes)
 		l.queue.skip()
-		b.Add(f)
+		b.N++
 	}
 	l.count.Received += uint64(b.N)
 	if b.N == 0 && l.queue.empty() {
@@ -228,10 +228,11 @@ func (l *Lane) takeBack(f *packet.Frame) {
 }
 
 // Alloc lends a frame of length 0 with all the headroom.
-func (l *Lane) Alloc() (packet.Frame, bool) {
+func (l *Lane) Alloc() (f packet.Frame, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.pool.lend(0, 0)
+	ok = l.pool.lend(&f, 0, 0)
+	return f, ok
 }
 
 // Wait only lets other goroutines run: a test's time does not pass by itself.

@@ -91,8 +91,8 @@ func (l *Loop) Ports() []forward.PortInfo { return l.ports }
 func (l *Loop) Recv(b *packet.Batch) (int, error) {
 	b.N = 0
 	for b.N < packet.BatchSize {
-		f, ok := l.pool.lend(int(l.lens[l.next]), l.port)
-		if !ok {
+		f := &b.Frames[b.N]
+		if !l.pool.lend(f, int(l.lens[l.next]), l.port) {
 			break
 		}
 		at := l.next * l.stride
@@ -101,7 +101,6 @@ func (l *Loop) Recv(b *packet.Batch) (int, error) {
 			*(*[line]byte)(dst) = *(*[line]byte)(src)
 			src, dst = src[line:], dst[line:]
 		}
-		b.Frames[b.N] = f
 		b.N++
 		if l.next++; l.next == len(l.lens) {
 			l.next = 0
@@ -135,7 +134,10 @@ func (l *Loop) takeBack(b *packet.Batch) {
 }
 
 // Alloc lends a frame of length 0 with all the headroom.
-func (l *Loop) Alloc() (packet.Frame, bool) { return l.pool.lend(0, 0) }
+func (l *Loop) Alloc() (f packet.Frame, ok bool) {
+	ok = l.pool.lend(&f, 0, 0)
+	return f, ok
+}
 
 // Wait returns at once: there is always traffic.
 func (l *Loop) Wait(time.Duration) error { return nil }

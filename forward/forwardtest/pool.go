@@ -10,8 +10,9 @@ import (
 // it was lent, or that is not of this pool.
 type pool struct {
 	mem  []byte
-	free []uint32 // a stack: the buffer used last is the warmest
-	lent []bool   // by slot
+	made []packet.Frame // by slot, with all of the buffer behind the headroom
+	free []uint32       // a stack: the buffer used last is the warmest
+	lent []bool         // by slot
 }
 
 func newPool(frames int) pool {
@@ -19,8 +20,9 @@ func newPool(frames int) pool {
 		frames = DefaultFrames
 	}
 	p := pool{mem: make([]byte, frames*BufferLen), free: make([]uint32, 0, frames), lent: make([]bool, frames)}
-	for i := frames; i > 0; i-- {
-		p.free = append(p.free, uint32(i-1))
+	for i := range frames {
+		p.made = append(p.made, packet.MakeFrame(p.buffer(uint32(i)), Headroom, BufferLen-Headroom, 0, uint64(i)))
+		p.free = append(p.free, uint32(frames-1-i))
 	}
 	return p
 }
@@ -28,16 +30,19 @@ func newPool(frames int) pool {
 // outstanding returns the number of frames that are lent.
 func (p *pool) outstanding() int { return len(p.lent) - len(p.free) }
 
-// lend returns a frame of n bytes that hold anything; false if all are lent.
-func (p *pool) lend(n int, port uint8) (packet.Frame, bool) {
+// lend sets f to a frame of n bytes that hold anything; false if all are lent. It copies a frame made before and changes
+// two fields in place: one put together here and then copied costs 10 ns more, for the copy waits for the narrow stores.
+func (p *pool) lend(f *packet.Frame, n int, port uint8) bool {
 	last := len(p.free) - 1
 	if last < 0 {
-		return packet.Frame{}, false
+		return false
 	}
 	slot := p.free[last]
 	p.free = p.free[:last]
 	p.lent[slot] = true
-	return packet.MakeFrame(p.buffer(slot), Headroom, n, port, uint64(slot)), true
+	*f = p.made[slot]
+	f.Port = port
+	return f.Resize(n)
 }
 
 func (p *pool) buffer(slot uint32) []byte {
