@@ -42,6 +42,7 @@ type Table struct {
 	lines     [2 * packet.BatchSize]uint32 // scratch of Prefetch
 	arenas    [][]byte
 	wheel     wheel
+	calls     uint64 // of Expire
 }
 
 // New returns an empty table. Close gives its memory back.
@@ -133,6 +134,7 @@ func (c *Conn) used() bool { return c.ports>>48 != 0 }
 // Insert enters a connection that Lookup did not find, h being Hash(&s.Tuple). Its first state is what s.Event leads to
 // from None, as by Advance with a packet from the client. It returns ErrFull if there is no room.
 func (t *Table) Insert(s *Spec, h uint64, now clock.Mono) (*Conn, error) {
+	t.checkNew(s, h)
 	c := t.take(s, spaceConn)
 	if c == nil {
 		return nil, ErrFull
