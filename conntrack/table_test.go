@@ -217,6 +217,21 @@ func TestLongGap(t *testing.T) {
 	}
 }
 
+// TestBeyondTheWheel: an entry as far ahead as the wheel reaches, and due later still, is looked at once in a turn.
+func TestBeyondTheWheel(t *testing.T) {
+	x := newTable(t, Options{MaxConns: 8, Timeouts: Timeouts{UDP: 24 * time.Hour}})
+	k := tcp("198.51.100.1", 1)
+	if _, err := x.Insert(&Spec{Tuple: k, Event: UDPAny}, x.Hash(&k), start); err != nil {
+		t.Fatal(err)
+	}
+	for turn := range 70 {
+		now := start.Add(time.Duration(turn+1) * wheelSize * tick)
+		if n := x.Expire(now, 100, nil); n != 1 || x.Len() != 1 {
+			t.Fatalf("turn %d: %d looks, %d left, want 1 and 1", turn, n, x.Len())
+		}
+	}
+}
+
 // TestExpireBudget: a thousand that end at once are ended a few at a time.
 func TestExpireBudget(t *testing.T) {
 	x := newTable(t, Options{MaxConns: 1000})
