@@ -43,9 +43,9 @@ func Listen(path string, c clock.Clock) (*Server, error) {
 	return &Server{path: path, own: own, l: l, clock: c, conns: make(map[net.Conn]struct{})}, nil
 }
 
-// Serve is Listen followed by Server.Serve.
-func Serve(ctx context.Context, path string, c clock.Clock, b Backend) error {
-	s, err := Listen(path, c)
+// Serve is Listen with the clock of this machine, followed by Server.Serve.
+func Serve(ctx context.Context, path string, b Backend) error {
+	s, err := Listen(path, clock.NewSystem())
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,9 @@ func TestLivingSocketIsNotReplaced(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "another director is running at "+path) {
 		t.Errorf("Listen: %v, want that another director is running", err)
 	}
+	if err := Serve(context.Background(), path, &fake{}); err == nil {
+		t.Error("Serve took over a living socket")
+	}
 	if _, err := dial(t, path).Stats(); err != nil {
 		t.Errorf("the first director does not answer any more: %v", err)
 	}
