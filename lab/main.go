@@ -32,6 +32,8 @@ real servers on one switch, with the addresses of an article about keepalived.
   down                  remove it, or what is left of it
   status                list its nodes
   exec NODE -- CMD...   run a command inside a node
+  demo                  build one of its own, show dirsw at work in it, check
+                        every step, and remove it
 
 All need root. Nodes: client, lb1, rs1, rs2 and switch.
 `
@@ -41,7 +43,7 @@ var errUsage = errors.New("usage")
 
 // MainOptions are what Main must be told by the program it is part of.
 type MainOptions struct {
-	Self   string // path of a program that understands `lab serve`
+	Self   string // path of a program that understands `lab serve`, `run`, `explain` and `ipvsadm`
 	Prefix string // of the names of namespaces; default "dirsw"
 }
 
@@ -82,6 +84,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer, o Mai
 		"up":     func() error { return upCommand(ctx, opts, stdout) },
 		"down":   func() error { return downCommand(opts, stdout) },
 		"status": func() error { return statusCommand(opts, stdout) },
+		"demo":   func() error { return Demo(ctx, stdout, DemoOptions{Self: o.Self}) },
 	}
 	run, ok := commands[name]
 	switch {

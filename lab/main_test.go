@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 		defer stop()
 		os.Exit(Main(ctx, os.Args[2:], os.Stdout, os.Stderr, MainOptions{Self: self(), Prefix: os.Getenv(testPrefix)}))
 	}
+	if len(os.Args) > 1 && os.Getenv(testFake) != "" {
+		os.Exit(fake(os.Args[1:]))
+	}
 	os.Exit(m.Run())
 }
 

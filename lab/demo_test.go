@@ -1,0 +1,172 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// testFake is in the environment of processes that shall behave as a dirsw that does not do its work: "silent" never says
+// that it forwards, "proxy" answers the requests itself.
+const testFake = "DIRSW_LAB_TEST_FAKE"
+
+// fake is such a dirsw.
+func fake(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+	if args[0] != "run" {
+		fmt.Println("TCP  192.168.56.200:80 rr persistent 50")
+		return 0
+	}
+	if os.Getenv(testFake) == "silent" {
+		<-ctx.Done()
+		return 0
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, unix.SIGHUP)
+	l, err := netlink.LinkByName(demoInterface)
+	if err == nil {
+		var a *netlink.Addr
+		if a, err = netlink.ParseAddr("192.168.56.200/32"); err == nil {
+			a.ValidLft, a.PreferedLft = 12, 12
+			err = netlink.AddrAdd(l, a)
+		}
+	}
+	if err == nil {
+		err = Serve(ctx, "RS1", ":80", func() { fmt.Println(readyLine) })
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+// demoOf runs `lab demo` with the test binary as dirsw, and returns it started, with what it prints.
+func demoOf(t *testing.T, kind string) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	needNamespaces(t)
+	var out bytes.Buffer
+	cmd := exec.Command(self(), "lab", "demo")
+	cmd.Env = append(os.Environ(), testPrefix+"="+t.Name(), testFake+"="+kind)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	must(t, cmd.Start())
+	return cmd, &out
+}
+
+// gone fails the test if the demo of this test has left something.
+func gone(t *testing.T) {
+	t.Helper()
+	if left := traces(t, t.Name()); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	if dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "dirsw-demo-*", "keepalived.conf")); len(dirs) > 0 {
+		t.Logf("files of demos: %q (may be those of another that runs now)", dirs)
+	}
+}
+
+func TestDemoSeesThroughAProxy(t *testing.T) {
+	t.Parallel()
+	cmd, out := demoOf(t, "proxy")
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != exitFailed {
+		t.Errorf("got %v, want exit status 1", err)
+	}
+	for _, want := range []string{
+		"OK     one server answered all of them", // so far the proxy gets
+		"FAILED the reason is the persistence template",
+		"FAILED dirsw ipvsadm -Ln lists the service without persistence",
+		"FAILED each was answered by the other server",
+		"FAILED the director has none of the replies",
+		"FAILED the client has them from the MACs of both real servers",
+		"FAILED an XDP program is attached",
+		"OK     the director's MAC answers, and no other",
+		"OK     ping is answered",
+		"OK     the kernel has removed 192.168.56.200 by itself",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+	gone(t)
+}
+
+func TestInterruptedDemoLeavesNothing(t *testing.T) {
+	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGKILL} {
+		t.Run(unix.SignalName(sig), func(t *testing.T) {
+			t.Parallel()
+			cmd, out := demoOf(t, "silent")
+			time.Sleep(2 * time.Second) // it waits for dirsw now
+			must(t, cmd.Process.Signal(sig))
+			if err := cmd.Wait(); err == nil {
+				t.Errorf("exit status 0: %s", out)
+			}
+			deadline := time.Now().Add(3 * time.Second)
+			for len(traces(t, t.Name())) > 0 && time.Now().Before(deadline) {
+				time.Sleep(20 * time.Millisecond)
+			}
+			gone(t)
+		})
+	}
+}
+
+func TestPastedIsAsItWasPublished(t *testing.T) {
+	for _, want := range []string{persistence, "\u3000", "retry 3", "router_id LVS_MASTER", "interface " + demoInterface, "192.168.56.103 80"} {
+		if !strings.Contains(Pasted, want) {
+			t.Errorf("it does not hold %q", want)
+		}
+	}
+}
+
+func TestReportSaysWhatFailed(t *testing.T) {
+	var b strings.Builder
+	r := report{w: &b}
+	r.begin("First.")
+	r.did("this")
+	r.saw("two\nlines")
+	r.check(true, "so")
+	r.check(false, "not %s", "so")
+	if err := r.result(); err == nil {
+		t.Error("no error")
+	}
+	want := `
+1. First.
+   did    this
+   saw    two
+          lines
+   OK     so
+   FAILED not so
+
+FAILED: 1 of 2 checks
+   1: not so
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+func TestSegments(t *testing.T) {
+	frame := []byte("\x08\x00\x27\x00\x00\x01\x08\x00\x27\x00\x01\x03\x08\x00" +
+		"\x46\x00\x00\x2c\x00\x00\x40\x00\x40\x06\x00\x00\xc0\xa8\x38\xc8\xc0\xa8\x38\x01\x01\x01\x01\x01\x00\x50\x9c\x40")
+	s, ok := tcpSegment(frame)
+	if !ok || s.src.String() != "192.168.56.200:80" || s.dst.String() != "192.168.56.1:40000" || s.srcMAC.String() != "08:00:27:00:01:03" {
+		t.Errorf("got %v %v", s, ok)
+	}
+	for n := range frame {
+		if _, ok := tcpSegment(frame[:n]); ok {
+			t.Errorf("%d bytes of it pass for a segment", n)
+		}
+	}
+}

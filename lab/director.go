@@ -1,0 +1,107 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// director is a `dirsw run` inside a node.
+type director struct {
+	cmd   *Cmd
+	log   *logBuffer
+	ended chan struct{} // closed when the process has ended and err is set
+	err   error
+}
+
+// readyLine is in the line that dirsw logs when it forwards.
+const readyLine = "forwarding"
+
+// startDirector starts dirsw inside a node and returns when it says that it forwards. If ctx ends it is asked to stop; it
+// never outlives this process.
+func (c *Cluster) startDirector(ctx context.Context, node, self, conf, socket string) (*director, error) {
+	d := &director{log: newLogBuffer(readyLine), ended: make(chan struct{})}
+	d.cmd = c.Command(ctx, node, self, "run", "-f", conf, "--socket", socket)
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{
+		Pdeathsig: syscall.SIGKILL,
+		Setpgid:   true, // an interrupt from the terminal reaches it through ctx only, in its turn
+	}
+	d.cmd.Cancel = func() error { return d.cmd.Process.Signal(unix.SIGTERM) }
+	d.cmd.WaitDelay = gentle
+	if err := d.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start dirsw: %w", err)
+	}
+	go func() {
+		d.err = d.cmd.Wait()
+		close(d.ended)
+	}()
+	limit, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	select {
+	case <-d.log.said:
+		return d, nil
+	case <-d.ended:
+		return nil, fmt.Errorf("dirsw ended (%v) before it forwarded; it said:\n%s", d.err, d.log.tail(20))
+	case <-limit.Done():
+		err := fmt.Errorf("dirsw does not say that it forwards (%w); it said:\n%s", limit.Err(), d.log.tail(20))
+		return nil, errors.Join(err, d.stop(unix.SIGTERM, gentle))
+	}
+}
+
+// stop sends a signal and waits for the end of the process; if that takes longer than d it is killed.
+func (d *director) stop(sig unix.Signal, wait time.Duration) error {
+	if err := d.cmd.Process.Signal(sig); err != nil {
+		<-d.ended // it has ended
+		return nil
+	}
+	limit, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	select {
+	case <-d.ended:
+		return nil
+	case <-limit.Done():
+		_ = d.cmd.Process.Kill() // it may end meanwhile
+		<-d.ended
+		return fmt.Errorf("dirsw did not end within %v of %v", wait, unix.SignalName(sig))
+	}
+}
+
+// logBuffer keeps what a process writes. Write is called by one goroutine, the rest by any.
+type logBuffer struct {
+	said chan struct{} // closed when a line with the word has come
+
+	mu   sync.Mutex
+	word string // empty once it has come
+	text bytes.Buffer
+}
+
+func newLogBuffer(word string) *logBuffer {
+	return &logBuffer{said: make(chan struct{}), word: word}
+}
+
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(b)
+	if l.word != "" && bytes.Contains(l.text.Bytes(), []byte(l.word)) {
+		l.word = ""
+		close(l.said)
+	}
+	return len(b), nil
+}
+
+// tail returns the last n lines.
+func (l *logBuffer) tail(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lines := strings.SplitAfter(strings.TrimRight(l.text.String(), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "")
+}
