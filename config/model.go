@@ -313,3 +313,16 @@ func word(i int, names ...string) string {
 	}
 	return fmt.Sprintf("invalid(%d)", i)
 }
+
+// OrDefault returns t with the kernel's values where nothing was asked for.
+func (t Timeouts) OrDefault() Timeouts {
+	for _, e := range []struct {
+		d       *time.Duration
+		seconds time.Duration
+	}{{&t.TCP, 900}, {&t.TCPFin, 120}, {&t.UDP, 300}} {
+		if *e.d == 0 {
+			*e.d = e.seconds * time.Second
+		}
+	}
+	return t
+}

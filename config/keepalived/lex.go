@@ -36,7 +36,7 @@ type lexer struct {
 	pos  config.Pos
 	toks []token
 	errs config.Errors
-	seen map[odd]*sighting
+	seen map[config.Oddity]*sighting
 	bad  bool // a complaint about the encoding was made
 }
 
@@ -49,7 +49,7 @@ type sighting struct {
 
 // lex returns the tokens of src, ending with one of kind end.
 func lex(name, src string) *lexer {
-	l := &lexer{src: src, pos: config.Pos{File: name, Line: 1, Col: 1}, seen: map[odd]*sighting{}}
+	l := &lexer{src: src, pos: config.Pos{File: name, Line: 1, Col: 1}, seen: map[config.Oddity]*sighting{}}
 	for l.at < len(l.src) {
 		l.step()
 	}
@@ -61,15 +61,15 @@ func lex(name, src string) *lexer {
 func (l *lexer) emit(t token) { l.toks = append(l.toks, t) }
 
 // peek returns the next character, folded, and its length in bytes.
-func (l *lexer) peek() (r rune, o odd, size int) {
+func (l *lexer) peek() (r rune, o config.Oddity, size int) {
 	raw, size := utf8.DecodeRuneInString(l.src[l.at:])
-	r, o = fold(raw)
+	r, o = config.Fold(raw)
 	return r, o, size
 }
 
 // take consumes the next character of size bytes, remembering what is odd about it.
-func (l *lexer) take(o odd, size int) {
-	if o != plain {
+func (l *lexer) take(o config.Oddity, size int) {
+	if o != config.Plain {
 		raw, _ := utf8.DecodeRuneInString(l.src[l.at:])
 		s := l.seen[o]
 		if s == nil {
@@ -103,7 +103,7 @@ func (l *lexer) step() {
 		pos := l.pos
 		l.take(o, size)
 		l.emit(token{kind: newline, pos: pos})
-	case isBlank(r) || o == invisible:
+	case isBlank(r) || o == config.Invisible:
 		l.take(o, size)
 	case r == '#' || r == '!':
 		l.take(o, size)
@@ -151,7 +151,7 @@ func (l *lexer) word() {
 			continue
 		}
 		l.encoding()
-		if o != invisible {
+		if o != config.Invisible {
 			b.WriteString(printable(r, l.src[l.at:l.at+size]))
 		}
 		l.take(o, size)
@@ -180,7 +180,7 @@ func (l *lexer) inside(b *strings.Builder, r rune) bool {
 		return strings.Count(b.String(), "{") > strings.Count(b.String(), "}")
 	}
 	for _, c := range l.src[l.at:] {
-		c, _ = fold(c)
+		c, _ = config.Fold(c)
 		if isBlank(c) || c == '\n' {
 			return false
 		}
@@ -198,8 +198,8 @@ func (l *lexer) quoted(b *strings.Builder, mark rune) {
 	opener.Col--
 	for l.at < len(l.src) && l.src[l.at] != '\n' {
 		raw, size := utf8.DecodeRuneInString(l.src[l.at:])
-		folded, o := fold(raw)
-		if folded == mark && (o == plain || o == quoteMark) {
+		folded, o := config.Fold(raw)
+		if folded == mark && (o == config.Plain || o == config.QuoteMark) {
 			l.take(o, size)
 			return
 		}
@@ -233,15 +233,15 @@ func isBlank(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\
 func (l *lexer) notes() []config.Note {
 	var notes []config.Note
 	for _, k := range []struct {
-		odd        odd
+		odd        config.Oddity
 		one, many  string
 		understood string
 	}{
-		{blank, "1 blank that is no ASCII space", "%d blanks that are no ASCII spaces", "read as blanks; keepalived takes them for text"},
-		{invisible, "1 invisible character", "%d invisible characters", "skipped; keepalived takes them for text"},
-		{dash, "1 dash that is no '-'", "%d dashes that are no '-'", "read as '-'"},
-		{wide, "1 full-width character", "%d full-width characters", "read as their ASCII twins"},
-		{quoteMark, "1 typographic quotation mark", "%d typographic quotation marks", "read as plain ones"},
+		{config.Blank, "1 blank that is no ASCII space", "%d blanks that are no ASCII spaces", "read as blanks; keepalived takes them for text"},
+		{config.Invisible, "1 invisible character", "%d invisible characters", "skipped; keepalived takes them for text"},
+		{config.Dash, "1 dash that is no '-'", "%d dashes that are no '-'", "read as '-'"},
+		{config.Wide, "1 full-width character", "%d full-width characters", "read as their ASCII twins"},
+		{config.QuoteMark, "1 typographic quotation mark", "%d typographic quotation marks", "read as plain ones"},
 	} {
 		s := l.seen[k.odd]
 		if s == nil {

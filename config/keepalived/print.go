@@ -35,7 +35,7 @@ func Print(w io.Writer, m *config.Model) error {
 func quote(s string) string {
 	plainWord := s != ""
 	for _, r := range s {
-		if _, o := fold(r); o != plain || r <= ' ' || r == 0x7F || strings.ContainsRune(`"'#!{}\`, r) {
+		if _, o := config.Fold(r); o != config.Plain || r <= ' ' || r == 0x7F || strings.ContainsRune(`"'#!{}\`, r) {
 			plainWord = false
 		}
 	}

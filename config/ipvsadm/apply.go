@@ -1,0 +1,132 @@
+package ipvsadm
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"time"
+
+	"dirsw/config"
+)
+
+// Apply changes m as the kernel would change its table, and returns the kernel's error (ErrNoService and the like) without
+// a change where it would refuse. Commands that change nothing in a Model (-L, -S, -h, -v, and -R, whose lines are
+// commands themselves) do nothing; -Z looks whether its service is there.
+func (c Command) Apply(m *config.Model) error {
+	switch c.Op {
+	case OpAddService:
+		return c.addService(m)
+	case OpEditService:
+		return c.editService(m)
+	case OpDeleteService:
+		i := slices.IndexFunc(m.Services, func(s config.Service) bool { return s.Key() == c.Service.Key() })
+		if i < 0 {
+			return ErrNoService
+		}
+		m.Services = slices.Delete(m.Services, i, i+1)
+	case OpClear:
+		m.Services = nil
+	case OpAddServer, OpEditServer, OpDeleteServer:
+		s := m.Service(c.Service.Key())
+		if s == nil {
+			return ErrNotDefined
+		}
+		return c.server(s)
+	case OpSetTimeouts:
+		keep := func(to *time.Duration, d time.Duration) {
+			if d != 0 {
+				*to = d
+			}
+		}
+		t := &m.Globals.Timeouts
+		keep(&t.TCP, c.Timeouts.TCP)
+		keep(&t.TCPFin, c.Timeouts.TCPFin)
+		keep(&t.UDP, c.Timeouts.UDP)
+	case OpZero:
+		if c.HasService && m.Service(c.Service.Key()) == nil {
+			return ErrNoService
+		}
+	case OpStartDaemon, OpStopDaemon:
+		return ErrDaemonNotServed
+	}
+	return nil
+}
+
+func (c Command) addService(m *config.Model) error {
+	if m.Service(c.Service.Key()) != nil {
+		return ErrServiceExists
+	}
+	if err := c.modules(); err != nil {
+		return err
+	}
+	s := c.Service
+	s.Origin = config.FromCommand
+	s.SchedFlags = slices.Clone(s.SchedFlags)
+	m.Services = append(m.Services, s)
+	return nil
+}
+
+// editService replaces all settings of a service, those that were not named by their defaults. Its real servers stay, and
+// so does what keepalived.conf says about checking them.
+func (c Command) editService(m *config.Model) error {
+	s := m.Service(c.Service.Key())
+	if s == nil {
+		return ErrNoService
+	}
+	if err := c.modules(); err != nil {
+		return err
+	}
+	n := c.Service
+	s.Scheduler, s.SchedPos, s.SchedFlags = n.Scheduler, config.Pos{}, slices.Clone(n.SchedFlags)
+	s.Persistence, s.Granularity, s.Netmask = n.Persistence, n.Granularity, n.Netmask
+	s.Engine, s.OnePacket = n.Engine, n.OnePacket
+	return nil
+}
+
+// modules reports a scheduler or persistence engine that is not there.
+func (c Command) modules() error {
+	if c.Schedulers != nil && !slices.Contains(c.Schedulers, c.Service.Scheduler) {
+		return ErrNoScheduler
+	}
+	if c.Service.Engine != "" && c.Service.Engine != "sip" {
+		return ErrNoScheduler
+	}
+	return nil
+}
+
+// server carries out -a, -e and -d. -e replaces all settings, those that were not named by their defaults; what
+// keepalived.conf says about checking the server stays.
+func (c Command) server(s *config.Service) error {
+	r := s.Real(c.Real.Key())
+	if c.Op == OpDeleteServer {
+		if r == nil {
+			return ErrNoDest
+		}
+		s.Reals = slices.DeleteFunc(s.Reals, func(r config.Real) bool { return r.Key() == c.Real.Key() })
+		return nil
+	}
+	n := c.Real
+	switch {
+	case n.Weight < 0 || n.Weight > math.MaxInt32 || n.Lower > n.Upper:
+		return ErrRange
+	case c.Op == OpAddServer && r != nil:
+		return ErrDestExists
+	case c.Op == OpEditServer && r == nil:
+		return ErrNoDest
+	case !unicast(n.Addr):
+		return ErrInvalid
+	case r == nil:
+		s.Reals = append(s.Reals, n)
+		return nil
+	}
+	r.Weight, r.Method, r.Tunnel, r.Upper, r.Lower = n.Weight, n.Method, n.Tunnel, n.Upper, n.Lower
+	return nil
+}
+
+// unicast reports whether an address can be that of a host.
+func unicast(a netip.Addr) bool {
+	if a.Is4() && (a.As4()[0] == 0 || a.As4() == [4]byte{255, 255, 255, 255}) {
+		return false
+	}
+	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast()
+}
