@@ -90,7 +90,7 @@ func (w *Worker) Explain(q *Question, now clock.Mono) {
 func (w *Worker) foresee(m *packet.Meta, ev conntrack.Event, now clock.Mono) Verdict {
 	c, _ := w.table.Lookup(&m.Tuple, w.table.Hash(&m.Tuple))
 	if c != nil && !c.Reuses(ev, conntrack.ReuseClosed) {
-		v := Verdict{Why: WhyConnection, Service: ServiceID(c.Service), Dest: c.Dest, State: c.State(), Left: c.Left(now)}
+		v := Verdict{Why: WhyConnection, Service: w.snap.Dests[c.Dest].Service, Dest: c.Dest, State: c.State(), Left: c.Left(now)}
 		if w.snap.Dests[c.Dest].Gone {
 			v.Drop = packet.DropServerGone
 		}

@@ -6,19 +6,22 @@ import (
 	"dirsw/packet"
 )
 
-// process sorts the frames of w.in into w.out and w.dropped. Two passes: the first reads every packet and asks memory for
-// the entries that the second will decide by, which at a million connections halves the cost
-// (docs/design/io-and-speed.md).
+// process leaves in w.in the frames that go on, in their order, and moves the others to w.dropped. Two passes: the first
+// reads every packet and asks memory for the entries that the second will decide by, which at a million connections
+// halves the cost (docs/design/io-and-speed.md). The hashes have a loop of their own, because a processor that reads a
+// tuple in words right after Parse has written it in smaller pieces has to wait for those.
 func (w *Worker) process(now clock.Mono) {
 	n := w.in.N
 	for i := range n {
-		m := &w.in.Metas[i]
-		w.reasons[i] = packet.Parse(w.in.Frames[i].Bytes(), m)
-		w.hashes[i] = w.table.Hash(&m.Tuple)
+		w.reasons[i] = packet.Parse(w.in.Frames[i].Bytes(), &w.in.Metas[i])
+	}
+	for i := range n {
+		w.hashes[i] = w.table.Hash(&w.in.Metas[i].Tuple)
 	}
 	if n >= prefetchFrom && w.table.Len() >= prefetchTable {
 		w.table.Prefetch(w.hashes[:n])
 	}
+	kept := 0
 	for i := range n {
 		f, m := &w.in.Frames[i], &w.in.Metas[i]
 		v := Verdict{Service: NoService, Drop: w.reasons[i]}
@@ -31,13 +34,17 @@ func (w *Worker) process(now clock.Mono) {
 		if w.o.Observer != nil {
 			w.o.Observer(f, m, v)
 		}
-		if v.Drop == packet.NoDrop {
-			w.out.Add(*f)
-		} else {
+		if v.Drop != packet.NoDrop {
 			w.plain.Drops[v.Drop]++
 			w.dropped.Add(*f)
+			continue
 		}
+		if kept != i {
+			w.in.Frames[kept] = *f
+		}
+		kept++
 	}
+	w.in.N = kept
 }
 
 // decide says where a well-formed packet goes, and moves its connection on.
@@ -54,18 +61,19 @@ func (w *Worker) decide(m *packet.Meta, ev conntrack.Event, h uint64, now clock.
 	if c == nil {
 		return w.schedule(m, ev, h, now)
 	}
-	v := Verdict{Why: WhyConnection, Service: ServiceID(c.Service), Dest: c.Dest}
-	if w.snap.Dests[c.Dest].Gone {
+	d := &w.snap.Dests[c.Dest] // not c.Service: that is in the entry's second line, which is not in the cache
+	v := Verdict{Why: WhyConnection, Service: d.Service, Dest: c.Dest}
+	if d.Gone {
 		v.Drop = packet.DropServerGone
 		return v
 	}
 	was, is := w.table.Advance(c, dir, ev, now)
 	if was != is && was.Active() != is.Active() {
-		d := int32(1)
+		n := int32(1)
 		if was.Active() {
-			d = -1
+			n = -1
 		}
-		w.snap.Dests[c.Dest].Load.Add(w.id, d, -d, 0)
+		d.Load.Add(w.id, n, -n, 0)
 	}
 	w.acc.packet(uint32(c.Dest), int(m.End-m.L3))
 	if m.Flags&packet.Fragment != 0 {
@@ -87,7 +95,7 @@ func (w *Worker) decideRelated(m *packet.Meta, now clock.Mono) Verdict {
 		if c == nil {
 			return Verdict{Service: NoService, Drop: packet.DropICMP}
 		}
-		v = Verdict{Why: WhyRelated, Service: ServiceID(c.Service), Dest: c.Dest, State: c.State(), Left: c.Left(now)}
+		v = Verdict{Why: WhyRelated, Service: w.snap.Dests[c.Dest].Service, Dest: c.Dest, State: c.State(), Left: c.Left(now)}
 	} else {
 		dest, ok := w.fragments.find(m, now)
 		if !ok {

@@ -48,14 +48,19 @@ func newBench(t *testing.T, o forward.Options, rules ...string) *bench {
 func (b *bench) rules(lines ...string) {
 	b.t.Helper()
 	for _, l := range lines {
-		b.rule(strings.Fields(l))
+		b.publish(l)
+		b.step()
 	}
-	b.step()
 }
 
-// rule publishes a new snapshot with one change.
+// publish gives the worker a new snapshot for each line, one change each.
+func (b *bench) publish(lines ...string) {
+	for _, l := range lines {
+		b.rule(strings.Fields(l))
+	}
+}
+
 func (b *bench) rule(w []string) {
-	b.t.Helper()
 	opt := func(name string) string {
 		if i := slices.Index(w, name); i >= 0 && i+1 < len(w) {
 			return w[i+1]
@@ -85,7 +90,7 @@ func (b *bench) rule(w []string) {
 	case "-A":
 		kind, ok := sched.Lookup(opt("-s"))
 		if !ok {
-			b.t.Fatalf("no scheduler %q", opt("-s"))
+			panic("no scheduler " + opt("-s"))
 		}
 		svc := forward.Service{Key: key, Kind: kind, SchedGen: s.Gen, PoolGen: s.Gen, Tally: forward.NewTally(1),
 			Pool: &sched.Pool{Cursor: new(sched.Cursor)}, OnePacket: slices.Contains(w, "-o"),
@@ -107,7 +112,6 @@ func (b *bench) rule(w []string) {
 	}
 	b.snap = &s
 	b.w.Publish(b.snap)
-	b.step()
 }
 
 func (b *bench) server(s *forward.Snapshot, svc *forward.Service, id forward.ServiceID, what string, r netip.AddrPort,

@@ -53,9 +53,9 @@ type Worker struct {
 	plain     Counters
 	sinceSync int
 
-	in, out, dropped packet.Batch
-	hashes           [packet.BatchSize]uint64
-	reasons          [packet.BatchSize]packet.DropReason
+	in, dropped packet.Batch
+	hashes      [packet.BatchSize]uint64
+	reasons     [packet.BatchSize]packet.DropReason
 }
 
 // serviceState is a scheduler and the generations it was fitted to.
@@ -135,9 +135,9 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 	n, err := w.lane.Recv(&w.in)
 	if n > 0 {
 		w.process(now)
-		if w.out.N > 0 {
-			w.plain.Forwarded += uint64(w.out.N)
-			w.lane.Send(&w.out)
+		if w.in.N > 0 {
+			w.plain.Forwarded += uint64(w.in.N)
+			w.lane.Send(&w.in)
 		}
 		if w.dropped.N > 0 {
 			w.lane.Drop(&w.dropped)
