@@ -1,0 +1,91 @@
+package measure
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// Row is one line of the table.
+type Row struct {
+	Group  string  `json:"group"`
+	Name   string  `json:"name"`
+	Unit   string  `json:"unit"`
+	Ours   Summary `json:"ours"`
+	Peer   string  `json:"peer,omitempty"` // who it is compared with; empty: nobody
+	Theirs Summary `json:"theirs,omitzero"`
+	Ratio  Summary `json:"ratio,omitzero"` // ours to theirs, in the same round
+	Target Target  `json:"target,omitzero"`
+	Note   string  `json:"note,omitempty"`
+}
+
+// Target is what a row should reach: its ratio, or without a peer its value. The zero Target asks for nothing.
+type Target struct {
+	AtMost  float64 `json:"atMost,omitzero"`
+	AtLeast float64 `json:"atLeast,omitzero"`
+}
+
+// verdict returns the target and whether v reaches it.
+func (t Target) verdict(v float64) string {
+	word := func(ok bool) string {
+		if ok {
+			return "reached"
+		}
+		return "missed"
+	}
+	switch {
+	case t.AtMost != 0:
+		return fmt.Sprintf("<= %s %s", digits(t.AtMost), word(v <= t.AtMost))
+	case t.AtLeast != 0:
+		return fmt.Sprintf(">= %s %s", digits(t.AtLeast), word(v >= t.AtLeast))
+	}
+	return ""
+}
+
+// Compare makes the row of ours against theirs, round by round.
+func Compare(group, name, unit string, ours []float64, peer string, theirs []float64, t Target) Row {
+	return Row{Group: group, Name: name, Unit: unit, Ours: Summarize(ours), Peer: peer, Theirs: Summarize(theirs),
+		Ratio: Summarize(Ratios(ours, theirs)), Target: t}
+}
+
+// Print writes rows as a table for people, a heading before each group.
+func Print(w io.Writer, rows []Row) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	group := ""
+	for _, r := range rows {
+		if r.Group != group {
+			if group != "" {
+				fmt.Fprintln(t)
+			}
+			group = r.Group
+			fmt.Fprintf(t, "%s\tunit\tours\tpeer\ttheirs\tratio\ttarget\tnote\n", group)
+		}
+		goal := r.Ratio
+		if r.Ratio.N == 0 {
+			goal = r.Ours
+		}
+		peer := r.Peer
+		if peer == "" {
+			peer = "-"
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%v\t%s\t%v\t%v\t%s\t%s\n", r.Name, r.Unit, r.Ours, peer, r.Theirs, r.Ratio,
+			r.Target.verdict(goal.Median), r.Note)
+	}
+	return t.Flush()
+}
+
+// Report is what a run of all measurements found, for machines.
+type Report struct {
+	Machine string   `json:"machine"`
+	Rounds  int      `json:"rounds"`
+	Rows    []Row    `json:"rows"`
+	Skipped []string `json:"skipped,omitempty"` // what was not measured, and why
+}
+
+// WriteJSON writes the report with indentation.
+func (r *Report) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "\t")
+	return e.Encode(r)
+}

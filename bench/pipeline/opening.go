@@ -1,0 +1,96 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"dirsw/bench/measure"
+	"dirsw/clock"
+	"dirsw/forward"
+	"dirsw/forward/forwardtest"
+	"dirsw/packet"
+)
+
+// Opening is what new connections cost, in nanoseconds for each, round by round: SYN to inserted, scheduled, counted
+// and sent, together with the expiry of an older one. What the lane costs has been taken away.
+type Opening struct {
+	New    []float64
+	Allocs float64 // for each connection
+}
+
+const (
+	synTimeout = time.Minute // of a connection that has seen nothing but a SYN
+	// fresh is how many flows come before the first comes again; by then it has expired.
+	fresh = 1 << 20
+)
+
+// MeasureOpening lets a worker take SYNs of ever new flows while time goes on such that about live connections are
+// there at any moment and as many expire as come. Live may be half of 2^20 at most. It must run on a goroutine of its own,
+// which it pins.
+func MeasureOpening(ctx context.Context, c Case, live int, e Effort) (*Opening, error) {
+	if live < packet.BatchSize || live > fresh/2 {
+		return nil, fmt.Errorf("%d live connections, want %d to %d", live, packet.BatchSize, fresh/2)
+	}
+	if err := measure.Pin(); err != nil {
+		return nil, err
+	}
+	flows := c.flows()
+	lane, err := forwardtest.NewLoop(forwardtest.LoopOptions{Frames: flows.Each(0, fresh, packet.SYN, 0)})
+	if err != nil {
+		return nil, err
+	}
+	w, s, err := c.worker(lane, fresh)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	o := opener{w: w, s: s, now: start, each: clock.Mono(synTimeout) * packet.BatchSize / clock.Mono(live)}
+	for range 3 * live / packet.BatchSize { // until as many end as begin
+		o.step()
+	}
+	got, err := measure.Rounds(ctx, e.Rounds, e.Each, contender("new connections", o.step),
+		contender("lane", onLane(lane, func(b *packet.Batch) int { return b.N })))
+	if err != nil {
+		return nil, err
+	}
+	r := &Opening{New: measure.Less(got[0], got[1]), Allocs: allocations(func() { o.step() }) / packet.BatchSize}
+	if err := o.verify(live); err != nil {
+		return nil, err
+	}
+	return r, verify(w, lane)
+}
+
+// opener is a worker that opens connections.
+type opener struct {
+	w     *forward.Worker
+	s     *forward.Snapshot
+	now   clock.Mono
+	each  clock.Mono // how far time moves in a breath
+	taken uint64     // frames
+}
+
+func (o *opener) step() int {
+	o.now += o.each
+	n, _ := o.w.Step(o.now)
+	o.taken += uint64(n)
+	return n
+}
+
+// verify returns an error unless each frame opened a connection and about as many as wanted are there.
+func (o *opener) verify(live int) error {
+	var c forward.Counters
+	for range 64 { // the worker commits its counters every few breaths only
+		o.step()
+		if o.w.ReadCounters(&c); c.Received == o.taken {
+			break
+		}
+	}
+	if got := o.s.Services[0].Tally.Read().Conns; got != o.taken {
+		return fmt.Errorf("%d SYNs opened %d connections", o.taken, got)
+	}
+	if c.Connections < uint64(live) || c.Connections > uint64(live)*5/4+8*packet.BatchSize {
+		return fmt.Errorf("%d connections are there, want about %d", c.Connections, live)
+	}
+	return nil
+}

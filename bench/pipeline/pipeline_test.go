@@ -1,0 +1,102 @@
+package pipeline
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"dirsw/clock"
+	"dirsw/packet"
+)
+
+// quick is an effort for tests: what is measured does not matter, only that it is.
+var quick = Effort{Rounds: 2, Each: time.Millisecond}
+
+// alone runs f on a goroutine of its own, whose thread it may pin.
+func alone(t *testing.T, f func() error) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEstablished(t *testing.T) {
+	for name, c := range map[string]Case{
+		"TCP IPv4": {}, "TCP IPv6": {IPv6: true}, "UDP IPv4": {Proto: packet.ProtoUDP},
+		"UDP IPv6": {Proto: packet.ProtoUDP, IPv6: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			alone(t, func() error {
+				r, err := MeasureEstablished(context.Background(), c, 500, quick)
+				if err == nil && (len(r.Worker) != 2 || len(r.Floor) != 2 || len(r.Lane) != 2 || r.Allocs > 0.5) {
+					t.Errorf("%+v, want two rounds of each and no allocations", r)
+				}
+				return err
+			})
+		})
+	}
+}
+
+func TestOpening(t *testing.T) {
+	for name, c := range map[string]Case{
+		"rr": {Servers: 1}, "wrr": {Scheduler: "wrr", Servers: 10}, "IPv6": {IPv6: true, Servers: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			alone(t, func() error {
+				r, err := MeasureOpening(context.Background(), c, 2000, quick)
+				if err == nil && (len(r.New) != 2 || r.Allocs > 0.5) {
+					t.Errorf("%+v, want two rounds and no allocations", r)
+				}
+				return err
+			})
+		})
+	}
+}
+
+func TestOpeningRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		Case
+		live int
+		want string
+	}{
+		"too many":     {live: fresh, want: "live connections, want"},
+		"no scheduler": {Case: Case{Scheduler: "nosuch"}, live: 1000, want: `no scheduler "nosuch"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			alone(t, func() error {
+				_, err := MeasureOpening(context.Background(), c.Case, c.live, quick)
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("error %v, want one with %q", err, c.want)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+func TestFootprint(t *testing.T) {
+	f, err := MeasureFootprint(context.Background(), 10_000, 3, clock.NewSystem())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Connections != 10_000 || len(f.CollectionUs) != 3 || f.ResidentMB < 1 || f.ScannedKB == 0 {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestMeasurementsEndWithTheirContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := MeasureFootprint(ctx, 1000, 1, clock.NewSystem()); err != context.Canceled {
+		t.Errorf("MeasureFootprint: %v", err)
+	}
+	alone(t, func() error {
+		if _, err := MeasureEstablished(ctx, Case{}, 1000, quick); err != context.Canceled {
+			t.Errorf("MeasureEstablished: %v", err)
+		}
+		return nil
+	})
+}
