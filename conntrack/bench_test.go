@@ -110,41 +110,64 @@ func BenchmarkHotLookup(b *testing.B) {
 	}
 }
 
-// BenchmarkInsertExpire is the life of a TCP connection in steady state: SYN, ACK and FIN from the client, and the end
-// two minutes later, with so many others alive.
+// BenchmarkInsertExpire is the life of a TCP connection in steady state, with so many others alive: in a batch of 64,
+// SYN and ACK from the client, and one in two a FIN (it ends two minutes later) or a RST (ten seconds later), so that
+// the slots are in no order. One expiry of a bounded number for each batch, as in a breath of the forwarder.
 func BenchmarkInsertExpire(b *testing.B) {
 	for _, live := range []int{1 << 10, 1 << 16, 1_000_000} {
 		for _, flags := range []Flags{OneWay, 0} {
 			b.Run(fmt.Sprintf("%d/%s", live, map[Flags]string{OneWay: "one-way", 0: "two-way"}[flags]), func(b *testing.B) {
-				x := newTable(b, Options{MaxConns: live * 11 / 10, Seed: 1})
-				step := clock.Mono(120*time.Second) / clock.Mono(live)
-				now := start
-				k := tcp("198.51.100.1", 1)
-				s := Spec{Real: k.Src, Event: TCPSyn, Flags: flags}
-				cycle := func(i int) {
-					now += step
-					x.Expire(now, 4, nil)
-					s.Tuple = k
-					binary.BigEndian.PutUint32(s.Src[12:], uint32(i)*2654435761)
-					s.SrcPort = uint16(i)
-					c, err := x.Insert(&s, x.Hash(&s.Tuple), now)
-					if err != nil {
-						b.Fatal(err)
-					}
-					x.Advance(c, FromClient, TCPAck, now)
-					x.Advance(c, FromClient, TCPFin, now)
-				}
-				for i := range live * 3 / 2 {
-					cycle(i)
+				x := newTable(b, Options{MaxConns: live * 13 / 10, Seed: 1})
+				o := opener{x: x, now: start, step: clock.Mono(65*time.Second) * 64 / clock.Mono(live), flags: flags}
+				for n := 0; n < live*5/2; n += 64 {
+					o.batch(b)
 				}
 				b.ReportAllocs()
 				b.ResetTimer()
-				for i := range b.N {
-					cycle(live*3/2 + i)
+				for n := 0; n < b.N; n += 64 {
+					o.batch(b)
 				}
 				b.ReportMetric(float64(x.Len()), "live")
 			})
 		}
+	}
+}
+
+// opener opens connections from ever new clients.
+type opener struct {
+	x         *Table
+	now, step clock.Mono
+	flags     Flags
+	n         uint32
+	specs     [64]Spec
+	hashes    [64]uint64
+}
+
+func (o *opener) batch(b *testing.B) {
+	o.now += o.step
+	o.x.Expire(o.now, 256, nil)
+	for i := range o.specs {
+		o.n++
+		s := &o.specs[i]
+		s.Tuple = packet.Tuple{Src: packet.Addr{10: 0xff, 11: 0xff}, Dst: packet.Addr{10: 0xff, 11: 0xff, 12: 192},
+			SrcPort: uint16(o.n), DstPort: 80, Proto: packet.ProtoTCP, Family: packet.IPv4Family}
+		binary.BigEndian.PutUint32(s.Src[12:], o.n*2654435761)
+		s.Real, s.Event, s.Flags = s.Dst, TCPSyn, o.flags
+		o.hashes[i] = o.x.Hash(&s.Tuple)
+	}
+	o.x.Prefetch(o.hashes[:])
+	for i := range o.specs {
+		s := &o.specs[i]
+		c, d := o.x.Lookup(&s.Tuple, o.hashes[i])
+		if c != nil {
+			b.Fatal("found before Insert")
+		}
+		c, err := o.x.Insert(s, o.hashes[i], o.now)
+		if err != nil {
+			b.Fatal(err)
+		}
+		o.x.Advance(c, d, TCPAck, o.now)
+		o.x.Advance(c, d, []Event{TCPFin, TCPRst}[o.hashes[i]>>20&1], o.now)
 	}
 }
 

@@ -57,16 +57,16 @@ type Conn struct {
 	flags   Flags
 	_       [2]byte
 
-	real     packet.Addr
-	tags     [2]uint32 // of the index cells: client to virtual, real to client
-	self     uint32    // own slot
-	gen      uint32    // how many connections the slot has held before
-	next     uint32    // in the wheel's bucket, or in the free list
-	prev     uint32    // in the wheel's bucket; 0 if first
-	template uint32    // slot of the template it came through; 0 for none
-	tplGen   uint32    // gen of that slot when it was linked
-	users    uint32    // of a template: living connections that came through it
-	timeout  uint32    // of a template: seconds
+	real    packet.Addr
+	tags    [2]uint32 // of the index cells: client to virtual, real to client
+	self    uint32    // own slot
+	gen     uint32    // how many connections the slot has held before
+	next    uint32    // in the wheel's bucket, or in the free list
+	prev    uint32    // in the wheel's bucket; 0 if first
+	ahead   uint32    // a slot that will probably be looked at soon after this one (wheel.link); 0 for none
+	tpl     uint32    // slot of the template it came through, 0 for none; of a template: connections through it
+	tplGen  uint32    // gen of that slot when it was linked
+	timeout uint32    // of a template: seconds
 	// Service is the virtual service. Its meaning is the caller's.
 	Service  uint32
 	realPort uint16
@@ -120,8 +120,13 @@ func (c *Conn) IsTemplate() bool { return c.flags&Template != 0 }
 // Slot returns the index of the entry, for Table.At. It is valid as long as the *Conn is.
 func (c *Conn) Slot() uint32 { return c.self }
 
-// Users returns how many living connections came through the template.
-func (c *Conn) Users() int { return int(c.users) }
+// Users returns how many living connections came through the template; 0 for a connection.
+func (c *Conn) Users() int {
+	if c.flags&Template == 0 {
+		return 0
+	}
+	return int(c.tpl)
+}
 
 // Left returns how long the connection lives on if nothing happens; 0 if it is due.
 func (c *Conn) Left(now clock.Mono) time.Duration { return max(0, c.deadline.Sub(now)) }

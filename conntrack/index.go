@@ -24,6 +24,9 @@ func (x *index) home(tag uint32) uint64 {
 	return uint64(tag) * x.n >> 32
 }
 
+// line returns the line of 64 bytes in which a search for tag begins.
+func (x *index) line(tag uint32) uint32 { return uint32(x.home(tag) / 8) }
+
 // add enters a cell. The caller sees to it that there is room.
 func (x *index) add(tag uint32, low uint32) {
 	i := x.home(tag)

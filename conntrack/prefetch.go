@@ -6,7 +6,7 @@ package conntrack
 func (t *Table) Prefetch(h []uint64) {
 	h = h[:min(len(h), len(t.lines)/2)]
 	for i, h := range h {
-		t.lines[i] = uint32(t.index.home(tagOf(h)) / 8)
+		t.lines[i] = t.index.line(tagOf(h))
 	}
 	t.prefetchIndex(t.lines[:len(h)])
 	n := 0

@@ -19,3 +19,9 @@ func (t *Table) prefetchIndex(lines []uint32) {
 func (t *Table) prefetchSlab(lines []uint32) {
 	prefetchLines(unsafe.Pointer(unsafe.SliceData(t.slab)), lines)
 }
+
+// prefetchEntry fetches both lines of the entry in slot.
+func (t *Table) prefetchEntry(slot uint32) {
+	lines := [2]uint32{slot * 2, slot*2 + 1}
+	t.prefetchSlab(lines[:])
+}

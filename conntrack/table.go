@@ -177,7 +177,7 @@ func (t *Table) take(s *Spec, space uint8) *Conn {
 	c.client, c.virtual, c.ports = s.Src, s.Dst, portsKey(&s.Tuple, space)
 	c.real, c.realPort = s.Real, s.RealPort
 	c.Dest, c.Service = s.Dest, s.Service
-	c.template, c.users, c.timeout = 0, 0, 0
+	c.tpl, c.timeout = 0, 0
 	return c
 }
 
@@ -209,7 +209,7 @@ func (t *Table) release(c *Conn) {
 			t.index.remove(c.tags[1], c.self|cellServer)
 		}
 		if p := t.TemplateOf(c); p != nil {
-			p.users--
+			p.tpl--
 		}
 	}
 	c.ports = 0

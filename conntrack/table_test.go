@@ -129,8 +129,8 @@ func TestLayout(t *testing.T) {
 		}
 	}
 	second := map[string]uintptr{"real": unsafe.Offsetof(c.real), "realPort": unsafe.Offsetof(c.realPort),
-		"next": unsafe.Offsetof(c.next), "prev": unsafe.Offsetof(c.prev), "template": unsafe.Offsetof(c.template),
-		"Service": unsafe.Offsetof(c.Service), "users": unsafe.Offsetof(c.users)}
+		"next": unsafe.Offsetof(c.next), "prev": unsafe.Offsetof(c.prev), "tpl": unsafe.Offsetof(c.tpl),
+		"Service": unsafe.Offsetof(c.Service), "ahead": unsafe.Offsetof(c.ahead)}
 	for name, at := range second {
 		if at < 64 {
 			t.Errorf("%s at %d, want the second line", name, at)

@@ -50,10 +50,10 @@ func (t *Table) InsertTemplate(s *Spec, h uint64, timeout time.Duration, now clo
 // Control notes that the new connection c came through template p, and starts p's time again.
 func (t *Table) Control(c, p *Conn, now clock.Mono) {
 	if old := t.TemplateOf(c); old != nil {
-		old.users--
+		old.tpl--
 	}
-	c.template, c.tplGen = p.self, p.gen
-	p.users++
+	c.tpl, c.tplGen = p.self, p.gen
+	p.tpl++
 	p.deadline = now + seconds(p.timeout)
 	if int32(ceilTick(p.deadline)-p.armed) < 0 {
 		t.wheel.unlink(t.slab, p)
@@ -63,10 +63,10 @@ func (t *Table) Control(c, p *Conn, now clock.Mono) {
 
 // TemplateOf returns the template that c came through; nil if it came through none, or that has been removed.
 func (t *Table) TemplateOf(c *Conn) *Conn {
-	if c.template == 0 {
+	if c.tpl == 0 || c.flags&Template != 0 {
 		return nil
 	}
-	if p := &t.slab[c.template]; p.gen == c.tplGen {
+	if p := &t.slab[c.tpl]; p.gen == c.tplGen {
 		return p
 	}
 	return nil

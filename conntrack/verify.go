@@ -13,7 +13,7 @@ func (t *Table) verify() error {
 		return fmt.Errorf("%d slots used, want %d", used, t.live)
 	}
 	cells, templates := 0, 0
-	users := make(map[uint32]uint32)
+	users := make(map[uint32]int)
 	for s := uint32(1); s < t.touched; s++ {
 		c := &t.slab[s]
 		if !c.used() {
@@ -41,8 +41,8 @@ func (t *Table) verify() error {
 		return fmt.Errorf("%d cells and %d templates counted, want %d and %d", t.index.used, t.templates, cells, templates)
 	}
 	for s := uint32(1); s < t.touched; s++ {
-		if c := &t.slab[s]; c.used() && c.users != users[s] {
-			return fmt.Errorf("template %d counts %d connections, want %d", s, c.users, users[s])
+		if c := &t.slab[s]; c.used() && c.Users() != users[s] {
+			return fmt.Errorf("template %d counts %d connections, want %d", s, c.Users(), users[s])
 		}
 	}
 	if err := t.verifyIndex(); err != nil {

@@ -24,7 +24,12 @@ type wheel struct {
 	busy   [wheelGroups]uint64 // bit for each bucket that is not empty
 	groups [wheelGroups / 64]uint64
 	linked uint32
+	recent [lookAhead]uint32 // slots that were linked last, in a ring
+	turn   uint32
 }
+
+// lookAhead is how many entries before its turn one is asked of memory. Must be a power of two.
+const lookAhead = 8
 
 // ceilTick returns the low bits of the first tick that is over when d has come.
 func ceilTick(d clock.Mono) uint32 { return uint32((d + (1<<tickShift - 1)) >> tickShift) }
@@ -37,6 +42,10 @@ func (w *wheel) link(slab []Conn, c *Conn) {
 	b := uint32(tick) & wheelMask
 	head := w.heads[b]
 	c.prev, c.next = 0, head
+	// What was linked eight entries ago will mostly stand eight entries behind this one when the bucket is due.
+	c.ahead = w.recent[w.turn%lookAhead]
+	w.recent[w.turn%lookAhead] = c.self
+	w.turn++
 	if head != 0 {
 		slab[head].prev = c.self
 	} else {
