@@ -59,7 +59,8 @@ func (w *Worker) schedule(m *packet.Meta, ev conntrack.Event, h uint64, now cloc
 
 // pick asks the service's scheduler.
 func (w *Worker) pick(svc *Service, id ServiceID, m *packet.Meta, now clock.Mono) Verdict {
-	i := w.scheds[id].sched.Pick(svc.Pool, &sched.Flow{Tuple: m.Tuple, Now: now})
+	w.flow = sched.Flow{Tuple: m.Tuple, Now: now}
+	i := w.scheds[id].sched.Pick(svc.Pool, &w.flow)
 	if i == sched.None {
 		return Verdict{Service: id, Drop: packet.DropNoServer}
 	}

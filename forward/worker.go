@@ -56,6 +56,7 @@ type Worker struct {
 	in, dropped packet.Batch
 	hashes      [packet.BatchSize]uint64
 	reasons     [packet.BatchSize]packet.DropReason
+	flow        sched.Flow // of pick: behind an interface, a local one would be allocated for each connection
 }
 
 // serviceState is a scheduler and the generations it was fitted to.
