@@ -1,6 +1,9 @@
 package packet
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // Spec says what Build makes. Only Tuple needs to be set; Tuple.Family may be 0, the family is then that of Src.
 type Spec struct {
@@ -27,7 +30,7 @@ type Spec struct {
 	ICMPType, ICMPCode uint8
 	ICMPRest           uint32
 
-	Payload []byte // behind the transport header: data, SCTP chunks, what an ICMP error quotes
+	Payload []byte // behind the transport header: data, SCTP chunks, what an ICMP error quotes; not part of Build's dst
 }
 
 // Build makes a whole frame with right lengths and checksums, in dst if its capacity suffices, and returns it. It is
@@ -46,7 +49,8 @@ func Build(dst []byte, s Spec) []byte {
 	if s.Family == IPv4Family && n-l3 > 0xffff || n-l3-IPv6Len > 0xffff {
 		panic("packet: Build: longer than an IP packet can be")
 	}
-	b := append(dst[:0], make([]byte, n)...)
+	b := slices.Grow(dst[:0], n)[:n]
+	clear(b)
 	copy(b[t:], s.Payload)
 	s.putEthernet(b)
 	if s.Family == IPv4Family {

@@ -55,6 +55,38 @@ func TestBuildParses(t *testing.T) {
 	}
 }
 
+// TestBuildChecksums: every checksum is right, of fragments those of the IP header.
+func TestBuildChecksums(t *testing.T) {
+	dirty := bytes.Repeat([]byte{0xff}, 4096) // what a frame before left in the buffer must not show
+	for _, proto := range []uint8{ProtoTCP, ProtoUDP, ProtoSCTP, ProtoICMP, ProtoICMPv6, ProtoESP} {
+		for _, tuple := range []Tuple{tuple4(proto), tuple6(proto)} {
+			for n := range 33 {
+				s := spec(tuple)
+				s.Payload = bytes.Repeat([]byte{0x5a}, n)
+				b := Build(dirty, s)
+				m := mustParse(t, b)
+				if !ChecksumOK(b, &m) {
+					t.Errorf("%v, %d bytes: wrong checksum", tuple, n)
+				}
+				if fresh := Build(nil, s); !bytes.Equal(b, fresh) {
+					t.Errorf("%v, %d bytes: the buffer shows\n got % x\nwant % x", tuple, n, b, fresh)
+				}
+			}
+		}
+	}
+}
+
+func TestBuildTooLong(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	s := spec(tuple4(ProtoUDP))
+	s.Payload = make([]byte, 0x10000-IPv4MinLen-UDPLen)
+	Build(nil, s)
+}
+
 func TestBuildAllocatesNothing(t *testing.T) {
 	buf := make([]byte, 0, 2048)
 	s := spec(tuple4(ProtoTCP))

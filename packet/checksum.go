@@ -54,26 +54,33 @@ func fold64(s uint64) uint16 {
 // PseudoHeaderIPv4 returns the sum of the IPv4 pseudo-header of TCP and UDP (RFC 9293, section 3.1; RFC 768) for a
 // transport header and data of n bytes. It takes the last four bytes of each address.
 func PseudoHeaderIPv4(src, dst Addr, proto uint8, n int) uint32 {
-	return pseudoHeader(&Tuple{Src: src, Dst: dst, Proto: proto, Family: IPv4Family}, n)
+	return pseudoHeader4(&Tuple{Src: src, Dst: dst, Proto: proto}, n)
 }
 
 // PseudoHeaderIPv6 returns the sum of the IPv6 pseudo-header (RFC 8200, section 8.1) for a transport header and data of
 // n bytes. dst is the final destination.
 func PseudoHeaderIPv6(src, dst Addr, proto uint8, n int) uint32 {
-	return pseudoHeader(&Tuple{Src: src, Dst: dst, Proto: proto, Family: IPv6Family}, n)
+	return pseudoHeader6(&Tuple{Src: src, Dst: dst, Proto: proto}, n)
 }
 
 // pseudoHeader returns the sum of the pseudo-header of t's family for n bytes of transport header and data.
 func pseudoHeader(t *Tuple, n int) uint32 {
-	var s, c uint64
 	if t.Family == IPv4Family {
-		s = uint64(binary.BigEndian.Uint32(t.Src[12:])) + uint64(binary.BigEndian.Uint32(t.Dst[12:]))
-	} else {
-		s, c = bits.Add64(binary.BigEndian.Uint64(t.Src[0:8]), binary.BigEndian.Uint64(t.Src[8:16]), 0)
-		s, c = bits.Add64(s, binary.BigEndian.Uint64(t.Dst[0:8]), c)
-		s, c = bits.Add64(s, binary.BigEndian.Uint64(t.Dst[8:16]), c)
+		return pseudoHeader4(t, n)
 	}
-	s, c = bits.Add64(s, uint64(t.Proto)+uint64(uint32(n)), c)
+	return pseudoHeader6(t, n)
+}
+
+func pseudoHeader4(t *Tuple, n int) uint32 {
+	return uint32(fold64(uint64(binary.BigEndian.Uint32(t.Src[12:])) + uint64(binary.BigEndian.Uint32(t.Dst[12:])) +
+		uint64(t.Proto) + uint64(n)))
+}
+
+func pseudoHeader6(t *Tuple, n int) uint32 {
+	s, c := bits.Add64(binary.BigEndian.Uint64(t.Src[0:8]), binary.BigEndian.Uint64(t.Src[8:16]), 0)
+	s, c = bits.Add64(s, binary.BigEndian.Uint64(t.Dst[0:8]), c)
+	s, c = bits.Add64(s, binary.BigEndian.Uint64(t.Dst[8:16]), c)
+	s, c = bits.Add64(s, uint64(t.Proto)+uint64(n), c)
 	return uint32(fold64(s + c))
 }
 

@@ -23,12 +23,11 @@ func DecrementTTL(f *Frame, m *Meta) bool {
 		return true
 	}
 	h := b[:IPv4MinLen]
-	if h[8] <= 1 {
+	word := binary.BigEndian.Uint32(h[8:12]) // time to live, protocol, checksum
+	if word>>24 <= 1 {
 		return false
 	}
-	word := binary.BigEndian.Uint16(h[8:10]) // with the protocol
-	sum := binary.BigEndian.Uint16(h[10:12])
-	h[8]--
-	binary.BigEndian.PutUint16(h[10:12], UpdateChecksum16(sum, word, word-0x100))
+	sum := UpdateChecksum16(uint16(word), uint16(word>>16), uint16(word>>16)-0x100)
+	binary.BigEndian.PutUint32(h[8:12], (word-0x01000000)&0xffff0000|uint32(sum))
 	return true
 }

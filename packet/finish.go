@@ -24,25 +24,28 @@ func FinishChecksum(f *Frame, m *Meta) bool {
 		return false
 	}
 	t := f.Bytes()[m.L4:m.End]
-	var field []byte
+	n, off := len(t), tcpChecksumOffset
 	switch m.Proto {
 	case ProtoTCP:
-		field = t[tcpChecksumOffset : tcpChecksumOffset+2]
 	case ProtoUDP:
 		// The length of the datagram may be less than the packet has (RFC 768); Parse has compared them.
-		t = t[:binary.BigEndian.Uint16(t[4:6])]
-		field = t[udpChecksumOffset : udpChecksumOffset+2]
+		n, off = int(binary.BigEndian.Uint16(t[4:6])), udpChecksumOffset
 	case ProtoSCTP:
 		return finishSCTP(SCTP(t))
 	default:
 		return false
 	}
-	// Neither sum is 0, for the protocol is in it: a UDP datagram without a checksum is not touched.
-	pseudo := pseudoHeader(&m.Tuple, len(t))
-	if uint16(pseudo) != binary.BigEndian.Uint16(field) {
+	var pseudo uint32
+	if m.Family == IPv4Family {
+		pseudo = pseudoHeader4(&m.Tuple, n)
+	} else {
+		pseudo = pseudoHeader6(&m.Tuple, n)
+	}
+	// No pseudo-header sums up to 0, for the protocol is in it: a UDP datagram without a checksum is not touched.
+	if uint16(pseudo) != binary.BigEndian.Uint16(t[off:off+2]) {
 		return false
 	}
-	return finish(t, field, pseudo, m.Proto)
+	return finish(t[:n], t[off:off+2], pseudo, m.Proto)
 }
 
 // finish writes the checksum of t, whose pseudo-header has the sum pseudo, into field, unless it is right already.

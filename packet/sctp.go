@@ -8,8 +8,12 @@ import (
 // SCTPLen is the length in bytes of the SCTP common header (RFC 9260, section 3.1).
 const SCTPLen = 12
 
-// castagnoli is the table of CRC32c (RFC 9260, appendix A). Never written.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// Never written: the table of CRC32c (RFC 9260, appendix A), and what is summed in place of the checksum field. The
+// latter would be allocated for each packet if it were local.
+var (
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+	noChecksum = make([]byte, 4)
+)
 
 // SCTP is a view of a packet from its common header on, up to the end of its last chunk (RFC 9260, section 3). It must
 // hold SCTPLen bytes. Setters leave the checksum as it is.
@@ -41,8 +45,7 @@ func (h SCTP) SetChecksum(crc uint32) { binary.LittleEndian.PutUint32(h[8:12], c
 
 // ComputeChecksum returns the CRC32c of the packet, what stands in the field taken as 0 (RFC 9260, section 6.8).
 func (h SCTP) ComputeChecksum() uint32 {
-	var zero [4]byte
 	crc := crc32.Update(0, castagnoli, h[:8])
-	crc = crc32.Update(crc, castagnoli, zero[:])
+	crc = crc32.Update(crc, castagnoli, noChecksum)
 	return crc32.Update(crc, castagnoli, h[SCTPLen:])
 }
