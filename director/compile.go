@@ -1,0 +1,221 @@
+package director
+
+import (
+	"bytes"
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"dirsw/config"
+	"dirsw/conntrack"
+	"dirsw/forward"
+	"dirsw/packet"
+	"dirsw/sched"
+)
+
+// Inputs is what a snapshot is made from.
+type Inputs struct {
+	Model   *config.Model
+	Hops    map[netip.Addr]forward.Hop // of each real server whose next hop is known
+	Workers int
+}
+
+// Compile makes the snapshot that follows prev (nil for the first). Services and real servers that prev knew keep their
+// slots, counters and connections, those that are gone too, so that they can come back; a slot is given to somebody else
+// only when nothing refers to it. All workers must have adopted prev.
+//
+// Lists of servers are kept in the kernel's order: a server that is new goes to the head (ip_vs_ctl.c).
+//
+// The error is a config.Errors with everything that is not served.
+func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
+	if err := Unserved(in.Model); err != nil {
+		return nil, err
+	}
+	if prev == nil {
+		prev = &forward.Snapshot{}
+	}
+	c := &compiler{in: in, prev: prev, services: map[forward.ServiceKey]forward.ServiceID{}, dests: map[destKey]uint32{}}
+	c.s = &forward.Snapshot{
+		Gen:      prev.Gen + 1,
+		Services: slices.Clone(prev.Services),
+		Dests:    slices.Clone(prev.Dests),
+		Lookup:   make(map[forward.ServiceKey]forward.ServiceID, len(in.Model.Services)),
+		Steer:    forward.Steer{Workers: in.Workers},
+		Timeouts: conntrack.Timeouts{TCP: 15 * time.Minute, TCPFin: 2 * time.Minute, UDP: 5 * time.Minute},
+	}
+	for i := range c.s.Services {
+		c.s.Services[i].Gone = true
+		c.services[c.s.Services[i].Key] = forward.ServiceID(i)
+	}
+	for i := range c.s.Dests {
+		d := &c.s.Dests[i]
+		if d.Gone && d.Load.Idle() {
+			c.free = append(c.free, uint32(i))
+		}
+		d.Gone = true
+		c.dests[destKey{d.Service, d.Addr, d.Port}] = uint32(i)
+	}
+	for i := range in.Model.Services {
+		c.service(&in.Model.Services[i])
+	}
+	return c.s, nil
+}
+
+type compiler struct {
+	in       *Inputs
+	prev, s  *forward.Snapshot
+	services map[forward.ServiceKey]forward.ServiceID
+	dests    map[destKey]uint32
+	free     []uint32 // slots of destinations that were gone before and that nobody refers to
+}
+
+type destKey struct {
+	service forward.ServiceID
+	addr    packet.Addr
+	port    uint16
+}
+
+func keyOf(m *config.Service) forward.ServiceKey {
+	return forward.ServiceKey{Addr: packet.AddrFrom(m.Addr), Port: m.Port, Proto: uint8(m.Proto)}
+}
+
+func (c *compiler) service(m *config.Service) {
+	key := keyOf(m)
+	id := c.serviceSlot(key)
+	svc := &c.s.Services[id]
+	kind, _ := sched.Lookup(m.Scheduler) // Unserved has looked
+	flags := schedFlags(m.SchedFlags)
+	if svc.Gone = false; svc.Tally == nil {
+		*svc = forward.Service{Key: key, Kind: kind, Flags: flags, SchedGen: c.s.Gen, PoolGen: c.s.Gen,
+			Pool: &sched.Pool{Cursor: new(sched.Cursor)}, Tally: forward.NewTally(c.in.Workers)}
+	} else if svc.Kind.Name != kind.Name || svc.Flags != flags {
+		svc.Kind, svc.Flags, svc.SchedGen, svc.PoolGen, svc.Taken = kind, flags, c.s.Gen, c.s.Gen, true
+		svc.Pool = &sched.Pool{Cursor: new(sched.Cursor), Dests: svc.Pool.Dests}
+	}
+	svc.Persistence, svc.Mask, svc.OnePacket = m.Persistence, mask(m), m.OnePacket
+	c.s.Lookup[key] = id
+	c.pool(svc, id, m)
+}
+
+// serviceSlot finds the slot of a service. One that had gone and comes back starts anew, as after ipvsadm -D and -A, but
+// in its old slot, so that its servers find their connections.
+func (c *compiler) serviceSlot(key forward.ServiceKey) forward.ServiceID {
+	id, ok := c.services[key]
+	if !ok {
+		id = forward.ServiceID(len(c.s.Services))
+		c.s.Services = append(c.s.Services, forward.Service{})
+	} else if int(id) < len(c.prev.Services) && c.prev.Services[id].Gone {
+		c.s.Services[id] = forward.Service{}
+	}
+	return id
+}
+
+// pool brings the list of servers up to the model and notes whether it changed.
+func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m *config.Service) {
+	var kept, added []sched.Dest
+	slot := make(map[netip.AddrPort]uint32, len(m.Reals))
+	for i := range m.Reals {
+		r := &m.Reals[i]
+		slot[netip.AddrPortFrom(r.Addr, r.Port)] = c.dest(id, r)
+	}
+	byID := make(map[uint32]*config.Real, len(m.Reals))
+	for i := range m.Reals {
+		byID[slot[netip.AddrPortFrom(m.Reals[i].Addr, m.Reals[i].Port)]] = &m.Reals[i]
+	}
+	for _, d := range svc.Pool.Dests {
+		if _, ok := byID[d.ID]; ok {
+			kept = append(kept, c.poolDest(d.ID))
+			delete(byID, d.ID)
+		}
+	}
+	for i := range m.Reals {
+		d := slot[netip.AddrPortFrom(m.Reals[i].Addr, m.Reals[i].Port)]
+		if _, ok := byID[d]; ok {
+			added = append([]sched.Dest{c.poolDest(d)}, added...)
+			delete(byID, d)
+		}
+	}
+	dests := append(added, kept...)
+	if !slices.Equal(dests, svc.Pool.Dests) {
+		svc.Pool = &sched.Pool{Cursor: svc.Pool.Cursor, Dests: dests}
+		svc.PoolGen = c.s.Gen
+	}
+}
+
+func (c *compiler) poolDest(id uint32) sched.Dest {
+	d := &c.s.Dests[id]
+	return sched.Dest{ID: id, Addr: d.Addr, Port: d.Port, Weight: d.Weight, Upper: d.Upper, Lower: d.Lower, Load: d.Load}
+}
+
+// dest gives a real server its slot and fills it.
+func (c *compiler) dest(svc forward.ServiceID, r *config.Real) uint32 {
+	addr := packet.AddrFrom(r.Addr)
+	id := c.destSlot(svc, addr, r.Port)
+	d := &c.s.Dests[id]
+	if d.Load == nil {
+		*d = forward.Dest{Load: sched.NewLoad(c.in.Workers), Tally: forward.NewTally(c.in.Workers)}
+	}
+	d.Gone, d.Service, d.Method = false, svc, forward.DR
+	d.Addr, d.Port, d.Weight = addr, r.Port, int32(r.Weight)
+	d.Upper, d.Lower = r.Upper, r.Lower
+	d.Hop = c.in.Hops[r.Addr]
+	return id
+}
+
+func (c *compiler) destSlot(svc forward.ServiceID, addr packet.Addr, port uint16) uint32 {
+	key := destKey{svc, addr, port}
+	if id, ok := c.dests[key]; ok {
+		c.free = slices.DeleteFunc(c.free, func(f uint32) bool { return f == id })
+		return id
+	}
+	var id uint32
+	if n := len(c.free); n > 0 {
+		id = c.free[n-1]
+		c.free = c.free[:n-1]
+		old := &c.s.Dests[id]
+		delete(c.dests, destKey{old.Service, old.Addr, old.Port})
+		*old = forward.Dest{}
+	} else {
+		id = uint32(len(c.s.Dests))
+		c.s.Dests = append(c.s.Dests, forward.Dest{})
+	}
+	c.dests[key] = id
+	return id
+}
+
+// mask is the part of a client's address that a template remembers.
+func mask(m *config.Service) (a packet.Addr) {
+	bits := 128
+	if g := m.Granularity; g > 0 && m.Addr.Is4() {
+		bits = 96 + g
+	} else if g > 0 {
+		bits = g
+	}
+	for i := range bits {
+		a[i/8] |= 0x80 >> (i % 8)
+	}
+	return a
+}
+
+func schedFlags(names []string) (f sched.Flags) {
+	for _, n := range names {
+		switch n {
+		case "flag-1", "sh-fallback", "mh-fallback":
+			f |= sched.Flag1
+		case "flag-2", "sh-port", "mh-port":
+			f |= sched.Flag2
+		case "flag-3":
+			f |= sched.Flag3
+		}
+	}
+	return f
+}
+
+// FilterOf lists what the packet filter must take for a snapshot.
+func FilterOf(s *forward.Snapshot) []forward.ServiceKey {
+	return slices.SortedFunc(maps.Keys(s.Lookup), func(a, b forward.ServiceKey) int {
+		return cmp.Or(bytes.Compare(a.Addr[:], b.Addr[:]), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))
+	})
+}

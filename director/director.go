@@ -1,0 +1,294 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dirsw/clock"
+	"dirsw/config"
+	"dirsw/forward"
+	"dirsw/host"
+	"dirsw/packet"
+)
+
+// Host is what the director asks of the kernel.
+type Host interface {
+	NextHop(netip.Addr) (host.Hop, error)
+	Resolve(host.Hop) error
+	Link(name string) (host.Link, error)
+	HoldAddr(link int, p netip.Prefix, label string, lifetime time.Duration) error
+	ReleaseAddr(link int, p netip.Prefix) error
+	Announce(link int, a netip.Addr) error
+}
+
+// Filter is what the director asks of the packet filter: which services' frames come to the workers.
+type Filter interface {
+	SetFilter([]forward.ServiceKey) error
+}
+
+// Port is an interface that the lanes send by; its place in Options.Ports is the port's index in every Lane.
+type Port struct {
+	Name string
+	Link int // interface index
+	MAC  packet.MAC
+}
+
+// Options is what a Director is made of. All fields but Load are required.
+type Options struct {
+	Clock   clock.Clock
+	Log     *zap.Logger
+	Host    Host
+	Filter  Filter
+	Workers []*forward.Worker
+	Ports   []Port        // to begin with; SetPorts changes them
+	Model   *config.Model // to begin with: validated, and nothing in it Unserved
+	// Load reads the configuration anew for Reload. Its error, a config.Errors as a rule, leaves everything as it is.
+	Load func() (*config.Model, []config.Note, error)
+}
+
+const (
+	tickEvery    = time.Second      // next hops are looked at again, addresses refreshed
+	addrLifetime = 10 * time.Second // after which the kernel removes the addresses of a director that died
+	addrRefresh  = 3                // ticks between two refreshes
+	confirmEvery = 10               // ticks between two confirmations of the neighbours
+	adoptWithin  = 2 * time.Second  // for a worker to adopt a snapshot; one that takes longer is stuck or has ended
+)
+
+// Director is the one that decides. Its methods may be called from any goroutine; Run is called once.
+type Director struct {
+	o       Options
+	wake    chan struct{} // facts may have changed
+	reloads chan reload   // answered by Run
+	done    chan struct{} // closed when Run has returned
+	mail    sync.Mutex    // orders the writers of the workers' mailboxes
+	now     atomic.Pointer[decided]
+	ports   atomic.Pointer[[]Port] // never changed in place
+	ready   chan struct{}          // closed when the first snapshot is in force
+	started clock.Mono
+
+	// Of Run's goroutine only.
+	facts facts
+	held  []held
+	ticks int
+}
+
+// decided is what is in force.
+type decided struct {
+	model *config.Model
+	snap  *forward.Snapshot
+	facts facts
+}
+
+type reload struct{ answer chan<- reloaded }
+
+type reloaded struct {
+	changes []config.Change
+	notes   []config.Note
+	err     error
+}
+
+// New prepares a director. Nothing happens before Run.
+func New(o Options) *Director {
+	d := &Director{o: o, wake: make(chan struct{}, 1), reloads: make(chan reload), done: make(chan struct{}),
+		ready: make(chan struct{})}
+	d.ports.Store(&o.Ports)
+	return d
+}
+
+// Ready is closed as soon as the first configuration is in force on all workers.
+func (d *Director) Ready() <-chan struct{} { return d.ready }
+
+// SetPorts tells of interfaces that were opened anew, in the same order: an interface that vanished and came back has
+// another index.
+func (d *Director) SetPorts(p []Port) {
+	d.ports.Store(&p)
+	d.Wake()
+}
+
+// Wake says that links, addresses, routes or neighbours may have changed. It never blocks.
+func (d *Director) Wake() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ErrStopped is the answer of a director that no longer runs.
+var ErrStopped = errors.New("the director has stopped")
+
+// Reload reads the configuration again and puts it in force. It returns when all workers follow it, or with the reason
+// why everything stays as it was.
+func (d *Director) Reload() ([]config.Change, []config.Note, error) {
+	answer := make(chan reloaded, 1)
+	select {
+	case d.reloads <- reload{answer}:
+	case <-d.done:
+		return nil, nil, ErrStopped
+	}
+	select {
+	case r := <-answer:
+		return r.changes, r.notes, r.err
+	case <-d.done:
+		return nil, nil, ErrStopped
+	}
+}
+
+// Run puts the configuration in force, holds its addresses, and follows the network until ctx ends. Then it gives the
+// addresses back first and stops taking frames after.
+func (d *Director) Run(ctx context.Context) error {
+	defer close(d.done)
+	d.started = d.o.Clock.Now()
+	d.facts = d.gather(d.o.Model)
+	if err := d.apply(d.o.Model); err != nil {
+		return err
+	}
+	if err := d.hold(d.o.Model); err != nil {
+		d.stop()
+		return err
+	}
+	close(d.ready)
+	tick := make(chan struct{}, 1)
+	arm := func() clock.Timer {
+		return d.o.Clock.AfterFunc(tickEvery, func() { tick <- struct{}{} })
+	}
+	timer := arm()
+	defer func() { timer.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			d.stop()
+			return nil
+		case r := <-d.reloads:
+			r.answer <- d.reload()
+		case <-d.wake:
+			d.follow()
+		case <-tick:
+			d.tick()
+			timer = arm()
+		}
+	}
+}
+
+// apply compiles and publishes. What is new is published before the filter takes it, what is removed leaves the filter
+// before the workers forget it: a frame once taken has no way back to the kernel.
+func (d *Director) apply(m *config.Model) error {
+	var prev *forward.Snapshot
+	if now := d.now.Load(); now != nil {
+		prev = now.snap
+	}
+	snap, err := Compile(&Inputs{Model: m, Hops: d.facts.hops, Workers: len(d.o.Workers)}, prev)
+	if err != nil {
+		return err
+	}
+	keys := FilterOf(snap)
+	if prev != nil {
+		stay := slices.DeleteFunc(FilterOf(prev), func(k forward.ServiceKey) bool { return !slices.Contains(keys, k) })
+		if err := d.o.Filter.SetFilter(stay); err != nil {
+			return fmt.Errorf("take removed services from the packet filter: %w", err)
+		}
+	}
+	for _, w := range d.o.Workers {
+		w.Publish(snap)
+	}
+	d.now.Store(&decided{model: m, snap: snap, facts: d.facts})
+	d.awaitAdoption(snap.Gen)
+	if err := d.o.Filter.SetFilter(keys); err != nil {
+		return fmt.Errorf("add services to the packet filter: %w", err)
+	}
+	return nil
+}
+
+// awaitAdoption waits until every worker follows the generation.
+func (d *Director) awaitAdoption(gen uint64) {
+	limit := d.o.Clock.Now().Add(adoptWithin)
+	for i, w := range d.o.Workers {
+		for w.Adopted() < gen {
+			if d.o.Clock.Now() >= limit {
+				d.o.Log.Warn("worker does not follow", zap.Int("worker", i), zap.Uint64("generation", gen))
+				break
+			}
+			again := make(chan struct{})
+			d.o.Clock.AfterFunc(time.Millisecond, func() { close(again) })
+			<-again
+		}
+	}
+}
+
+// reload is Reload on Run's goroutine.
+func (d *Director) reload() (r reloaded) {
+	var m *config.Model
+	if m, r.notes, r.err = d.o.Load(); r.err != nil {
+		return r
+	}
+	if r.err = Unserved(m); r.err != nil {
+		return r
+	}
+	if r.err = d.reachable(m); r.err != nil {
+		return r
+	}
+	old := d.now.Load().model
+	before := d.facts
+	d.facts = d.gather(m)
+	r.changes = config.Diff(old, m)
+	if r.err = d.apply(m); r.err != nil {
+		d.facts = before
+		return r
+	}
+	r.err = d.hold(m)
+	return r
+}
+
+// reachable refuses a model whose addresses belong on an interface that no lane serves.
+func (d *Director) reachable(m *config.Model) error {
+	var errs config.Errors
+	for i := range m.Instances {
+		in := &m.Instances[i]
+		if !slices.ContainsFunc(*d.ports.Load(), func(p Port) bool { return p.Name == in.Interface }) {
+			errs = append(errs, config.Error{Pos: in.Pos, Message: fmt.Sprintf(
+				"vrrp_instance %s needs the interface %s, which was not attached at the start", in.Name, in.Interface),
+				Fix: "restart dirsw to attach it"})
+		}
+	}
+	return errs.Or()
+}
+
+// follow compiles anew if the facts have changed.
+func (d *Director) follow() {
+	now := d.now.Load()
+	facts := d.gather(now.model)
+	if facts.equal(d.facts) {
+		return
+	}
+	d.facts.log(d.o.Log, facts)
+	d.facts = facts
+	if err := d.apply(now.model); err != nil {
+		d.o.Log.Error("the network has changed and cannot be followed", zap.Error(err))
+	}
+}
+
+func (d *Director) tick() {
+	d.ticks++
+	d.follow()
+	d.confirm(d.ticks%confirmEvery == 0)
+	if d.ticks%addrRefresh == 0 {
+		if err := d.hold(d.now.Load().model); err != nil {
+			d.o.Log.Error("addresses cannot be refreshed", zap.Error(err))
+		}
+	}
+}
+
+// stop lets go of everything: addresses first, so that no client is sent here any more, then the filter.
+func (d *Director) stop() {
+	d.release(nil)
+	if err := d.o.Filter.SetFilter(nil); err != nil {
+		d.o.Log.Error("the packet filter cannot be emptied", zap.Error(err))
+	}
+}

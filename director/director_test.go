@@ -1,0 +1,274 @@
+package director
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dirsw/clock"
+	"dirsw/config"
+	"dirsw/forward"
+	"dirsw/forward/forwardtest"
+	"dirsw/host"
+	"dirsw/packet"
+	"dirsw/stats"
+)
+
+// world is a host and a packet filter that write down what is asked of them.
+type world struct {
+	mu   sync.Mutex
+	log  []string
+	hops map[netip.Addr]host.Hop
+	w    *forward.Worker
+	fail error // of SetFilter
+}
+
+func (w *world) say(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = append(w.log, fmt.Sprintf(format, args...))
+}
+
+// took returns what was written down since the last call.
+func (w *world) took() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := strings.Join(w.log, "\n")
+	w.log = nil
+	return s
+}
+
+func (w *world) NextHop(a netip.Addr) (host.Hop, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h, ok := w.hops[a]
+	if !ok {
+		return host.Hop{Unreachable: true, Reason: "there is no route"}, nil
+	}
+	return h, nil
+}
+
+func (w *world) Resolve(host.Hop) error { return nil }
+
+func (w *world) Link(name string) (host.Link, error) {
+	if name != "eth0" {
+		return host.Link{}, host.ErrNoLink
+	}
+	return host.Link{Index: 7, Name: name, MAC: [6]byte{2, 0, 0, 0, 0, 1}, Up: true}, nil
+}
+
+func (w *world) HoldAddr(_ int, p netip.Prefix, _ string, d time.Duration) error {
+	w.say("hold %v for %v", p, d)
+	return nil
+}
+
+func (w *world) ReleaseAddr(_ int, p netip.Prefix) error { w.say("release %v", p); return nil }
+
+func (w *world) Announce(_ int, a netip.Addr) error { w.say("announce %v", a); return nil }
+
+// SetFilter notes the generation that the worker follows at that moment: what is new must be published before.
+func (w *world) SetFilter(keys []forward.ServiceKey) error {
+	var names []string
+	for _, k := range keys {
+		names = append(names, addrPort(k.Addr, k.Port))
+	}
+	w.say("generation %d, filter %v", w.w.Adopted(), names)
+	return w.fail
+}
+
+const directorConf = `
+vrrp_instance VI_1 {
+    state MASTER
+    interface eth0
+    virtual_router_id 51
+    priority 100
+    virtual_ipaddress {
+        192.0.2.100
+    }
+}
+virtual_server 192.0.2.100 80 {
+    lb_algo rr
+    lb_kind DR
+    protocol TCP
+    real_server 192.0.2.1 80 {
+        weight 1
+    }
+    real_server 192.0.2.2 80 {
+        weight 1
+    }
+}
+`
+
+// start runs a director with one worker on a lane in memory.
+func start(t *testing.T) (*Director, *world, *string) {
+	lane := forwardtest.New(t, forwardtest.Options{})
+	w, err := forward.NewWorker(0, lane, forward.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wo := &world{w: w, hops: map[netip.Addr]host.Hop{}}
+	for i, a := range []string{"192.0.2.1", "192.0.2.2"} {
+		addr := netip.MustParseAddr(a)
+		wo.hops[addr] = host.Hop{Link: 7, Gateway: addr, MAC: [6]byte{2, 0, 0, 0, 1, byte(i)}, MTU: 1500, Resolved: true}
+	}
+	text := directorConf
+	d := New(Options{Clock: clock.NewSystem(), Log: zap.NewNop(), Host: wo, Filter: wo, Workers: []*forward.Worker{w},
+		Ports: []Port{{Name: "eth0", Link: 7, MAC: packet.MAC{2, 0, 0, 0, 0, 1}}}, Model: parse(t, text),
+		Load: func() (*config.Model, []config.Note, error) {
+			if text == "bad" {
+				return nil, nil, config.Errors{{Message: "bad"}}
+			}
+			return parse(t, text), nil, nil
+		}})
+	ctx, cancel := context.WithCancel(context.Background())
+	workerCtx, stopWorker := context.WithCancel(context.Background())
+	done := make(chan error, 2)
+	go func() { done <- w.Run(workerCtx, clock.NewSystem()) }()
+	go func() { done <- d.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		stopWorker()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		w.Close()
+		want := "release 192.0.2.100/32\ngeneration"
+		if got := wo.took(); !strings.Contains(got, want) || !strings.HasSuffix(got, "filter []") {
+			t.Errorf("at the end:\n%s\nwant the address released, then the filter emptied", got)
+		}
+	})
+	<-d.Ready()
+	return d, wo, &text
+}
+
+func TestOrderOfEffects(t *testing.T) {
+	d, w, text := start(t)
+	want := "generation 1, filter [192.0.2.100:80]\nhold 192.0.2.100/32 for 10s\nannounce 192.0.2.100"
+	if got := w.took(); got != want {
+		t.Errorf("at the start:\n%s\nwant\n%s", got, want)
+	}
+	*text = strings.Replace(directorConf, "virtual_server 192.0.2.100 80", "virtual_server 192.0.2.100 8080", 1)
+	changes, _, err := d.Reload()
+	if err != nil || len(changes) == 0 {
+		t.Fatalf("%v, %v", changes, err)
+	}
+	got := w.took()
+	want = "generation 1, filter []\ngeneration 2, filter [192.0.2.100:8080]\nhold 192.0.2.100/32 for 10s"
+	if got != want {
+		t.Errorf("a service moved to another port:\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestBadReloadChangesNothing(t *testing.T) {
+	d, w, text := start(t)
+	w.took()
+	for _, c := range []struct{ name, text string }{
+		{"unreadable", "bad"},
+		{"not served", strings.Replace(directorConf, "lb_kind DR", "lb_kind NAT", 1)},
+		{"other interface", strings.Replace(directorConf, "interface eth0", "interface eth9", 1)},
+	} {
+		*text = c.text
+		if _, _, err := d.Reload(); err == nil {
+			t.Errorf("%s: accepted", c.name)
+		} else if !errors.As(err, new(config.Errors)) {
+			t.Errorf("%s: %T %v", c.name, err, err)
+		}
+		var s stats.Stats
+		if d.ReadStats(&s); s.Generation != 1 || len(s.Services) != 1 {
+			t.Errorf("%s: generation %d", c.name, s.Generation)
+		}
+	}
+	if got := w.took(); got != "" {
+		t.Errorf("a bad file did:\n%s", got)
+	}
+}
+
+func TestFollowsTheNetwork(t *testing.T) {
+	d, w, _ := start(t)
+	addr := netip.MustParseAddr("192.0.2.1")
+	w.mu.Lock()
+	h := w.hops[addr]
+	h.MAC[5] = 0x77
+	w.hops[addr] = h
+	w.mu.Unlock()
+	d.Wake()
+	waitFor(t, d, func(s *stats.Stats) bool { return strings.Contains(s.Services[0].Dests[1].NextHop, "02:00:00:00:01:77") })
+	w.mu.Lock()
+	delete(w.hops, addr)
+	w.mu.Unlock()
+	d.Wake()
+	waitFor(t, d, func(s *stats.Stats) bool { return strings.Contains(s.Services[0].Dests[1].NextHop, "no route") })
+}
+
+// waitFor reads until ok; a director that never gets there hangs the test until its timeout.
+func waitFor(t *testing.T, d *Director, ok func(*stats.Stats) bool) {
+	t.Helper()
+	for {
+		var s stats.Stats
+		d.ReadStats(&s)
+		if len(s.Services) > 0 && len(s.Services[0].Dests) == 2 && ok(&s) {
+			return
+		}
+	}
+}
+
+func TestExplainAndList(t *testing.T) {
+	d, _, _ := start(t)
+	got, err := d.Explain("tcp 203.0.113.1:4000 > 192.0.2.100:80")
+	for _, want := range []string{"service: TCP 192.0.2.100:80 rr (test.conf:11:1)", "server:  192.0.2.2:80 Route weight 1",
+		"because: a new connection; scheduler rr", "02:00:00:00:00:01 > 02:00:00:00:01:01, 54 bytes, out of eth0"} {
+		if err != nil || !strings.Contains(got, want) {
+			t.Errorf("%v, %q is not in\n%s", err, want, got)
+		}
+	}
+	var conns []stats.Conn
+	if err := d.Conns(func(c stats.Conn) bool { conns = append(conns, c); return true }); err != nil || len(conns) != 0 {
+		t.Errorf("%v, %v: a question left connections", conns, err)
+	}
+}
+
+func TestParseFlow(t *testing.T) {
+	for _, c := range []struct{ in, want string }{
+		{"tcp 192.0.2.1:40000 > 192.168.56.200:80", "tcp 192.0.2.1:40000 192.168.56.200:80 flags 2"},
+		{"tcp ACK,PSH 192.0.2.1:1->192.0.2.2:2", "tcp 192.0.2.1:1 192.0.2.2:2 flags 24"},
+		{"UDP [2001:db8::1]:53 to [2001:db8::2]:53", "udp [2001:db8::1]:53 [2001:db8::2]:53 flags 0"},
+		{"tcp 192.0.2.1 > 192.0.2.2:80", `"192.0.2.1" is not an address and port; write 192.0.2.1:40000 or [2001:db8::1]:40000`},
+		{"icmp 192.0.2.1:1 > 192.0.2.2:80", `"icmp" is not a protocol of a service; write tcp, udp or sctp`},
+		{"tcp XYZ 192.0.2.1:1 > 192.0.2.2:80", `"XYZ" is not a TCP flag; write some of FIN,SYN,RST,PSH,ACK,URG`},
+		{"tcp 192.0.2.1:1 > [2001:db8::2]:80", "192.0.2.1 and 2001:db8::2 are of different families"},
+		{"what", `"what" is not a flow; write it as "tcp 192.0.2.1:40000 > 192.0.2.100:80"`},
+	} {
+		s, err := ParseFlow(c.in)
+		got := fmt.Sprintf("%s %s %s flags %d", protoName(s.Proto), addrPort(s.Src, s.SrcPort), addrPort(s.Dst, s.DstPort),
+			s.TCPFlags)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%q: %s, want %s", c.in, got, c.want)
+		}
+	}
+}
+
+func TestDropTextForEveryReasonOfTheForwarder(t *testing.T) {
+	general := DropText(packet.DropRunt)
+	for r := packet.DropNoService; r <= packet.DropICMP; r++ {
+		if got := DropText(r); got == general {
+			t.Errorf("%v has no text of its own", r)
+		}
+	}
+	if !slices.Contains([]string{"runt"}, packet.DropRunt.String()) {
+		t.Error("the names have moved")
+	}
+}

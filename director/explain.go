@@ -1,0 +1,174 @@
+package director
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"dirsw/config"
+	"dirsw/forward"
+	"dirsw/packet"
+)
+
+// ParseFlow reads what explain is asked: "tcp 192.0.2.1:40000 > 192.168.56.200:80", with an optional list of TCP flags
+// before the addresses ("tcp ACK 192.0.2.1:40000 > …"; SYN when there is none). "->" and "to" are understood for ">".
+func ParseFlow(q string) (packet.Spec, error) {
+	var s packet.Spec
+	w := strings.Fields(strings.NewReplacer("->", " > ", ">", " > ", " to ", " > ").Replace(q))
+	if len(w) == 5 && strings.EqualFold(w[0], "tcp") {
+		for _, name := range strings.Split(strings.ToUpper(w[1]), ",") {
+			bit, ok := map[string]uint8{"FIN": packet.FIN, "SYN": packet.SYN, "RST": packet.RST, "PSH": packet.PSH,
+				"ACK": packet.ACK, "URG": packet.URG}[name]
+			if !ok {
+				return s, fmt.Errorf("%q is not a TCP flag; write some of FIN,SYN,RST,PSH,ACK,URG", name)
+			}
+			s.TCPFlags |= bit
+		}
+		w = append(w[:1], w[2:]...)
+	}
+	if len(w) != 4 || w[2] != ">" {
+		return s, fmt.Errorf("%q is not a flow; write it as \"tcp 192.0.2.1:40000 > 192.0.2.100:80\"", q)
+	}
+	switch strings.ToLower(w[0]) {
+	case "tcp":
+		if s.Proto = packet.ProtoTCP; s.TCPFlags == 0 {
+			s.TCPFlags = packet.SYN
+		}
+	case "udp":
+		s.Proto = packet.ProtoUDP
+	case "sctp":
+		s.Proto = packet.ProtoSCTP
+	default:
+		return s, fmt.Errorf("%q is not a protocol of a service; write tcp, udp or sctp", w[0])
+	}
+	src, err := netip.ParseAddrPort(w[1])
+	if err != nil {
+		return s, fmt.Errorf("%q is not an address and port; write 192.0.2.1:40000 or [2001:db8::1]:40000", w[1])
+	}
+	dst, err := netip.ParseAddrPort(w[3])
+	if err != nil {
+		return s, fmt.Errorf("%q is not an address and port; write 192.0.2.100:80 or [2001:db8::100]:80", w[3])
+	}
+	if src.Addr().Is4() != dst.Addr().Is4() {
+		return s, fmt.Errorf("%s and %s are of different families", src.Addr(), dst.Addr())
+	}
+	s.Src, s.Dst, s.SrcPort, s.DstPort = packet.AddrFrom(src.Addr()), packet.AddrFrom(dst.Addr()), src.Port(), dst.Port()
+	if s.Family = packet.IPv6Family; src.Addr().Is4() {
+		s.Family = packet.IPv4Family
+	}
+	return s, nil
+}
+
+// NewQuestion makes the frame of a flow as it would come in by a port.
+func NewQuestion(s packet.Spec, port forward.PortInfo) *forward.Question {
+	s.SrcMAC, s.DstMAC = packet.MAC{2, 0, 0, 0, 0, 1}, port.MAC
+	buf := make([]byte, 2048)
+	frame := packet.Build(buf[256:256], s)
+	return &forward.Question{Frame: packet.MakeFrame(buf, 256, len(frame), 0, 0)}
+}
+
+// Answer says in words what a worker answered: the service, the server, why, and the frame that would leave. Ports are
+// the names of the lanes' ports; the model gives the places in the configuration and may be nil.
+func Answer(q *forward.Question, flow packet.Spec, m *config.Model, ports []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s > %s\n", protoName(flow.Proto), addrPort(flow.Src, flow.SrcPort), addrPort(flow.Dst, flow.DstPort))
+	v := &q.Verdict
+	if v.Service != forward.NoService {
+		fmt.Fprintf(&b, "service: %s\n", describeService(&q.Snapshot.Services[v.Service], m))
+	}
+	if v.Why != forward.WhyNone {
+		d := &q.Snapshot.Dests[v.Dest]
+		fmt.Fprintf(&b, "server:  %s %v weight %d\n", addrPort(d.Addr, d.Port), d.Method, d.Weight)
+		fmt.Fprintf(&b, "because: %s\n", because(q, d))
+	}
+	if v.Drop != packet.NoDrop {
+		fmt.Fprintf(&b, "dropped: %v: %s\n", v.Drop, DropText(v.Drop))
+		return b.String()
+	}
+	frame := q.Frame.Bytes()
+	eth := packet.Ethernet(frame)
+	port := fmt.Sprint("port ", q.Frame.Port)
+	if int(q.Frame.Port) < len(ports) {
+		port = ports[q.Frame.Port]
+	}
+	fmt.Fprintf(&b, "frame:   %v > %v, %d bytes, out of %s\n", macString(eth.Src()), macString(eth.Dst()), len(frame), port)
+	for i := 0; i < len(frame); i += 16 {
+		fmt.Fprintf(&b, "         %04x  % x\n", i, frame[i:min(i+16, len(frame))])
+	}
+	return b.String()
+}
+
+func because(q *forward.Question, d *forward.Dest) string {
+	v := &q.Verdict
+	switch v.Why {
+	case forward.WhyTemplate:
+		return fmt.Sprintf("persistence template %v -> %s, %s left; it is renewed by every new connection",
+			q.TemplateClient, addrPort(d.Addr, d.Port), seconds(v.Left))
+	case forward.WhyConnection:
+		return fmt.Sprintf("the connection is known, state %v, %s left", v.State, seconds(v.Left))
+	case forward.WhyScheduler:
+		return fmt.Sprintf("a new connection; scheduler %s gives it the turn", q.Snapshot.Services[v.Service].Kind.Name)
+	}
+	return v.Why.String()
+}
+
+func describeService(s *forward.Service, m *config.Model) string {
+	t := fmt.Sprintf("%s %s %s", strings.ToUpper(protoName(s.Key.Proto)), addrPort(s.Key.Addr, s.Key.Port), s.Kind.Name)
+	if s.Persistence > 0 {
+		t += fmt.Sprintf(" persistent %d", int(s.Persistence.Seconds()))
+	}
+	if m != nil {
+		for i := range m.Services {
+			if keyOf(&m.Services[i]) == s.Key && m.Services[i].Pos != (config.Pos{}) {
+				return t + " (" + m.Services[i].Pos.String() + ")"
+			}
+		}
+	}
+	return t
+}
+
+// DropText says in a sentence what a drop reason means to an operator.
+func DropText(r packet.DropReason) string {
+	switch r {
+	case packet.DropNoService:
+		return "no virtual service has this address, protocol and port; the packet filter leaves such frames to the kernel"
+	case packet.DropNoConnection:
+		return "it does not open a connection (TCP needs SYN for that) and no connection is known"
+	case packet.DropNoServer:
+		return "the service has no real server with a weight above 0 and below its threshold"
+	case packet.DropTableFull:
+		return "the connection table is full; raise connections in the dataplane block"
+	case packet.DropServerGone:
+		return "the connection's real server was removed from the service; it works again when the server comes back"
+	case packet.DropNoNextHop:
+		return "the link layer address of the next hop to the real server is not known"
+	case packet.DropTTL:
+		return "its time to live is used up"
+	case packet.DropTooBig:
+		return "it is longer than the MTU towards the real server"
+	case packet.DropFragment:
+		return "it is a later fragment, and the first one of its datagram has not come by"
+	case packet.DropICMP:
+		return "it is an ICMP error about a connection that is not known"
+	}
+	return "the packet is not well formed or not served"
+}
+
+func protoName(p uint8) string {
+	switch p {
+	case packet.ProtoTCP:
+		return "tcp"
+	case packet.ProtoUDP:
+		return "udp"
+	case packet.ProtoSCTP:
+		return "sctp"
+	}
+	return fmt.Sprint("protocol ", p)
+}
+
+func addrPort(a packet.Addr, port uint16) string { return netip.AddrPortFrom(a.Netip(), port).String() }
+
+func seconds(d time.Duration) string {
+	return fmt.Sprintf("%d s", int(d.Round(time.Second)/time.Second))
+}

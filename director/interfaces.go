@@ -1,0 +1,53 @@
+package director
+
+import (
+	"fmt"
+	"slices"
+
+	"dirsw/config"
+	"dirsw/host"
+)
+
+// Interfaces chooses what to attach to for a model that does not say: the interfaces of its vrrp instances and virtual
+// addresses, which clients come in by, and those that its real servers are reached by. For the second kind alone,
+// receive is false.
+func Interfaces(m *config.Model, h Host, links []host.Link) (names []string, receive map[string]bool, err error) {
+	receive = map[string]bool{}
+	add := func(name string, in bool) {
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		receive[name] = receive[name] || in
+	}
+	for _, name := range m.Dataplane.Interfaces {
+		add(name, true)
+	}
+	if len(names) > 0 {
+		return names, receive, nil
+	}
+	for i := range m.Instances {
+		add(m.Instances[i].Interface, true)
+		for _, a := range m.Instances[i].Addresses {
+			add(a.Dev, true)
+		}
+	}
+	clients := len(names) > 0
+	for i := range m.Services {
+		for k := range m.Services[i].Reals {
+			hop, err := h.NextHop(m.Services[i].Reals[k].Addr)
+			if err != nil || hop.Unreachable || hop.Local {
+				continue
+			}
+			for _, l := range links {
+				if l.Index == hop.Link {
+					add(l.Name, !clients)
+				}
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil, nil, fmt.Errorf("no interface to attach to: there is neither a vrrp_instance nor a real server " +
+			"that is reached by one; name it with --interface or in the dataplane block")
+	}
+	return names, receive, nil
+}

@@ -1,0 +1,151 @@
+package director
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"dirsw/config"
+	"dirsw/forward"
+	"dirsw/packet"
+	"dirsw/stats"
+)
+
+// ReadStats fills dst with what the director knows of itself: services, workers, drops, table. Version, start, ports and
+// memory are for the caller, who knows the process. Before the first configuration is in force dst stays empty.
+func (d *Director) ReadStats(dst *stats.Stats) {
+	now := d.now.Load()
+	if now == nil {
+		return
+	}
+	var sum forward.Counters
+	for i, w := range d.o.Workers {
+		var c forward.Counters
+		w.ReadCounters(&c)
+		sum.Add(&c)
+		dst.Workers = append(dst.Workers, stats.Worker{ID: i, Core: -1, Generation: w.Adopted(),
+			Connections: int(c.Connections), Templates: int(c.Templates), Breaths: c.Breaths, Frames: c.Received,
+			Lane: stats.Lane(c.Lane)})
+	}
+	dst.Generation = now.snap.Gen
+	dst.Connections, dst.Templates, dst.TableRoom = int(sum.Connections), int(sum.Templates), int(sum.TableRoom)
+	dst.Timeouts = stats.Timeouts(now.snap.Timeouts)
+	for r := packet.NoDrop + 1; r < packet.DropReasons; r++ {
+		dst.Drops = append(dst.Drops, stats.Drop{Reason: r.String(), Frames: sum.Drops[r]})
+	}
+	for i := range now.model.Services {
+		dst.Services = append(dst.Services, now.service(&now.model.Services[i]))
+	}
+}
+
+func (n *decided) service(m *config.Service) stats.Service {
+	svc := &n.snap.Services[n.snap.Lookup[keyOf(m)]]
+	s := stats.Service{Proto: strings.ToUpper(protoName(svc.Key.Proto)), Addr: m.Addr, Port: m.Port, IPv6: m.Addr.Is6(),
+		Scheduler: svc.Kind.Name, Flags: m.SchedFlags, Persistence: m.Persistence, Granularity: m.Granularity,
+		OnePacket: m.OnePacket, Origin: originName(m.Origin), Counters: counters(svc.Tally)}
+	for _, p := range svc.Pool.Dests {
+		d := &n.snap.Dests[p.ID]
+		addr := d.Addr.Netip()
+		s.Dests = append(s.Dests, stats.Dest{Addr: addr, Port: d.Port, Method: d.Method.String(), Weight: int(d.Weight),
+			Upper: d.Upper, Lower: d.Lower, Active: d.Load.Active(), Inactive: d.Load.Inactive(),
+			Persistent: d.Load.Persistent(), Counters: counters(d.Tally), NextHop: n.way(addr, d), Origin: s.Origin})
+	}
+	return s
+}
+
+// way says in words how a real server is reached, or why it is not.
+func (n *decided) way(addr netip.Addr, d *forward.Dest) string {
+	if why, ok := n.facts.why[addr]; ok {
+		return why
+	}
+	via := ""
+	if gw := n.facts.routes[addr].Gateway; gw.IsValid() && gw != addr {
+		via = " through " + gw.String()
+	}
+	return fmt.Sprintf("%v by port %d%s", macString(d.Hop.Dst), d.Hop.Port, via)
+}
+
+func originName(o config.Origin) string {
+	if o == config.FromCommand {
+		return "command"
+	}
+	return "file"
+}
+
+func counters(t *forward.Tally) stats.Counters {
+	r := t.Read()
+	return stats.Counters{Conns: r.Conns, InPkts: r.Packets, InBytes: r.Bytes}
+}
+
+// listChunk is how many connections one command to a worker lists.
+const listChunk = 1024
+
+// Conns calls yield for every connection and template of all workers until it returns false. The tables live on
+// meanwhile: a connection that comes or goes may be listed or not.
+func (d *Director) Conns(yield func(stats.Conn) bool) error {
+	for w := range d.o.Workers {
+		l := forward.Listing{Conns: make([]forward.ConnInfo, 0, listChunk)}
+		for !l.End {
+			if err := d.command(w, forward.Command{List: &l}); err != nil {
+				return err
+			}
+			for i := range l.Conns {
+				if !yield(connStats(w, &l.Conns[i])) {
+					return nil
+				}
+			}
+			l.From = l.Next
+		}
+	}
+	return nil
+}
+
+func connStats(worker int, c *forward.ConnInfo) stats.Conn {
+	at := func(a packet.Addr, p uint16) netip.AddrPort { return netip.AddrPortFrom(a.Netip(), p) }
+	return stats.Conn{Proto: strings.ToUpper(protoName(c.Tuple.Proto)), Client: at(c.Tuple.Src, c.Tuple.SrcPort),
+		Virtual: at(c.Tuple.Dst, c.Tuple.DstPort), Dest: at(c.Dest, c.DestPort), State: c.State.String(), Left: c.Left,
+		Template: c.Template, Worker: worker}
+}
+
+// Explain answers a question such as ParseFlow reads from the state of the workers, and changes nothing.
+func (d *Director) Explain(flow string) (string, error) {
+	spec, err := ParseFlow(flow)
+	if err != nil {
+		return "", err
+	}
+	now := d.now.Load()
+	if now == nil {
+		return "", fmt.Errorf("the director is not ready yet")
+	}
+	ports := *d.ports.Load()
+	q := NewQuestion(spec, forward.PortInfo{MAC: ports[0].MAC})
+	if err := d.command(now.snap.Steer.Owner(&spec.Src), forward.Command{Explain: q}); err != nil {
+		return "", err
+	}
+	names := make([]string, len(ports))
+	for i, p := range ports {
+		names[i] = p.Name
+	}
+	return Answer(q, spec, now.model, names), nil
+}
+
+// command has a worker carry out c, and waits until it did.
+func (d *Director) command(worker int, c forward.Command) error {
+	done := make(chan struct{}, 1)
+	c.Done = done
+	d.mail.Lock()
+	ok := d.o.Workers[worker].Post(c)
+	d.mail.Unlock()
+	if !ok {
+		return fmt.Errorf("worker %d takes no commands: its mailbox is full", worker)
+	}
+	late := make(chan struct{})
+	t := d.o.Clock.AfterFunc(adoptWithin, func() { close(late) })
+	defer t.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-late:
+		return fmt.Errorf("worker %d does not answer", worker)
+	}
+}

@@ -1,0 +1,41 @@
+package director
+
+import (
+	"fmt"
+	"strings"
+
+	"dirsw/config"
+	"dirsw/sched"
+)
+
+// Unserved says everything in a model that is understood but that this version cannot forward, as a config.Errors. Such
+// a model must not run: a service that takes frames and then drops them is worse than one that does not start.
+func Unserved(m *config.Model) error {
+	var errs config.Errors
+	say := func(p config.Pos, fix, format string, args ...any) {
+		errs = append(errs, config.Error{Pos: p, Message: fmt.Sprintf(format, args...), Fix: fix})
+	}
+	for i := range m.Services {
+		s := &m.Services[i]
+		if s.Mark != 0 {
+			say(s.Pos, "write the address and port of the service", "services by firewall mark are not served yet")
+		}
+		if s.Engine != "" {
+			say(s.Pos, "remove the line", "the persistence engine %q is not served yet", s.Engine)
+		}
+		if _, ok := sched.Lookup(s.Scheduler); !ok {
+			say(s.Pos, "write one of "+strings.Join(sched.Names(), ", "), "the scheduler %q is not served", s.Scheduler)
+		}
+		for k := range s.Reals {
+			r := &s.Reals[k]
+			switch {
+			case r.Method != config.DR:
+				say(r.Pos, "write lb_kind DR", "the forwarding method %v is not served yet", r.Method)
+			case s.Mark == 0 && r.Addr.Is4() != s.Addr.Is4():
+				say(r.Pos, "use an address of the family of "+s.Addr.String(),
+					"DR cannot send from %s to %s: both must be IPv4 or both IPv6", s.Addr, r.Addr)
+			}
+		}
+	}
+	return errs.Or()
+}
