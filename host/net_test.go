@@ -11,6 +11,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"dirsw/internal/testenv"
 )
 
 // node is a network namespace without a name: it ends with the last reference.
@@ -20,25 +22,15 @@ type node struct {
 	nl *netlink.Handle
 }
 
-// needNamespaces skips, or fails where DIRSW_PRIVILEGED=1 promises privilege, if namespaces cannot be made.
-func needNamespaces(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("DIRSW_PRIVILEGED") == "1" {
-		t.Fatal("DIRSW_PRIVILEGED=1 but not root")
-	}
-	t.Skip("needs root to make network namespaces")
-}
-
 // newNode makes a namespace with its loopback up.
 func newNode(t *testing.T) *node {
 	t.Helper()
-	needNamespaces(t)
+	testenv.NeedNetAdmin(t)
 	n := &node{t: t}
 	onThread(t, func() {
 		must(t, unix.Unshare(unix.CLONE_NEWNET))
+		// Until duplicate address detection of the link's own address is over, nothing is solicited.
+		must(t, os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0))
 		var err error
 		n.ns, err = netns.Get()
 		must(t, err)

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"dirsw/internal/testenv"
 )
 
 func must(t *testing.T, err error) {
@@ -30,7 +32,7 @@ func must(t *testing.T, err error) {
 // upAnonymous builds a cluster that ends with the test.
 func upAnonymous(t *testing.T) *Cluster {
 	t.Helper()
-	needNamespaces(t)
+	testenv.NeedNetAdmin(t)
 	c, err := Up(DefaultSpec(), Options{})
 	must(t, err)
 	t.Cleanup(func() {
@@ -176,7 +178,7 @@ func traces(t *testing.T, prefix string) []string {
 }
 
 func TestKeptLab(t *testing.T) {
-	needNamespaces(t)
+	testenv.NeedNetAdmin(t)
 	prefix := ownPrefix(t)
 	t.Cleanup(func() { _, _ = Remove(Options{Prefix: prefix}) })
 	before := hostLinks(t)
@@ -220,7 +222,7 @@ func TestKeptLab(t *testing.T) {
 }
 
 func TestDownAfterAnInterruptedUp(t *testing.T) {
-	needNamespaces(t)
+	testenv.NeedNetAdmin(t)
 	prefix := ownPrefix(t)
 	t.Cleanup(func() { _, _ = Remove(Options{Prefix: prefix}) })
 	for _, after := range []time.Duration{5, 40, 80, 120, 200} {
@@ -252,7 +254,7 @@ func TestDownAfterAnInterruptedUp(t *testing.T) {
 }
 
 func TestDownSparesWhatIsNotItsOwn(t *testing.T) {
-	needNamespaces(t)
+	testenv.NeedNetAdmin(t)
 	prefix := ownPrefix(t)
 	t.Cleanup(func() { _, _ = Remove(Options{Prefix: prefix}) })
 	if _, stderr, status := lab(t, prefix, "up"); status != exitOK {
@@ -286,7 +288,7 @@ func TestDownSparesWhatIsNotItsOwn(t *testing.T) {
 }
 
 func TestUpSparesANamespaceOfThatName(t *testing.T) {
-	needNamespaces(t)
+	testenv.NeedNetAdmin(t)
 	prefix := ownPrefix(t)
 	if out, err := exec.Command("ip", "netns", "add", prefix+"-rs1").CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"dirsw/internal/testenv"
 )
 
 // testFake is in the environment of processes that shall behave as a dirsw that does not do its work: "silent" never says
@@ -55,7 +57,7 @@ func fake(args []string) int {
 // demoOf runs `lab demo` with the test binary as dirsw, and returns it started, with what it prints.
 func demoOf(t *testing.T, kind string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
-	needNamespaces(t)
+	testenv.NeedNetAdmin(t)
 	var out bytes.Buffer
 	cmd := exec.Command(self(), "lab", "demo")
 	cmd.Env = append(os.Environ(), testPrefix+"="+t.Name(), testFake+"="+kind)

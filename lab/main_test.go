@@ -35,18 +35,6 @@ func self() string {
 	return path
 }
 
-// needNamespaces skips, or fails where DIRSW_PRIVILEGED=1 promises privilege, if namespaces cannot be made.
-func needNamespaces(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("DIRSW_PRIVILEGED") == "1" {
-		t.Fatal("DIRSW_PRIVILEGED=1 but not root")
-	}
-	t.Skip("needs root to make network namespaces")
-}
-
 // ownPrefix is a prefix that no other lab uses.
 func ownPrefix(t *testing.T) string {
 	t.Helper()

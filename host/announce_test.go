@@ -1,0 +1,91 @@
+package host
+
+import (
+	"bytes"
+	"encoding/hex"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The frames are written down as the RFCs draw them.
+func TestFramesOfAnnouncementAndSolicitation(t *testing.T) {
+	mac := net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	for _, c := range []struct {
+		name string
+		got  []byte
+		want string
+	}{
+		{"ARP announcement, RFC 5227 section 3", arpRequest(mac, ip("192.0.2.200"), ip("192.0.2.200")), `
+			ffffffffffff 020000000001 0806  0001 0800 06 04 0001
+			020000000001 c00002c8  000000000000 c00002c8
+			000000000000000000000000000000000000`},
+		{"ARP request", arpRequest(mac, ip("192.0.2.1"), ip("192.0.2.2")), `
+			ffffffffffff 020000000001 0806  0001 0800 06 04 0001
+			020000000001 c0000201  000000000000 c0000202
+			000000000000000000000000000000000000`},
+		{"unsolicited advertisement, RFC 4861 section 7.2.6",
+			neighborFrame(mac, []byte(allNodes), ip("2001:db8::c8"), netip.IPv6LinkLocalAllNodes(), advertisement(mac, ip("2001:db8::c8"))), `
+			333300000001 020000000001 86dd  60000000 0020 3a ff
+			20010db80000000000000000000000c8 ff020000000000000000000000000001
+			88 00 f79c 20000000 20010db80000000000000000000000c8 02 01 020000000001`},
+	} {
+		want, err := hex.DecodeString(strings.Join(strings.Fields(c.want), ""))
+		must(t, err)
+		if !bytes.Equal(c.got, want) {
+			t.Errorf("%s:\ngot  %x\nwant %x", c.name, c.got, want)
+		}
+	}
+	if got := solicitedNode(ip("2001:db8::1:2345:6789")); got != ip("ff02::1:ff45:6789") {
+		t.Errorf("solicited-node group: got %v", got)
+	}
+}
+
+func TestAnnouncementMovesAnAddress(t *testing.T) {
+	for _, vip := range []string{"192.0.2.200", "2001:db8::200"} {
+		t.Run(vip, func(t *testing.T) {
+			here, there, h := pair(t)
+			link := here.link("veth0").Attrs().Index
+			p := netip.PrefixFrom(ip(vip), ip(vip).BitLen())
+			must(t, h.HoldAddr(link, p, "", time.Minute))
+			peer := there.host()
+			must(t, peer.Resolve(nextHop(t, peer, vip)))
+			eventually(t, "the peer knows it", func() bool { return nextHop(t, peer, vip).Resolved })
+
+			mac := net.HardwareAddr{2, 0, 0, 0, 0, 0x55} // as if another director took over
+			must(t, here.nl.LinkSetHardwareAddr(here.link("veth0"), mac))
+			if got := nextHop(t, peer, vip).MAC; got == [6]byte(mac) {
+				t.Fatal("the peer knows the new MAC before it is announced")
+			}
+			must(t, h.Announce(link, ip(vip)))
+			if !within(time.Second, func() bool { return nextHop(t, peer, vip).MAC == [6]byte(mac) }) {
+				t.Errorf("a second after the announcement the peer has %x, want %x", nextHop(t, peer, vip).MAC, mac)
+			}
+		})
+	}
+}
+
+func TestAnnounceSaysWhatIsWrong(t *testing.T) {
+	here, _, h := pair(t)
+	for _, c := range []struct {
+		name string
+		link int
+		addr netip.Addr
+		want string
+	}{
+		{"no address", 1, netip.Addr{}, "not the address of a machine"},
+		{"a group", here.link("veth0").Attrs().Index, ip("224.0.0.18"), "not the address of a machine"},
+		{"no link", 4711, ip("192.0.2.1"), "interface 4711"},
+		{"the loopback", here.link("lo").Attrs().Index, ip("192.0.2.1"), "lo has no Ethernet address"},
+	} {
+		if err := h.Announce(c.link, c.addr); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q in it", c.name, err, c.want)
+		}
+	}
+	must(t, here.nl.LinkSetDown(here.link("veth0")))
+	if err := h.Announce(here.link("veth0").Attrs().Index, ip("192.0.2.1")); err == nil {
+		t.Error("no error on a link that is down")
+	}
+}

@@ -1,0 +1,111 @@
+package host
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"dirsw/internal/testenv"
+)
+
+func TestLinksOfEveryKind(t *testing.T) {
+	here, there, h := pair(t)
+	parent := here.link("veth0").Attrs().Index
+	for _, l := range []netlink.Link{
+		&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0", MTU: 1400}},
+		&netlink.Macvlan{LinkAttrs: netlink.LinkAttrs{Name: "mv0", ParentIndex: parent}, Mode: netlink.MACVLAN_MODE_BRIDGE},
+		&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "two0", NumRxQueues: 2, NumTxQueues: 2}, PeerName: "two1"},
+	} {
+		must(t, here.nl.LinkAdd(l))
+	}
+	here.do(func() {
+		must(t, netlink.LinkAdd(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tap0"}, Mode: netlink.TUNTAP_MODE_TAP}))
+	})
+	_ = there
+
+	type facts struct {
+		driver         string
+		mtu, queues    int
+		up, unfinished bool
+	}
+	want := map[string]facts{
+		"lo":    {driver: "device", mtu: 65536, queues: 1, up: true},
+		"veth0": {driver: "veth", mtu: 1500, queues: 1, up: true, unfinished: true},
+		"br0":   {driver: "bridge", mtu: 1400, queues: 1, unfinished: true},
+		"mv0":   {driver: "macvlan", mtu: 1500, queues: 1, unfinished: true},
+		"two0":  {driver: "veth", mtu: 1500, queues: 2, unfinished: true},
+		"tap0":  {driver: "tun", mtu: 1500, queues: 1, unfinished: true},
+	}
+	all, err := h.Links()
+	must(t, err)
+	seen := map[string]bool{}
+	for i, l := range all {
+		if i > 0 && all[i-1].Index >= l.Index {
+			t.Errorf("links are not in the order of their index: %v", all)
+		}
+		w, ok := want[l.Name]
+		if !ok {
+			continue
+		}
+		seen[l.Name] = true
+		if got := (facts{l.Driver, l.MTU, l.Queues, l.Up, l.Unfinished}); got != w {
+			t.Errorf("%s: got %+v, want %+v", l.Name, got, w)
+		}
+		if l.Name != "lo" && l.MAC != here.mac(l.Name) {
+			t.Errorf("%s: got MAC %x, want %x", l.Name, l.MAC, here.mac(l.Name))
+		}
+	}
+	for name := range want {
+		if !seen[name] {
+			t.Errorf("%s is not listed", name)
+		}
+	}
+}
+
+func TestLinkLosesItsCarrier(t *testing.T) {
+	_, there, h := pair(t)
+	l, err := h.Link("veth0")
+	must(t, err)
+	if !l.Up {
+		t.Fatalf("got %+v, want it up", l)
+	}
+	must(t, there.nl.LinkSetDown(there.link("peer0")))
+	eventually(t, "down", func() bool {
+		l, err := h.Link("veth0")
+		must(t, err)
+		return !l.Up
+	})
+}
+
+func TestLinkThatDoesNotExist(t *testing.T) {
+	here, _, h := pair(t)
+	must(t, here.nl.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}))
+	_, err := h.Link("enp0s8")
+	if !errors.Is(err, ErrNoLink) || !strings.Contains(err.Error(), "enp0s8; there is ") || !strings.Contains(err.Error(), "br0, ") || !strings.Contains(err.Error(), "veth0") {
+		t.Errorf("got %q, want it to name br0 and veth0", err)
+	}
+	must(t, here.nl.LinkDel(here.link("br0")))
+	must(t, here.nl.LinkDel(here.link("veth0")))
+	if _, err := newNode(t).host().Link("enp0s8"); !errors.Is(err, ErrNoLink) {
+		t.Errorf("got %v, want ErrNoLink", err)
+	}
+}
+
+func TestWithoutPrivilegeLinksAreStillListed(t *testing.T) {
+	// Nothing here needs a namespace or root: Open and Links ask what everybody may.
+	h, err := Open(Options{})
+	if err != nil {
+		if testenv.Privileged() {
+			t.Fatal(err)
+		}
+		t.Skipf("no netlink here: %v", err)
+	}
+	all, err := h.Links()
+	must(t, err)
+	if len(all) == 0 {
+		t.Error("not even a loopback")
+	}
+	must(t, h.Close())
+}
