@@ -125,12 +125,22 @@ func constant(e ast.Expr) bool {
 			return true
 		case *ast.ArrayType: // []byte("…")
 			return true
+		case *ast.Ident: // make([]byte, n), of zeros; a map that is never written would be of no use
+			_, slice := first(e.Args).(*ast.ArrayType)
+			return fun.Name == "make" && slice
 		case *ast.SelectorExpr:
 			x, ok := fun.X.(*ast.Ident)
 			return ok && constructors[x.Name+"."+fun.Sel.Name]
 		}
 	}
 	return false
+}
+
+func first(args []ast.Expr) ast.Expr {
+	if len(args) == 0 {
+		return nil
+	}
+	return args[0]
 }
 
 // stateful reports whether a value of the type is there to be changed: a lock, an atomic, a pool.
