@@ -1,0 +1,191 @@
+// Command bench measures dirsw against its peers on this machine and prints one table: what dirsw reached, what the peer
+// reached in the same rounds, and their ratio. See README.md beside it for how each figure comes about.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"dirsw/bench/measure"
+	"dirsw/bench/pipeline"
+	"dirsw/clock"
+)
+
+// options are the flags.
+type options struct {
+	quick     bool
+	rounds    int
+	only      string
+	json      string
+	footprint int
+}
+
+func main() {
+	var o options
+	flag.BoolVar(&o.quick, "quick", false, "few and short rounds: about a minute, for a first look")
+	flag.IntVar(&o.rounds, "rounds", 0, "rounds of each measurement (default 9, 3 with -quick)")
+	flag.StringVar(&o.only, "only", strings.Join(sectionNames(), ","), "sections to measure")
+	flag.StringVar(&o.json, "json", "", "write the report to this file as JSON too")
+	flag.IntVar(&o.footprint, "footprint", -1, "measure the memory of that many connections in this process, print JSON")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o, flag.Args(), os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// bench is one run.
+type bench struct {
+	quick    bool
+	effort   pipeline.Effort
+	clock    clock.Clock
+	progress io.Writer
+	report   measure.Report
+}
+
+// section is a part of the measurements.
+type section struct {
+	name string
+	do   func(*bench, context.Context) error
+}
+
+// sections lists the parts in the order in which they run.
+func sections() []section {
+	return []section{
+		{"pipeline", (*bench).established},
+		{"new", (*bench).opening},
+		{"memory", (*bench).memory},
+		{"wire", (*bench).wire},
+	}
+}
+
+func sectionNames() []string {
+	var names []string
+	for _, s := range sections() {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+func run(ctx context.Context, o options, args []string, out, progress io.Writer) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q; see -help", args[0])
+	}
+	if o.footprint >= 0 {
+		return footprint(ctx, o.footprint, out)
+	}
+	only := strings.Split(o.only, ",")
+	for _, name := range only {
+		if !slices.Contains(sectionNames(), name) {
+			return fmt.Errorf("no section %q; there are %s", name, strings.Join(sectionNames(), ", "))
+		}
+	}
+	b := newBench(o, progress)
+	for _, s := range sections() {
+		if !slices.Contains(only, s.name) {
+			continue
+		}
+		if err := s.do(b, ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return b.finish(o.json, out)
+}
+
+func newBench(o options, progress io.Writer) *bench {
+	b := &bench{quick: o.quick, clock: clock.NewSystem(), progress: progress,
+		effort: pipeline.Effort{Rounds: 9, Each: 200 * time.Millisecond}}
+	if o.quick {
+		b.effort = pipeline.Effort{Rounds: 3, Each: 60 * time.Millisecond}
+	}
+	if o.rounds > 0 {
+		b.effort.Rounds = o.rounds
+	}
+	b.report.Machine, b.report.Rounds = machine(), b.effort.Rounds
+	return b
+}
+
+// finish prints the table, and the report if asked for.
+func (b *bench) finish(file string, out io.Writer) error {
+	fmt.Fprintf(out, "%s; %d rounds: median (least-greatest)\n\n", b.report.Machine, b.report.Rounds)
+	if err := measure.Print(out, b.report.Rows); err != nil {
+		return err
+	}
+	for _, s := range b.report.Skipped {
+		fmt.Fprintf(out, "not measured: %s\n", s)
+	}
+	if file == "" {
+		return nil
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := b.report.WriteJSON(f); err != nil {
+		f.Close()
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return f.Close()
+}
+
+// say tells what is being measured.
+func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.progress, format+"\n", args...) }
+
+// skip notes what could not be measured, and why.
+func (b *bench) skip(format string, args ...any) {
+	b.report.Skipped = append(b.report.Skipped, fmt.Sprintf(format, args...))
+}
+
+// pinned runs f on a goroutine whose thread ends with it, so that f may pin it.
+func pinned[T any](f func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		v, err := f()
+		done <- result{v, err}
+	}()
+	r := <-done
+	return r.v, r.err
+}
+
+// machine names the processor, the kernel and Go.
+func machine() string {
+	model := runtime.GOARCH
+	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(b)) {
+			if rest, ok := strings.CutPrefix(line, "model name"); ok {
+				model = strings.TrimSpace(strings.TrimLeft(rest, "\t :"))
+				break
+			}
+		}
+	}
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return fmt.Sprintf("%s, %d CPUs, Linux %s, %s", model, runtime.NumCPU(), strings.TrimSpace(string(kernel)),
+		runtime.Version())
+}
+
+// footprint is the child process of the section memory.
+func footprint(ctx context.Context, n int, out io.Writer) error {
+	const collections = 15
+	f, err := pipeline.MeasureFootprint(ctx, n, collections, clock.NewSystem())
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(f)
+}

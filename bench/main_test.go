@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dirsw/bench/measure"
+	"dirsw/bench/pipeline"
+)
+
+func TestRunRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		o    options
+		args []string
+		want string
+	}{
+		"a section that is none": {options{only: "pipeline,speed", footprint: -1}, nil, `no section "speed"; there are pipeline, new, memory, wire`},
+		"an argument":            {options{only: "memory", footprint: -1}, []string{"hot"}, `unexpected argument "hot"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := run(context.Background(), c.o, c.args, io.Discard, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestFootprintOfAChild(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(context.Background(), options{footprint: 2000}, nil, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	var f pipeline.Footprint
+	if err := json.Unmarshal(out.Bytes(), &f); err != nil || f.Connections != 2000 || f.ResidentMB == 0 {
+		t.Errorf("%v: %s", err, &out)
+	}
+}
+
+func TestEstablishedFillsTheTable(t *testing.T) {
+	b := newBench(options{rounds: 1}, io.Discard)
+	b.effort.Each = time.Millisecond
+	r, err := pinned(func() (*pipeline.Established, error) {
+		return pipeline.MeasureEstablished(context.Background(), pipeline.Case{}, 100, b.effort)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.report.Rows = append(b.report.Rows, establishedRow("TCP", r, measure.Target{AtMost: 4}))
+	b.skip("wire: not root")
+	var out bytes.Buffer
+	file := filepath.Join(t.TempDir(), "report.json")
+	if err := b.finish(file, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"1 rounds", "pipeline, DR, established", "floor, ", "Mpps", "<= 4.00", "not measured: wire: not root"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in the table:\n%s", want, &out)
+		}
+	}
+	written, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back measure.Report
+	if err := json.Unmarshal(written, &back); err != nil || len(back.Rows) != 1 || back.Rows[0].Ratio.N != 1 {
+		t.Errorf("%v: %s", err, written)
+	}
+}
