@@ -135,6 +135,12 @@ func (c *Conn) used() bool { return c.ports>>48 != 0 }
 // from None, as by Advance with a packet from the client. It returns ErrFull if there is no room.
 func (t *Table) Insert(s *Spec, h uint64, now clock.Mono) (*Conn, error) {
 	t.checkNew(s, h)
+	var reply uint32
+	if s.Flags&OneWay == 0 {
+		reply = tagOf(t.replyHash(s))
+		t.lines[0] = t.index.line(reply)
+		t.prefetchIndex(t.lines[:1])
+	}
 	c := t.take(s, spaceConn)
 	if c == nil {
 		return nil, ErrFull
@@ -148,16 +154,16 @@ func (t *Table) Insert(s *Spec, h uint64, now clock.Mono) (*Conn, error) {
 	c.deadline = now + t.timeouts[c.state&31]
 	t.enter(c, h, now)
 	if c.flags&OneWay == 0 {
-		c.tags[1] = tagOf(t.replyHash(c))
-		t.index.add(c.tags[1], c.self|cellServer)
+		c.tags[1] = reply
+		t.index.add(reply, c.self|cellServer)
 	}
 	return c, nil
 }
 
 // replyHash is Hash of the flow from the real server to the client.
-func (t *Table) replyHash(c *Conn) uint64 {
-	k := packet.Tuple{SrcPort: c.realPort, DstPort: c.ClientPort(), Proto: c.Proto(), Family: c.Family()}
-	return t.key.hash(&c.real, &c.client, portsKey(&k, spaceConn))
+func (t *Table) replyHash(s *Spec) uint64 {
+	k := packet.Tuple{SrcPort: s.RealPort, DstPort: s.SrcPort, Proto: s.Proto, Family: s.Family}
+	return t.key.hash(&s.Real, &s.Src, portsKey(&k, spaceConn))
 }
 
 // take fetches a free slot and fills it from s; nil if there is none.

@@ -92,7 +92,7 @@ func (t *Table) verifyCells(c *Conn) (n int, err error) {
 		}
 	}
 	if c.flags&(Template|OneWay) == 0 {
-		if tag := tagOf(t.replyHash(c)); tag != c.tags[1] {
+		if tag := tagOf(t.replyHash(&Spec{Tuple: c.Tuple(), Real: c.real, RealPort: c.realPort})); tag != c.tags[1] {
 			return 0, fmt.Errorf("slot %d: tag of replies %#x, want %#x", c.self, c.tags[1], tag)
 		}
 		err = want(c.tags[1], c.self|cellServer)

@@ -24,8 +24,13 @@ type wheel struct {
 	busy   [wheelGroups]uint64 // bit for each bucket that is not empty
 	groups [wheelGroups / 64]uint64
 	linked uint32
-	recent [lookAhead]uint32 // slots that were linked last, in a ring
-	turn   uint32
+	recent [wheelBits + 1]ring // by the length in bits of the distance from the cursor
+}
+
+// ring holds the slots that were linked last at about one distance.
+type ring struct {
+	slots [lookAhead]uint32
+	turn  uint32
 }
 
 // lookAhead is how many entries before its turn one is asked of memory. Must be a power of two.
@@ -42,10 +47,11 @@ func (w *wheel) link(slab []Conn, c *Conn) {
 	b := uint32(tick) & wheelMask
 	head := w.heads[b]
 	c.prev, c.next = 0, head
-	// What was linked eight entries ago will mostly stand eight entries behind this one when the bucket is due.
-	c.ahead = w.recent[w.turn%lookAhead]
-	w.recent[w.turn%lookAhead] = c.self
-	w.turn++
+	// What was linked eight entries ago at this distance mostly stands eight entries behind this one when both are due.
+	r := &w.recent[bits.Len32(uint32(tick-w.cursor)&wheelMask)]
+	c.ahead = r.slots[r.turn%lookAhead]
+	r.slots[r.turn%lookAhead] = c.self
+	r.turn++
 	if head != 0 {
 		slab[head].prev = c.self
 	} else {
