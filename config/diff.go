@@ -1,0 +1,247 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Action is what a Change does.
+type Action uint8
+
+// The actions, in the order Diff returns them.
+const (
+	Removed Action = iota
+	Changed
+	Added
+)
+
+// String returns the sign a Change is printed with.
+func (a Action) String() string { return word(int(a), "-", "~", "+") }
+
+// Change is one difference between two Models.
+type Change struct {
+	Action   Action
+	Kind     Kind
+	Service  ServiceKey // of KindService and KindReal
+	Real     RealKey    // of KindReal
+	Instance string     // of KindInstance and KindAddress
+	Name     string     // of the entry, for people
+	Detail   string     // what it is, or what changed: "weight 1 -> 3, method DR -> NAT"
+}
+
+// Kind is what a Change is about.
+type Kind uint8
+
+// The kinds.
+const (
+	KindGlobals Kind = iota
+	KindDataplane
+	KindInstance
+	KindAddress
+	KindService
+	KindReal
+)
+
+// String returns the word a Change is printed with.
+func (k Kind) String() string {
+	return word(int(k), "globals", "dataplane", "vrrp_instance", "address", "service", "real")
+}
+
+// String returns the change in one line: `~ real 192.0.2.11:80 of TCP 192.0.2.1:80: weight 1 -> 3`.
+func (c Change) String() string {
+	s := c.Action.String() + " " + c.Kind.String()
+	if c.Name != "" {
+		s += " " + c.Name
+	}
+	if c.Detail != "" {
+		s += ": " + c.Detail
+	}
+	return s
+}
+
+// Diff returns what turns one Model into the other: first what goes, then what changes, then what comes, each in the
+// order of the Model it is in. Positions do not count. A service that comes is followed by its real servers; one that
+// goes takes them with it.
+func Diff(old, new *Model) []Change {
+	d := &differ{}
+	d.changed(Change{Kind: KindGlobals}, globalFields(&old.Globals), globalFields(&new.Globals))
+	d.changed(Change{Kind: KindDataplane}, dataplaneFields(&old.Dataplane), dataplaneFields(&new.Dataplane))
+	d.instances(old, new)
+	d.services(old, new)
+	slices.SortStableFunc(d.out, func(a, b Change) int { return int(a.Action) - int(b.Action) })
+	return d.out
+}
+
+type differ struct{ out []Change }
+
+func (d *differ) add(a Action, c Change, detail string) {
+	c.Action, c.Detail = a, detail
+	d.out = append(d.out, c)
+}
+
+// field is a setting as text; secret ones are never printed.
+type field struct {
+	name, value string
+	secret      bool
+}
+
+// changed adds a change if a field differs.
+func (d *differ) changed(c Change, old, new []field) {
+	var list []string
+	for i, f := range new {
+		o := old[i].value
+		switch {
+		case o == f.value:
+		case f.secret:
+			list = append(list, f.name+" is another")
+		case strings.Contains(f.value+o, "\n"):
+			list = append(list, f.name+" are others")
+		default:
+			list = append(list, fmt.Sprintf("%s %s -> %s", f.name, or(o, "none"), or(f.value, "none")))
+		}
+	}
+	if len(list) > 0 {
+		d.add(Changed, c, strings.Join(list, ", "))
+	}
+}
+
+// count writes a number of things.
+func count(n int, thing, plural string) string {
+	if n == 1 {
+		plural = ""
+	}
+	return fmt.Sprintf("%d %s%s", n, thing, plural)
+}
+
+func or(s, empty string) string {
+	if s == "" {
+		return empty
+	}
+	return s
+}
+
+// describe names the fields that say something.
+func describe(fields []field) string {
+	var list []string
+	for _, f := range fields {
+		zero := f.value == "0" && f.name != "weight" || f.value == "0s"
+		if f.value != "" && !zero && f.value != "false" && !f.secret && !strings.Contains(f.value, "\n") {
+			list = append(list, f.name+" "+f.value)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+func (d *differ) services(old, new *Model) {
+	for i := range old.Services {
+		s := &old.Services[i]
+		if new.Service(s.Key()) == nil {
+			d.add(Removed, serviceChange(s), "with "+count(len(s.Reals), "real server", "s"))
+		}
+	}
+	for i := range new.Services {
+		s := &new.Services[i]
+		was := old.Service(s.Key())
+		if was == nil {
+			d.add(Added, serviceChange(s), describe(serviceFields(s)))
+			was = &Service{}
+		} else {
+			d.changed(serviceChange(s), serviceFields(was), serviceFields(s))
+		}
+		d.reals(was, s)
+	}
+}
+
+func serviceChange(s *Service) Change {
+	return Change{Kind: KindService, Service: s.Key(), Name: s.Key().String()}
+}
+
+func realChange(s *Service, r *Real) Change {
+	return Change{Kind: KindReal, Service: s.Key(), Real: r.Key(), Name: r.Key().String() + " of " + s.Key().String()}
+}
+
+func (d *differ) reals(old, new *Service) {
+	for i := range old.Reals {
+		if r := &old.Reals[i]; new.Real(r.Key()) == nil {
+			d.add(Removed, realChange(new, r), "")
+		}
+	}
+	var before, after []RealKey
+	for i := range new.Reals {
+		r := &new.Reals[i]
+		if was := old.Real(r.Key()); was != nil {
+			d.changed(realChange(new, r), realFields(was), realFields(r))
+			after = append(after, r.Key())
+		} else {
+			d.add(Added, realChange(new, r), describe(realFields(r)))
+		}
+	}
+	for i := range old.Reals {
+		if r := &old.Reals[i]; new.Real(r.Key()) != nil {
+			before = append(before, r.Key())
+		}
+	}
+	if !slices.Equal(before, after) {
+		d.add(Changed, serviceChange(new), "real servers in another order")
+	}
+}
+
+func (d *differ) instances(old, new *Model) {
+	find := func(m *Model, name string) *Instance {
+		for i := range m.Instances {
+			if m.Instances[i].Name == name {
+				return &m.Instances[i]
+			}
+		}
+		return nil
+	}
+	for i := range old.Instances {
+		in := &old.Instances[i]
+		if find(new, in.Name) == nil {
+			d.add(Removed, instanceChange(in), "with "+count(len(in.Addresses), "address", "es"))
+		}
+	}
+	for i := range new.Instances {
+		in := &new.Instances[i]
+		was := find(old, in.Name)
+		if was == nil {
+			d.add(Added, instanceChange(in), describe(instanceFields(in)))
+			was = &Instance{}
+		} else {
+			d.changed(instanceChange(in), instanceFields(was), instanceFields(in))
+		}
+		d.addresses(was, in)
+	}
+}
+
+func instanceChange(in *Instance) Change {
+	return Change{Kind: KindInstance, Instance: in.Name, Name: in.Name}
+}
+
+func (d *differ) addresses(old, new *Instance) {
+	find := func(in *Instance, a *VirtualAddress) *VirtualAddress {
+		for i := range in.Addresses {
+			if in.Addresses[i].Prefix == a.Prefix {
+				return &in.Addresses[i]
+			}
+		}
+		return nil
+	}
+	change := func(a *VirtualAddress) Change {
+		return Change{Kind: KindAddress, Instance: new.Name, Name: a.Prefix.String() + " of " + new.Name}
+	}
+	for i := range old.Addresses {
+		if a := &old.Addresses[i]; find(new, a) == nil {
+			d.add(Removed, change(a), "")
+		}
+	}
+	for i := range new.Addresses {
+		a := &new.Addresses[i]
+		if was := find(old, a); was != nil {
+			d.changed(change(a), addressFields(was), addressFields(a))
+		} else {
+			d.add(Added, change(a), describe(addressFields(a)))
+		}
+	}
+}
