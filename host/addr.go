@@ -29,7 +29,7 @@ func (h *Host) HoldAddr(link int, p netip.Prefix, label string, lifetime time.Du
 		return err
 	}
 	if there && forGood {
-		h.log.Info("address is there for good and left as it is", zap.Stringer("address", p), zap.Int("interface", link))
+		h.noteForeign(key)
 		return nil
 	}
 	seconds := max(1, int((lifetime+time.Second-1)/time.Second))
@@ -37,6 +37,9 @@ func (h *Host) HoldAddr(link int, p netip.Prefix, label string, lifetime time.Du
 	a.Label, a.ValidLft, a.PreferedLft = label, seconds, seconds
 	if p.Addr().Is6() {
 		a.Label, a.PreferedLft, a.Flags = "", 0, unix.IFA_F_NODAD
+		if p.IsSingleIP() { // a route to a net of one address says nothing, and would be announced with every refresh
+			a.Flags |= unix.IFA_F_NOPREFIXROUTE
+		}
 	}
 	if err := h.links.AddrReplace(nil, a); err != nil {
 		return fmt.Errorf("add %v to interface %d: %w", p, link, err)
@@ -45,6 +48,16 @@ func (h *Host) HoldAddr(link int, p netip.Prefix, label string, lifetime time.Du
 	defer h.mu.Unlock()
 	h.held[key] = true
 	return nil
+}
+
+// noteForeign says once that an address is not ours.
+func (h *Host) noteForeign(k heldAddr) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if held, noted := h.held[k]; held || !noted {
+		h.held[k] = false
+		h.log.Info("address is there for good and left as it is", zap.Stringer("address", k.prefix), zap.Int("interface", k.link))
+	}
 }
 
 // ReleaseAddr takes away an address that HoldAddr added. That it is gone already, or the link, is no error.

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 )
 
@@ -73,7 +75,14 @@ func TestAddressOfSomebodyElseIsLeftAlone(t *testing.T) {
 	here.addr("veth0", "192.0.2.200/32")
 	link := here.link("veth0").Attrs().Index
 	p := netip.MustParsePrefix("192.0.2.200/32")
-	must(t, h.HoldAddr(link, p, "", time.Second))
+	core, logs := observer.New(zap.InfoLevel)
+	h.log = zap.New(core)
+	for range 3 {
+		must(t, h.HoldAddr(link, p, "", time.Second))
+	}
+	if logs.Len() != 1 {
+		t.Errorf("it was said %d times that the address is there, want once", logs.Len())
+	}
 	time.Sleep(2500 * time.Millisecond)
 	if _, ok := h.HasAddr(p.Addr()); !ok {
 		t.Error("a permanent address was given a lifetime")

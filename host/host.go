@@ -35,7 +35,7 @@ type Host struct {
 	ether int                      // socket for ethtool requests
 
 	mu    sync.Mutex
-	held  map[heldAddr]bool // addresses that HoldAddr added
+	held  map[heldAddr]bool // true: HoldAddr added it; false: it found it there for good, and has said so
 	asked map[neighbour]int // solicitations sent for a stale neighbour since it was last confirmed; see Resolve
 }
 

@@ -44,24 +44,40 @@ func (h *Host) Links() ([]Link, error) {
 
 // Link returns the link of that name. The error wraps ErrNoLink if there is none, and lists the names that exist.
 func (h *Host) Link(name string) (Link, error) {
+	l, err := h.links.LinkByName(name)
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ERANGE) { // EINVAL, ERANGE: it cannot be a name
+		return Link{}, h.noLink(name)
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("ask for interface %s: %w", name, err)
+	}
+	var below []netlink.Link
+	if l.Attrs().ParentIndex != 0 || l.Type() == "bond" || l.Type() == "team" {
+		if below, err = h.linkList(); err != nil {
+			return Link{}, err
+		}
+	}
+	return h.link(l, below), nil
+}
+
+// noLink is the error for a name that no link has.
+func (h *Host) noLink(name string) error {
 	all, err := h.linkList()
 	if err != nil {
-		return Link{}, err
+		return fmt.Errorf("%w: %s; %w", ErrNoLink, name, err)
 	}
-	names := make([]string, 0, len(all))
+	var names []string
 	for _, l := range all {
-		if l.Attrs().Name == name {
-			return h.link(l, all), nil
-		}
 		if l.Attrs().RawFlags&unix.IFF_LOOPBACK == 0 {
 			names = append(names, l.Attrs().Name)
 		}
 	}
 	if len(names) == 0 {
-		return Link{}, fmt.Errorf("%w: %s; there is none here but the loopback", ErrNoLink, name)
+		return fmt.Errorf("%w: %s; there is none here but the loopback", ErrNoLink, name)
 	}
 	slices.Sort(names)
-	return Link{}, fmt.Errorf("%w: %s; there is %s", ErrNoLink, name, strings.Join(names, ", "))
+	return fmt.Errorf("%w: %s; there is %s", ErrNoLink, name, strings.Join(names, ", "))
 }
 
 // linkList asks for all links, again if the answer was interrupted by a change.

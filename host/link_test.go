@@ -11,7 +11,7 @@ import (
 )
 
 func TestLinksOfEveryKind(t *testing.T) {
-	here, there, h := pair(t)
+	here, _, h := pair(t)
 	parent := here.link("veth0").Attrs().Index
 	for _, l := range []netlink.Link{
 		&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0", MTU: 1400}},
@@ -23,7 +23,6 @@ func TestLinksOfEveryKind(t *testing.T) {
 	here.do(func() {
 		must(t, netlink.LinkAdd(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tap0"}, Mode: netlink.TUNTAP_MODE_TAP}))
 	})
-	_ = there
 
 	type facts struct {
 		driver         string
@@ -52,6 +51,9 @@ func TestLinksOfEveryKind(t *testing.T) {
 		seen[l.Name] = true
 		if got := (facts{l.Driver, l.MTU, l.Queues, l.Up, l.Unfinished}); got != w {
 			t.Errorf("%s: got %+v, want %+v", l.Name, got, w)
+		}
+		if alone, err := h.Link(l.Name); err != nil || alone != l {
+			t.Errorf("%s: asked for by name: got %+v, %v; want %+v", l.Name, alone, err, l)
 		}
 		if l.Name != "lo" && l.MAC != here.mac(l.Name) {
 			t.Errorf("%s: got MAC %x, want %x", l.Name, l.MAC, here.mac(l.Name))
@@ -86,10 +88,10 @@ func TestLinkThatDoesNotExist(t *testing.T) {
 	if !errors.Is(err, ErrNoLink) || !strings.Contains(err.Error(), "enp0s8; there is ") || !strings.Contains(err.Error(), "br0, ") || !strings.Contains(err.Error(), "veth0") {
 		t.Errorf("got %q, want it to name br0 and veth0", err)
 	}
-	must(t, here.nl.LinkDel(here.link("br0")))
-	must(t, here.nl.LinkDel(here.link("veth0")))
-	if _, err := newNode(t).host().Link("enp0s8"); !errors.Is(err, ErrNoLink) {
-		t.Errorf("got %v, want ErrNoLink", err)
+	for _, name := range []string{"", "no/name", "a name that is longer than any name can be", strings.Repeat("x", 300)} {
+		if _, err := h.Link(name); !errors.Is(err, ErrNoLink) {
+			t.Errorf("%q: got %v, want ErrNoLink", name, err)
+		}
 	}
 }
 

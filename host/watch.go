@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
@@ -17,7 +19,8 @@ import (
 const watchBuffer = 1 << 20
 
 // Watch calls changed once, and then whenever links, addresses, routes, policy rules or neighbours changed so that an
-// answer of Host may differ: not when the kernel merely confirmed what it knew of a neighbour. It subscribes before it
+// answer of Host may differ: not when the kernel merely confirmed what it knew of a neighbour, nor when an address was
+// given more time. It subscribes before it
 // returns; the calls come from one goroutine, one after the other, until ctx ends. What changes during a call, however
 // often, leads to one more call. If the kernel had more news than there was room for, changed is called as well.
 func (h *Host) Watch(ctx context.Context, changed func()) error {
@@ -25,16 +28,23 @@ func (h *Host) Watch(ctx context.Context, changed func()) error {
 	if err != nil {
 		return err
 	}
-	w := &watch{host: h, seen: map[neighbour]entry{}, buf: make([]byte, 1<<16)}
+	w := &watch{host: h, seen: map[neighbour]entry{}, addrs: map[heldAddr]bool{}, buf: make([]byte, 1<<16)}
 	go w.run(ctx, f, changed)
 	return nil
 }
 
 // watch is the state of the goroutine of one Watch.
 type watch struct {
-	host *Host
-	seen map[neighbour]entry // the resolved neighbours, as last told; only the state's validity is kept
-	buf  []byte
+	host  *Host
+	seen  map[neighbour]entry // the resolved neighbours, as last told; only the state's validity is kept
+	addrs map[heldAddr]bool   // the addresses that were told of
+	buf   []byte
+}
+
+// forget is for when messages were lost: everything may be news.
+func (w *watch) forget() {
+	clear(w.seen)
+	clear(w.addrs)
 }
 
 // run reads until ctx ends. It closes f.
@@ -53,7 +63,7 @@ func (w *watch) run(ctx context.Context, f *os.File, changed func()) {
 			w.host.log.Error("changes of links, routes and neighbours are no longer noticed", zap.Error(err))
 			return
 		}
-		clear(w.seen)
+		w.forget()
 		changed()
 	}
 }
@@ -76,7 +86,7 @@ func (w *watch) read(f *os.File, changed func()) error {
 					any = true
 					news = w.matters(w.buf[:n]) || news
 				case errors.Is(err, unix.ENOBUFS): // messages were lost; the socket goes on
-					clear(w.seen)
+					w.forget()
 					any, news = true, true
 				case errors.Is(err, unix.EINTR):
 				case errors.Is(err, unix.EAGAIN):
@@ -107,6 +117,8 @@ func (w *watch) matters(b []byte) bool {
 		switch m.Header.Type {
 		case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 			news = w.neighbour(m) || news
+		case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+			news = w.address(m) || news
 		case unix.NLMSG_NOOP, unix.NLMSG_DONE, unix.NLMSG_ERROR:
 		default:
 			news = true
@@ -138,6 +150,31 @@ func (w *watch) neighbour(m syscall.NetlinkMessage) bool {
 	}
 	w.seen[k] = is
 	return was != is
+}
+
+// address reports whether m adds or removes an address.
+func (w *watch) address(m syscall.NetlinkMessage) bool {
+	if len(m.Data) < unix.SizeofIfAddrmsg {
+		return true
+	}
+	attrs, err := nl.ParseRouteAttr(m.Data[unix.SizeofIfAddrmsg:])
+	if err != nil {
+		return true
+	}
+	var a netip.Addr
+	for _, at := range attrs {
+		if at.Attr.Type == unix.IFA_ADDRESS && !a.IsValid() || at.Attr.Type == unix.IFA_LOCAL {
+			a = fromIP(at.Value)
+		}
+	}
+	k := heldAddr{int(binary.NativeEndian.Uint32(m.Data[4:])), netip.PrefixFrom(a, int(m.Data[1]))}
+	if m.Header.Type == unix.RTM_DELADDR {
+		delete(w.addrs, k)
+		return true
+	}
+	was := w.addrs[k]
+	w.addrs[k] = true
+	return !was
 }
 
 // subscribe opens a socket that hears of every change.

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -77,6 +78,31 @@ func TestWatchIsSilentAboutMereConfirmation(t *testing.T) {
 	}
 	if now := settle(calls); now != was {
 		t.Errorf("%d calls for changes that change no answer", now-was)
+	}
+}
+
+func TestWatchIsSilentAboutARefreshedAddress(t *testing.T) {
+	here, _, h := pair(t)
+	calls := watched(t, h)
+	link := here.link("veth0").Attrs().Index
+	for _, vip := range []string{"192.0.2.200/32", "2001:db8::200/128"} {
+		p := netip.MustParsePrefix(vip)
+		was := settle(calls)
+		must(t, h.HoldAddr(link, p, "", time.Minute))
+		now := settle(calls)
+		if now == was {
+			t.Errorf("%s: not told that it is there", vip)
+		}
+		for range 5 {
+			must(t, h.HoldAddr(link, p, "", time.Minute))
+		}
+		if again := settle(calls); again != now {
+			t.Errorf("%s: %d calls for more time: who refreshes when told would never rest", vip, again-now)
+		}
+		must(t, h.ReleaseAddr(link, p))
+		if settle(calls) == now {
+			t.Errorf("%s: not told that it is gone", vip)
+		}
 	}
 }
 
