@@ -23,7 +23,7 @@ type Spec struct {
 
 	TCPFlags uint8
 	Seq, Ack uint32 // TCP; the sequence number of an echo is Seq too
-	Window   uint16 // TCP; 0 stands for 65535
+	Window   uint16 // TCP; 0 stands for 65535, but not with RST
 	Tag      uint32 // SCTP verification tag
 
 	// Of an ICMP or ICMPv6 message. If all are 0 it is an echo request with identifier ID and sequence number Seq.
@@ -171,7 +171,10 @@ func (s *Spec) putTransport(t []byte) {
 		h.SetAck(s.Ack)
 		h.SetHeaderLen(TCPMinLen)
 		h.SetFlags(s.TCPFlags)
-		h.SetWindow(orDefault(s.Window, 0xffff))
+		if s.TCPFlags&RST == 0 {
+			s.Window = orDefault(s.Window, 0xffff)
+		}
+		h.SetWindow(s.Window)
 		h.SetChecksum(Checksum(t, pseudoHeader(&s.Tuple, len(t))))
 	case ProtoUDP:
 		h := UDP(t)

@@ -76,6 +76,17 @@ func TestBuildChecksums(t *testing.T) {
 	}
 }
 
+// TestBuildUDPZero: a UDP checksum that comes out as 0 is written as 0xffff.
+func TestBuildUDPZero(t *testing.T) {
+	s := spec(tuple4(ProtoUDP))
+	s.Payload = make([]byte, 2)
+	sum := UDP(Build(nil, s)[34:]).Checksum()
+	s.Payload = []byte{uint8(sum >> 8), uint8(sum)}
+	if got := UDP(Build(nil, s)[34:]).Checksum(); got != 0xffff {
+		t.Errorf("%#04x, want 0xffff", got)
+	}
+}
+
 func TestBuildTooLong(t *testing.T) {
 	defer func() {
 		if recover() == nil {

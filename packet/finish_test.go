@@ -55,6 +55,36 @@ func TestFinishChecksum(t *testing.T) {
 	}
 }
 
+// TestFinishChecksumShortUDP: what lies behind a UDP datagram in its IP packet is not summed.
+func TestFinishChecksumShortUDP(t *testing.T) {
+	s := spec(tuple6(ProtoUDP))
+	want := append(Build(nil, s), 1, 2, 3, 4)
+	h := IPv6(want[EthernetLen:])
+	h.SetPayloadLen(h.PayloadLen() + 4)
+	b := bytes.Clone(want)
+	m := mustParse(t, b)
+	if int(m.End) != len(b) || !ChecksumOK(b, &m) {
+		t.Fatalf("End %d of %d, or a wrong checksum", m.End, len(b))
+	}
+	unfinish(t, b)
+	f := frameOf(b)
+	if ChecksumOK(b, &m) || !FinishChecksum(&f, &m) || !bytes.Equal(f.Bytes(), want) {
+		t.Errorf("\n got % x\nwant % x", f.Bytes(), want)
+	}
+}
+
+// TestChecksumOK: only over IPv4 may a UDP datagram go without (RFC 8200, section 8.1).
+func TestChecksumOK(t *testing.T) {
+	for _, tuple := range []Tuple{tuple4(ProtoUDP), tuple6(ProtoUDP)} {
+		b := Build(nil, spec(tuple))
+		m := mustParse(t, b)
+		UDP(b[m.L4:]).SetChecksum(0)
+		if got, want := ChecksumOK(b, &m), tuple.Family == IPv4Family; got != want {
+			t.Errorf("family %d: %v, want %v", tuple.Family, got, want)
+		}
+	}
+}
+
 // TestFinishChecksumLeavesAlone: no byte changes.
 func TestFinishChecksumLeavesAlone(t *testing.T) {
 	tcp := Build(nil, spec(tuple4(ProtoTCP)))
@@ -83,6 +113,7 @@ func TestFinishChecksumLeavesAlone(t *testing.T) {
 		{"first fragment", first},
 		{"other protocol", other},
 		{"icmp error about an unfinished packet", icmpErrorAboutUnfinished(t)},
+		{"icmp error that has the sum where udp has its checksum", icmpErrorLikeUnfinished()},
 		{"right, and equal to the pseudo-header's sum", coincidence(t)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -107,6 +138,18 @@ func icmpErrorAboutUnfinished(t *testing.T) []byte {
 	b := Build(nil, spec(tuple4(ProtoTCP)))
 	unfinish(t, b)
 	return icmpError(b)
+}
+
+// icmpErrorLikeUnfinished returns an ICMP error about a UDP datagram whose four bytes behind the checksum read like
+// length and checksum of an unfinished datagram between the quoted addresses.
+func icmpErrorLikeUnfinished() []byte {
+	quoted := tuple4(ProtoUDP)
+	s := spec(tuple4(ProtoICMP).Reverse())
+	s.ICMPType = ICMPv4Unreachable
+	s.Payload = Build(nil, spec(quoted))[EthernetLen:]
+	const n = UDPLen + 4
+	s.ICMPRest = n<<16 | pseudoHeader(&quoted, n)
+	return Build(nil, s)
 }
 
 // coincidence returns a TCP segment whose right checksum is what an unfinished one would hold: the data make up for it.

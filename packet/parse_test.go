@@ -78,9 +78,12 @@ func TestParseDrops(t *testing.T) {
 		{"data offset 4", edited(tcp4, func(b []byte) { b[l4v4+12] = 0x40 }), DropBadTransport},
 		{"data offset 0, ipv6", edited(tcp6, func(b []byte) { b[l4v6+12] = 0 }), DropBadTransport},
 		{"data offset beyond the packet", edited(tcp4, func(b []byte) { b[l4v4+12] = 0xf0 }), DropBadTransport},
+		{"data offset just beyond the packet", edited(tcp4, func(b []byte) { b[l4v4+12] = 0xa0 }), DropBadTransport},
+		{"data offset just beyond the packet, ipv6", edited(tcp6, func(b []byte) { b[l4v6+12] = 0xa0 }), DropBadTransport},
 		{"data offset beyond the packet, ipv6", edited(tcp6, func(b []byte) { b[l4v6+12] = 0xf0 }), DropBadTransport},
 		{"udp header cut", edited(udp4, total(27)), DropTruncated},
 		{"udp length 0", edited(udp4, put16(l4v4+4, 0)), DropBadTransport},
+		{"udp length 7", edited(udp4, put16(l4v4+4, 7)), DropBadTransport},
 		{"udp length 7, ipv6", edited(udp6, put16(l4v6+4, 7)), DropBadTransport},
 		{"udp length beyond the packet", edited(udp4, put16(l4v4+4, 27)), DropBadTransport},
 		{"udp length beyond the packet, ipv6", edited(udp6, put16(l4v6+4, 27)), DropBadTransport},
@@ -121,6 +124,8 @@ func TestParsePasses(t *testing.T) {
 	first4, later4, first6, later6 := spec(tuple4(ProtoTCP)), spec(tuple4(ProtoTCP)), spec(tuple6(ProtoUDP)), spec(tuple6(ProtoUDP))
 	first4.MoreFragments, first6.MoreFragments = true, true
 	later4.FragmentOffset, later6.FragmentOffset = 1480, 1480
+	laterOptions := spec(tuple6(ExtDestOptions))
+	laterOptions.FragmentOffset = 1480
 	noPorts := func(t Tuple) Tuple { t.SrcPort, t.DstPort = 0, 0; return t }
 	var short [8]byte
 	echo := tuple4(ProtoICMP)
@@ -156,6 +161,10 @@ func TestParsePasses(t *testing.T) {
 			Meta{Tuple: tuple6(ProtoUDP), L3: 14, L4: 62, Payload: 70, End: 70, Flags: IPOptions}},
 		{"as many extension headers as are followed", extensions(MaxExtensionHeaders),
 			Meta{Tuple: tuple6(ProtoTCP), L3: 14, L4: 118, Payload: 138, End: 156, TCPFlags: SYN, Flags: IPOptions}},
+		{"extension header of 24 bytes", edited(slicesInsert(extensions(1), 62, make([]byte, 16)...), func(b []byte) { b[55], b[19] = 2, b[19]+16 }),
+			Meta{Tuple: tuple6(ProtoTCP), L3: 14, L4: 78, Payload: 98, End: 116, TCPFlags: SYN, Flags: IPOptions}},
+		{"later fragment that goes on in destination options", Build(nil, laterOptions),
+			Meta{Tuple: noPorts(tuple6(ExtDestOptions)), L3: 14, L4: 62, Payload: 62, End: 80, Flags: Fragment | LaterFragment | IPOptions, FragID: 0x1234}},
 		{"no next header", edited(Build(nil, Spec{Tuple: Tuple{Src: addr("2001:db8::1"), Dst: addr("2001:db8::2"), Proto: ProtoNoNext, Family: IPv6Family}}), func([]byte) {}),
 			Meta{Tuple: Tuple{Src: addr("2001:db8::1"), Dst: addr("2001:db8::2"), Proto: ProtoNoNext, Family: IPv6Family}, L3: 14, L4: 54, Payload: 54, End: 54}},
 		{"authentication header", Build(nil, Spec{Tuple: noPorts(tuple6(ProtoAH)), Payload: short[:]}),

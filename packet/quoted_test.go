@@ -59,6 +59,7 @@ func TestQuoted(t *testing.T) {
 		{"extension header 6", true, ICMPv6Unreachable, extension6, tuple6(ProtoTCP), 48, false},
 		{"extension header cut 6", true, ICMPv6Unreachable, extension6[:47], none, 0, false},
 		{"version 4 in icmp6", true, ICMPv6Unreachable, tcp4, none, 0, false},
+		{"version 5 6", true, ICMPv6Unreachable, notes(tcp6, func(b []byte) { b[0] = 0x50 }), none, 0, false},
 		{"v4-mapped 6", true, ICMPv6Unreachable, mapped, none, 0, false},
 		{"later fragment 6", true, ICMPv6Unreachable, later6,
 			Tuple{Src: tuple6(0).Src, Dst: tuple6(0).Dst, SrcPort: 0x4745, DstPort: 0x5420, Proto: ProtoTCP, Family: IPv6Family}, 48, true},
