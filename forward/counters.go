@@ -11,6 +11,7 @@ type Counters struct {
 	Received  uint64 // frames taken from the lane
 	Forwarded uint64 // frames given to the lane
 	Mended    uint64 // frames whose unfinished transport checksum was finished
+	Answered  uint64 // RST and ICMP errors sent for frames that were dropped
 	Breaths   uint64 // breaths with at least one frame
 	Drops     [packet.DropReasons]uint64
 
@@ -29,11 +30,11 @@ func (c *Counters) Add(o *Counters) {
 	}
 }
 
-const counterWords = 15 + int(packet.DropReasons)
+const counterWords = 16 + int(packet.DropReasons)
 
 // words lists every field, always in the same order.
 func (c *Counters) words() (w [counterWords]*uint64) {
-	n := copy(w[:], []*uint64{&c.Received, &c.Forwarded, &c.Mended, &c.Breaths, &c.Connections, &c.Templates,
+	n := copy(w[:], []*uint64{&c.Received, &c.Forwarded, &c.Mended, &c.Answered, &c.Breaths, &c.Connections, &c.Templates,
 		&c.TableRoom, &c.TableBytes, &c.Lane.Received, &c.Lane.Sent, &c.Lane.SendFull, &c.Lane.SendFailed,
 		&c.Lane.RxDropped, &c.Lane.Wakeups, &c.Lane.WakeErrors})
 	for i := range c.Drops {

@@ -36,6 +36,7 @@ func (w *Worker) process(now clock.Mono) {
 		}
 		if v.Drop != packet.NoDrop {
 			w.plain.Drops[v.Drop]++
+			w.answer(f, m, &v, now)
 			w.dropped.Add(*f)
 			continue
 		}

@@ -168,11 +168,6 @@ func (b *bench) tcp(from, to string, flags uint8) string {
 	return b.flow(packet.Spec{Tuple: tuple(packet.ProtoTCP, from, to), TCPFlags: flags})
 }
 
-func (b *bench) udp(from, to string) string {
-	b.t.Helper()
-	return b.flow(packet.Spec{Tuple: tuple(packet.ProtoUDP, from, to)})
-}
-
 func (b *bench) flow(s packet.Spec) string {
 	b.t.Helper()
 	s.SrcMAC, s.DstMAC = clientMAC, directorMAC

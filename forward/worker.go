@@ -54,6 +54,9 @@ type Worker struct {
 	sinceSync int
 
 	in, dropped packet.Batch
+	answers     packet.Batch // to senders of what was dropped
+	errors      limiter      // of the ICMP errors among them
+	ipID        uint16       // identification of the last one
 	hashes      [packet.BatchSize]uint64
 	reasons     [packet.BatchSize]packet.DropReason
 	flow        sched.Flow // of pick: behind an interface, a local one would be allocated for each connection
@@ -139,6 +142,9 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 		if w.in.N > 0 {
 			w.plain.Forwarded += uint64(w.in.N)
 			w.lane.Send(&w.in)
+		}
+		if w.answers.N > 0 {
+			w.lane.Send(&w.answers)
 		}
 		if w.dropped.N > 0 {
 			w.lane.Drop(&w.dropped)

@@ -245,26 +245,81 @@ func TestLaneErrorEndsRun(t *testing.T) {
 }
 
 func TestNoAllocation(t *testing.T) {
-	b := newBench(t, forward.Options{}, sticky...)
-	syn := packet.Build(nil, packet.Spec{SrcMAC: clientMAC, DstMAC: directorMAC, TCPFlags: packet.SYN,
-		Tuple: tuple(packet.ProtoTCP, client(1), vip)})
-	loop, err := forwardtest.NewLoop(forwardtest.LoopOptions{Frames: slices.Values([][]byte{syn})})
-	if err != nil {
-		t.Fatal(err)
+	tp := tuple(packet.ProtoTCP, client(1), vip)
+	for _, c := range []struct {
+		name  string
+		rules []string
+		spec  packet.Spec
+	}{
+		{"known connection", oneServer, packet.Spec{Tuple: tp, TCPFlags: packet.SYN}},
+		{"persistent", sticky, packet.Spec{Tuple: tp, TCPFlags: packet.SYN}},
+		{"RST", oneServer, packet.Spec{Tuple: tp, TCPFlags: packet.ACK}},
+		{"ICMP error", oneServer[:1], packet.Spec{Tuple: tp, TCPFlags: packet.SYN}},
+		{"new connection each time", oneServer, packet.Spec{Tuple: tp, TCPFlags: packet.SYN}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t, forward.Options{}, c.rules...)
+			c.spec.SrcMAC, c.spec.DstMAC = clientMAC, directorMAC
+			loop, err := forwardtest.NewLoop(forwardtest.LoopOptions{
+				Frames: slices.Values([][]byte{packet.Build(nil, c.spec)})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, err := forward.NewWorker(0, loop, forward.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
+			w.Publish(b.snap)
+			now, step := b.now, time.Second
+			if c.name == "new connection each time" {
+				step = 2 * time.Hour
+			}
+			if n := testing.AllocsPerRun(200, func() {
+				now = now.Add(step)
+				if _, err := w.Step(now); err != nil {
+					t.Fatal(err)
+				}
+			}); n != 0 {
+				t.Errorf("%v allocations a breath", n)
+			}
+		})
 	}
-	w, err := forward.NewWorker(0, loop, forward.Options{})
-	if err != nil {
-		t.Fatal(err)
+}
+
+func TestErrorsAreLimited(t *testing.T) {
+	b := newBench(t, forward.Options{}, oneServer[:1]...)
+	sent := 0
+	for p := range 1000 {
+		b.tcp(client(p+1), vip, packet.SYN)
+		sent += len(b.lane.Sent(0))
 	}
-	defer w.Close()
-	w.Publish(b.snap)
-	now := b.now
-	if n := testing.AllocsPerRun(200, func() {
-		now = now.Add(time.Second)
-		if _, err := w.Step(now); err != nil {
-			t.Fatal(err)
+	if sent != 64 {
+		t.Errorf("%d errors within one instant, want 64", sent)
+	}
+	b.now = b.now.Add(time.Second / 100)
+	for p := range 100 {
+		b.tcp(client(p+1), vip, packet.SYN)
+		sent += len(b.lane.Sent(0))
+	}
+	if sent != 74 {
+		t.Errorf("%d errors after a hundredth of a second, want 10 more", sent)
+	}
+}
+
+func TestNoAnswerToWhatMustNotBeAnswered(t *testing.T) {
+	b := newBench(t, forward.Options{}, oneServer...)
+	for _, c := range []struct {
+		name, from string
+		flags      uint8
+	}{
+		{"RST", client(1), packet.RST},
+		{"multicast source", "224.0.0.1:1", packet.ACK},
+		{"source 0.0.0.0", "0.0.0.0:1", packet.ACK},
+	} {
+		b.tcp(c.from, vip, c.flags)
+		if n := len(b.lane.Sent(0)); n != 0 || b.last.Drop != packet.DropNoConnection {
+			t.Errorf("%s: %d answers, %v", c.name, n, b.last.Drop)
 		}
-	}); n != 0 {
-		t.Errorf("%v allocations a breath", n)
 	}
 }

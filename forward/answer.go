@@ -1,0 +1,162 @@
+package forward
+
+import (
+	"time"
+
+	"dirsw/clock"
+	"dirsw/packet"
+)
+
+// What the kernel's own stack would tell the client of a packet that IPVS does not forward, the worker tells it: a frame
+// that the packet filter took has no way back to the kernel. The answers are those of the transcripts dr4 and dr6 in
+// testdata/oracle, byte for byte but for the identification.
+
+const (
+	icmpUnreachable  = 3 // RFC 792; code 2: protocol, 3: port, 4: fragmentation needed (RFC 1191)
+	icmpTimeExceeded = 11
+	icmpMax          = 576 // bytes of an IPv4 packet with an ICMP error (RFC 1812, section 4.3.2.3)
+
+	icmp6Unreachable  = 1 // RFC 4443; code 4: port
+	icmp6TooBig       = 2
+	icmp6TimeExceeded = 3
+	icmp6Param        = 4    // code 1: unknown next header
+	icmp6Max          = 1280 // bytes of an IPv6 packet with an ICMPv6 error (RFC 4443, section 2.4)
+
+	nextHeaderAt = 6 // bytes into the IPv6 header
+
+	icmpTOS  = 0xc0 // internetwork control, of ICMPv4 errors (RFC 1812, section 4.3.2.5)
+	icmpHead = 8
+
+	icmpPerSecond = 1000 // errors that one worker sends, whatever comes (net.ipv4.icmp_msgs_per_sec)
+	icmpBurst     = 64
+)
+
+// limiter lets so many errors out a second.
+type limiter struct {
+	left  int64
+	since clock.Mono
+}
+
+func (l *limiter) take(now clock.Mono) bool {
+	if more := int64(now.Sub(l.since) / (time.Second / icmpPerSecond)); more > 0 {
+		l.left = min(l.left+more, icmpBurst)
+		l.since = now
+	}
+	if l.left == 0 {
+		return false
+	}
+	l.left--
+	return true
+}
+
+// answer tells the sender of f why it is dropped, where the kernel would. The answer leaves by the port that f came by.
+func (w *Worker) answer(f *packet.Frame, m *packet.Meta, v *Verdict, now clock.Mono) {
+	if m.Flags&(packet.ICMPError|packet.LaterFragment) != 0 || !unicast(&m.Src) {
+		return
+	}
+	in := f.Bytes()
+	s := packet.Spec{Tuple: m.Reverse(), VLAN: m.VLAN, SrcMAC: packet.Ethernet(in).Dst(), DstMAC: packet.Ethernet(in).Src()}
+	if v.Drop == packet.DropNoConnection && m.Proto == packet.ProtoTCP {
+		if m.TCPFlags&packet.RST != 0 {
+			return
+		}
+		reset(&s, in, m)
+	} else if !w.icmpError(&s, in, m, v) || !w.errors.take(now) {
+		return
+	}
+	out, ok := w.lane.Alloc()
+	if !ok {
+		return
+	}
+	out.Resize(answerLen(&s))
+	packet.Build(out.Bytes(), s)
+	out.Port = f.Port
+	w.plain.Answered++
+	if w.answers.N == packet.BatchSize {
+		w.lane.Send(&w.answers)
+	}
+	w.answers.Add(out)
+}
+
+// reset is the RST for a segment without a connection (RFC 9293, section 3.10.7.1).
+func reset(s *packet.Spec, in []byte, m *packet.Meta) {
+	t := packet.TCP(in[m.L4:])
+	s.DF = true
+	if m.TCPFlags&packet.ACK != 0 {
+		s.TCPFlags, s.Seq = packet.RST, t.Ack()
+		return
+	}
+	n := uint32(m.End - m.Payload)
+	if m.TCPFlags&packet.SYN != 0 {
+		n++
+	}
+	if m.TCPFlags&packet.FIN != 0 {
+		n++
+	}
+	s.TCPFlags, s.Ack = packet.RST|packet.ACK, t.Seq()+n
+}
+
+// icmpError fills s with the error for a drop reason; false where the kernel is silent.
+func (w *Worker) icmpError(s *packet.Spec, in []byte, m *packet.Meta, v *Verdict) bool {
+	v4 := m.Family == packet.IPv4Family
+	var typ, code uint8
+	switch v.Drop {
+	case packet.DropNoServer:
+		typ, code = choose(v4, icmpUnreachable, icmp6Unreachable), choose(v4, 3, 4)
+	case packet.DropNoConnection: // SCTP, which the kernel's own stack does not speak
+		typ, code = choose(v4, icmpUnreachable, icmp6Param), choose(v4, 2, 1)
+		if !v4 {
+			s.ICMPRest = nextHeaderAt // pointer to what is not known
+		}
+	case packet.DropTTL:
+		typ = choose(v4, icmpTimeExceeded, icmp6TimeExceeded)
+	case packet.DropTooBig:
+		if v4 && !packet.IPv4(in[m.L3:]).DontFragment() {
+			return false
+		}
+		typ, code = choose(v4, icmpUnreachable, icmp6TooBig), choose(v4, 4, 0)
+		s.ICMPRest = uint32(w.snap.Dests[v.Dest].Hop.MTU)
+	default:
+		return false
+	}
+	room := icmpMax - packet.IPv4MinLen - icmpHead
+	s.Proto, s.TOS = packet.ProtoICMP, icmpTOS
+	if !v4 {
+		room = icmp6Max - packet.IPv6Len - icmpHead
+		s.Proto, s.TOS = packet.ProtoICMPv6, 0
+	}
+	w.ipID++
+	s.ICMPType, s.ICMPCode, s.ID = typ, code, w.ipID
+	s.Payload = in[m.L3 : int(m.L3)+min(int(m.End-m.L3), room)]
+	return true
+}
+
+func choose(first bool, a, b uint8) uint8 {
+	if first {
+		return a
+	}
+	return b
+}
+
+// answerLen is the length of the frame that Build makes of s.
+func answerLen(s *packet.Spec) int {
+	n := packet.EthernetLen + packet.IPv4MinLen + icmpHead + len(s.Payload)
+	if s.Family == packet.IPv6Family {
+		n += packet.IPv6Len - packet.IPv4MinLen
+	}
+	if s.Proto == packet.ProtoTCP {
+		n += packet.TCPMinLen - icmpHead
+	}
+	if s.VLAN != 0 {
+		n += packet.VLANTagLen
+	}
+	return n
+}
+
+// unicast reports whether a can be answered to.
+func unicast(a *packet.Addr) bool {
+	if a.Is4() {
+		return a[12] != 0 && a[12] < 224
+	}
+	return *a != packet.Addr{} && a[0] != 0xff
+}
