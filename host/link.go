@@ -112,27 +112,31 @@ func (h *Host) link(l netlink.Link, all []netlink.Link) Link {
 	return out
 }
 
-// unfinished reports whether l may deliver frames with checksums left for an offload. The drivers listed are those that
-// set CHECKSUM_PARTIAL on frames they receive; a stacked link inherits from the ones below it. depth bounds the
-// stack; the kernel allows eight (MAX_NEST_DEV, include/linux/netdevice.h).
+// unfinished reports whether l may deliver frames with checksums left for an offload. Hardware does not; the drivers
+// listed are those of hypervisors that hand over the mark of their guests. A link made of others inherits from the
+// ones below it; any other kind of virtual link has local senders, or may have. depth bounds the stack; the kernel allows
+// eight (MAX_NEST_DEV, include/linux/netdevice.h).
 func (h *Host) unfinished(l netlink.Link, all []netlink.Link, depth int) bool {
+	a := l.Attrs()
+	var below func(*netlink.LinkAttrs) bool
 	switch l.Type() {
-	case "veth", "tuntap", "tun", "bridge", "dummy", "openvswitch", "xen":
-		return true
-	case "bond", "team":
-		return slices.ContainsFunc(all, func(port netlink.Link) bool {
-			return port.Attrs().MasterIndex == l.Attrs().Index && depth > 0 && h.unfinished(port, all, depth-1)
-		})
-	case "vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec":
-		i := slices.IndexFunc(all, func(below netlink.Link) bool { return below.Attrs().Index == l.Attrs().ParentIndex })
-		if l.Type() != "vlan" && l.Type() != "macsec" || i < 0 || l.Attrs().NetNsID >= 0 {
-			return true // siblings on the same parent are local senders; a parent in another namespace is unknown
+	case "device":
+		switch h.driver(l) {
+		case "virtio_net", "xen_netfront", "vif":
+			return true
 		}
-		return depth > 0 && h.unfinished(all[i], all, depth-1)
-	}
-	switch h.driver(l) {
-	case "virtio_net", "xen_netfront", "vif", "veth", "tun", "bridge":
+		return a.RawFlags&unix.IFF_LOOPBACK != 0
+	case "vlan", "macsec":
+		if a.NetNsID >= 0 {
+			return true // the parent is in another namespace, and not known here
+		}
+		below = func(b *netlink.LinkAttrs) bool { return b.Index == a.ParentIndex }
+	case "bond", "team":
+		below = func(b *netlink.LinkAttrs) bool { return b.MasterIndex == a.Index }
+	default:
 		return true
 	}
-	return false
+	return depth > 0 && slices.ContainsFunc(all, func(b netlink.Link) bool {
+		return below(b.Attrs()) && h.unfinished(b, all, depth-1)
+	})
 }

@@ -30,7 +30,7 @@ func TestLinksOfEveryKind(t *testing.T) {
 		up, unfinished bool
 	}
 	want := map[string]facts{
-		"lo":    {driver: "device", mtu: 65536, queues: 1, up: true},
+		"lo":    {driver: "device", mtu: 65536, queues: 1, up: true, unfinished: true},
 		"veth0": {driver: "veth", mtu: 1500, queues: 1, up: true, unfinished: true},
 		"br0":   {driver: "bridge", mtu: 1400, queues: 1, unfinished: true},
 		"mv0":   {driver: "macvlan", mtu: 1500, queues: 1, unfinished: true},
@@ -62,6 +62,43 @@ func TestLinksOfEveryKind(t *testing.T) {
 	for name := range want {
 		if !seen[name] {
 			t.Errorf("%s is not listed", name)
+		}
+	}
+}
+
+// Links of hardware cannot be made in a test; those on top of them can be described.
+func TestUnfinishedChecksumsComeFromBelow(t *testing.T) {
+	h, err := Open(Options{})
+	must(t, err)
+	defer h.Close()
+	at := func(index, parent, master int) netlink.LinkAttrs {
+		return netlink.LinkAttrs{Index: index, ParentIndex: parent, MasterIndex: master, NetNsID: -1, Name: "no such name"}
+	}
+	elsewhere := at(5, 1, 0)
+	elsewhere.NetNsID = 0
+	nic := &netlink.Device{LinkAttrs: at(1, 0, 0)} // its driver is not known
+	port := &netlink.Device{LinkAttrs: at(2, 0, 3)}
+	vethPort := &netlink.Veth{LinkAttrs: at(4, 0, 3)}
+	bond := &netlink.Bond{LinkAttrs: at(3, 0, 0)}
+	for _, c := range []struct {
+		name string
+		link netlink.Link
+		all  []netlink.Link
+		want bool
+	}{
+		{"hardware", nic, nil, false},
+		{"vlan on hardware", &netlink.Vlan{LinkAttrs: at(9, 1, 0)}, []netlink.Link{nic}, false},
+		{"vlan on a veth", &netlink.Vlan{LinkAttrs: at(9, 4, 0)}, []netlink.Link{nic, vethPort}, true},
+		{"vlan on a parent elsewhere", &netlink.Vlan{LinkAttrs: elsewhere}, []netlink.Link{nic}, true},
+		{"vlan on itself", &netlink.Vlan{LinkAttrs: at(9, 9, 0)}, []netlink.Link{&netlink.Vlan{LinkAttrs: at(9, 9, 0)}}, false},
+		{"bond of hardware", bond, []netlink.Link{nic, port}, false},
+		{"bond with a veth", bond, []netlink.Link{port, vethPort}, true},
+		{"vlan on a bond with a veth", &netlink.Vlan{LinkAttrs: at(9, 3, 0)}, []netlink.Link{bond, port, vethPort}, true},
+		{"macvlan on hardware", &netlink.Macvlan{LinkAttrs: at(9, 1, 0)}, []netlink.Link{nic}, true},
+		{"kind nobody knows", &netlink.GenericLink{LinkAttrs: at(9, 0, 0), LinkType: "netkit"}, nil, true},
+	} {
+		if got := h.unfinished(c.link, c.all, 8); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
 	}
 }

@@ -56,10 +56,9 @@ const listening = "listening\n"
 
 // Removed says what Remove found.
 type Removed struct {
-	Namespaces []string // names that are gone now
-	Servers    int      // processes that were ended
-	Left       map[string][]Inhabitant
-	// Left are processes of others by the node they are in; they go on, without a network.
+	Namespaces []string                // names that are gone now
+	Servers    int                     // processes that were ended
+	Left       map[string][]Inhabitant // those of others, by their node: they go on, without a network
 }
 
 // Remove ends and removes whatever there is of the Named cluster with o's prefix, whole or not, and nothing else; ErrDown
