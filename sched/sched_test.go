@@ -73,6 +73,9 @@ func TestEveryScheduler(t *testing.T) {
 	}
 }
 
+// refuses are the schedulers that turn a client away whose own destination is not usable, though others are.
+var refuses = map[string]bool{"dh": true, "sh": true}
+
 func neverUnusable(t *testing.T, name string) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 1))
@@ -90,7 +93,7 @@ func neverUnusable(t *testing.T, name string) {
 		}
 		for range 20 {
 			got := s.Pick(p, &Flow{})
-			if got == None && usable || got != None && !p.Usable(got) {
+			if got == None && usable && !refuses[name] || got != None && !p.Usable(got) {
 				t.Fatalf("seed %d: Pick = %d of %+v", seed, got, p.Dests)
 			}
 		}
@@ -219,7 +222,7 @@ func (s *stage) command(t *testing.T, line string) {
 		if !ok {
 			t.Fatalf("%s: no such scheduler", line)
 		}
-		s.sched, s.pool.Cursor = k.New(0), new(Cursor)
+		s.sched, s.pool.Cursor = k.New(flagsOf(opt("-b", ""))), new(Cursor)
 	case "-a":
 		if _, ok := s.ids[key]; !ok {
 			s.ids[key], s.load[key] = uint32(len(s.ids)), NewLoad(1)
@@ -233,7 +236,9 @@ func (s *stage) command(t *testing.T, line string) {
 	case "--set":
 		return
 	case "-e":
-		s.pool.Dests[at].Weight = int32(number("-w", "1"))
+		d := &s.pool.Dests[at]
+		d.Load.Rethreshold(d.Upper, uint32(number("-x", "0")))
+		d.Weight, d.Upper, d.Lower = int32(number("-w", "1")), uint32(number("-x", "0")), uint32(number("-y", "0"))
 	case "-d":
 		s.pool.Dests = slices.Delete(slices.Clone(s.pool.Dests), at, at+1)
 	default:
@@ -242,13 +247,27 @@ func (s *stage) command(t *testing.T, line string) {
 	s.sched.Update(s.pool, true)
 }
 
-func (s *stage) pick() string {
-	i := s.sched.Pick(s.pool, &Flow{})
+func flagsOf(names string) (f Flags) {
+	for _, n := range strings.Split(names, ",") {
+		f |= map[string]Flags{"flag-1": Flag1, "sh-fallback": Flag1, "flag-2": Flag2, "sh-port": Flag2}[n]
+	}
+	return f
+}
+
+func (s *stage) pick(from, to string, proto string) string {
+	c, v := netip.MustParseAddrPort(from), netip.MustParseAddrPort(to)
+	f := Flow{Tuple: packet.Tuple{Src: packet.AddrFrom(c.Addr()), Dst: packet.AddrFrom(v.Addr()), SrcPort: c.Port(),
+		DstPort: v.Port()}}
+	i := s.sched.Pick(s.pool, &f)
 	if i == None {
 		return ""
 	}
 	d := &s.pool.Dests[i]
-	d.Load.Add(0, 0, 1, 0)
+	if proto == "tcp" {
+		d.Load.Add(0, 1, 0, 0)
+	} else {
+		d.Load.Add(0, 0, 1, 0)
+	}
 	d.Load.Bound(d.Upper)
 	for key, id := range s.ids {
 		if id == d.ID {
@@ -258,6 +277,17 @@ func (s *stage) pick() string {
 	return fmt.Sprint("ID ", d.ID)
 }
 
+// count sets the connections of a destination to what the transcript says.
+func (d *Dest) count(active, inactive int) {
+	more := active + inactive - d.Load.Active() - d.Load.Inactive()
+	d.Load.Add(0, int32(active-d.Load.Active()), int32(inactive-d.Load.Inactive()), 0)
+	if more > 0 {
+		d.Load.Bound(d.Upper)
+	} else if more < 0 {
+		d.Load.Unbound(d.Upper, d.Lower)
+	}
+}
+
 func play(t *testing.T, tr *transcript) {
 	s := &stage{pool: &Pool{Cursor: new(Cursor)}, ids: map[string]uint32{}, load: map[string]*Load{}}
 	for _, r := range tr.Rules {
@@ -265,25 +295,37 @@ func play(t *testing.T, tr *transcript) {
 	}
 	picks := 0
 	for n, step := range tr.Steps {
-		switch step.Op {
-		case "cmd":
+		if step.Op == "cmd" {
 			s.command(t, step.Cmd)
-		case "sleep": // longer than the timeout of the UDP connections
-			for _, d := range s.pool.Dests {
-				d.Load.Add(0, 0, int32(-d.Load.Inactive()), 0)
-				d.Load.Unbound(d.Upper, d.Lower)
-			}
 		}
 		for k, c := range step.Seq {
-			var want string
-			if err := json.Unmarshal(c[2], &want); err != nil {
-				t.Fatal(err)
+			var from, to, want string
+			for i, to := range []*string{&from, &to, &want} {
+				if err := json.Unmarshal(c[i], to); err != nil {
+					t.Fatal(err)
+				}
 			}
-			got := s.pick()
+			got := s.pick(from, to, step.Proto)
 			picks++
 			// DR and firewall marks send to the port of the frame; the server is told by its address there.
 			if got != want && (want == "" || host(got) != host(want) || strings.HasSuffix(tr.Case, "sameaddr/masq")) {
 				t.Fatalf("step %d, connection %d: %q, the kernel chose %q", n, k, got, want)
+			}
+			if len(c) > 4 {
+				var counts [][2]int
+				if err := json.Unmarshal(c[4], &counts); err != nil {
+					t.Fatal(err)
+				}
+				for i, n := range counts {
+					s.pool.Dests[i].count(n[0], n[1])
+				}
+			}
+		}
+		for _, line := range step.N {
+			for i := range s.pool.Dests {
+				if d := &s.pool.Dests[i]; s.ids[line[0].(string)] == d.ID {
+					d.count(int(line[2].(float64)), int(line[3].(float64)))
+				}
 			}
 		}
 	}

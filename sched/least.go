@@ -1,0 +1,24 @@
+package sched
+
+// least returns the usable destination with the smallest cost for its weight, the first of equals; None if there is
+// none. Costs are compared as cost/weight without a division.
+func least(p *Pool, cost func(*Pool, int) int64) int {
+	best := None
+	var bestCost int64
+	for i := range p.Dests {
+		if !p.Usable(i) {
+			continue
+		}
+		c := cost(p, i)
+		if best == None || bestCost*int64(p.Dests[i].Weight) > c*int64(p.Dests[best].Weight) {
+			best, bestCost = i, c
+		}
+	}
+	return best
+}
+
+// connections is the cost of lc and wlc: an active connection weighs as much as 256 inactive ones.
+func connections(p *Pool, i int) int64 { return int64(p.Active(i))<<8 + int64(p.Inactive(i)) }
+
+// delay is the cost of sed and nq: the active connections that the destination would have with this one.
+func delay(p *Pool, i int) int64 { return int64(p.Active(i)) + 1 }
