@@ -29,7 +29,8 @@ func (e Ethernet) Src() MAC { return MAC(e[6:12]) }
 // Type returns the EtherType, or the tag protocol identifier of a tagged frame.
 func (e Ethernet) Type() uint16 { return binary.BigEndian.Uint16(e[12:14]) }
 
-// TCI returns the tag control information: priority, drop eligibility, VLAN identifier. Valid iff Type is EtherTypeVLAN.
+// TCI returns the tag control information: priority, drop eligibility and VLAN identifier. Valid iff Type is
+// EtherTypeVLAN.
 func (e Ethernet) TCI() uint16 { return binary.BigEndian.Uint16(e[14:16]) }
 
 // InnerType returns the EtherType behind the tag. Valid iff Type is EtherTypeVLAN.

@@ -54,12 +54,11 @@ func decodeOther(frame []byte) (o otherDecoder) {
 				return o
 			}
 			o.src, o.dst, o.proto = Addr(l.SrcIP), Addr(l.DstIP), uint8(l.NextHeader)
-		case *layers.IPv6HopByHop:
-			o.proto = uint8(l.NextHeader)
-		case *layers.IPv6Routing:
-			o.proto = uint8(l.NextHeader)
-		case *layers.IPv6Destination:
-			o.proto = uint8(l.NextHeader)
+		case *layers.IPv6HopByHop, *layers.IPv6Routing, *layers.IPv6Destination:
+			if o.src.Is4() || len(l.LayerContents()) == 0 {
+				return o // gopacket follows them behind IPv4 too; empty is one that it could not decode
+			}
+			o.proto = l.LayerContents()[0]
 		case *layers.TCP:
 			o.sport, o.dport, o.payload, o.transport = uint16(l.SrcPort), uint16(l.DstPort), l.Payload, true
 			o.ok = o.proto == ProtoTCP && l.DataOffset >= 5
@@ -70,7 +69,7 @@ func decodeOther(frame []byte) (o otherDecoder) {
 			return o
 		case *layers.SCTP:
 			o.sport, o.dport, o.payload, o.transport = uint16(l.SrcPort), uint16(l.DstPort), l.Payload, true
-			o.ok = o.proto == ProtoSCTP
+			o.ok = o.proto == ProtoSCTP && len(l.Contents) == SCTPLen
 			return o
 		default:
 			o.ok = o.proto != 0

@@ -7,8 +7,8 @@ import (
 
 // The load of a director is untagged TCP and UDP without IP options or extension headers, whole and well formed.
 // plainIPv4 and plainIPv6 do for such packets what parse does for all, each in one function without calls and with
-// constant offsets; it takes 5.5 ns instead of 8.5 (IPv6) and 13 (IPv4). They return false for every other frame, and m holds anything
-// then. A test compares them with parse.
+// constant offsets; it takes 5.5 ns instead of 13 (IPv4) and 8.5 (IPv6). They return false for every other frame, and
+// m holds anything then. A test compares them with parse.
 
 // plainIPv4 is parse for a frame with EtherTypeIPv4, of at most maxFrame bytes.
 func plainIPv4(frame []byte, m *Meta) bool {

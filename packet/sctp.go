@@ -28,7 +28,8 @@ func (h SCTP) DstPort() uint16 { return binary.BigEndian.Uint16(h[2:4]) }
 // VerificationTag returns the verification tag, 0 in a packet with an INIT chunk.
 func (h SCTP) VerificationTag() uint32 { return binary.BigEndian.Uint32(h[4:8]) }
 
-// Checksum returns the CRC32c as it stands. Unlike all other fields it is in little-endian order (RFC 9260, appendix A).
+// Checksum returns the CRC32c as it stands. Unlike all other fields it is in little-endian order (RFC 9260, appendix
+// A).
 func (h SCTP) Checksum() uint32 { return binary.LittleEndian.Uint32(h[8:12]) }
 
 // SetSrcPort writes the source port.

@@ -2,7 +2,8 @@ package packet
 
 import "encoding/binary"
 
-// tcpFlags are those of the control bits that Meta has: not ECE and CWR, so that a SYN that offers ECN is a SYN like any.
+// tcpFlags are those of the control bits that Meta has: not ECE and CWR, so that a SYN that offers ECN is a SYN like
+// any other.
 const tcpFlags = FIN | SYN | RST | PSH | ACK | URG
 
 // transport reads the header at the start of t, which is all that the IP packet holds behind its headers, and sets what
