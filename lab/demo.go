@@ -36,6 +36,9 @@ const (
 	persistence   = "persistence_timeout 50"
 )
 
+// errInterrupted is the error of a demonstration whose context ended.
+var errInterrupted = errors.New("interrupted; the lab is removed")
+
 // demo is a demonstration under way.
 type demo struct {
 	*report
@@ -77,12 +80,18 @@ func Demo(ctx context.Context, w io.Writer, o DemoOptions) (err error) {
 	}()
 	d.introduce()
 	if err := d.start(); err != nil {
+		if ctx.Err() != nil {
+			return errInterrupted
+		}
 		return err
 	}
 	for _, step := range []func() error{
 		d.showPersistence, d.showReload, d.showDirectReplies, d.showOwnTraffic, d.showKill,
 	} {
 		if err := step(); err != nil {
+			if ctx.Err() != nil {
+				return errInterrupted
+			}
 			fmt.Fprintf(w, "\nFAILED: %v\nThe last lines of dirsw's log:\n%s\n", err, d.d.log.tail(20))
 			return err
 		}

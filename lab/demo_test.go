@@ -115,6 +115,9 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 			if err := cmd.Wait(); err == nil {
 				t.Errorf("exit status 0: %s", out)
 			}
+			if sig != unix.SIGKILL && !strings.Contains(out.String(), errInterrupted.Error()) {
+				t.Errorf("it does not say that it was interrupted: %s", out)
+			}
 			deadline := time.Now().Add(3 * time.Second)
 			for len(traces(t, t.Name())) > 0 && time.Now().Before(deadline) {
 				time.Sleep(20 * time.Millisecond)
