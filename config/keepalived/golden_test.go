@@ -49,7 +49,7 @@ func TestData(t *testing.T) {
 		var out strings.Builder
 		for row := range strings.SplitSeq(string(src), "\n====\n") {
 			name, rest, _ := strings.Cut(row, "\n")
-			input, _, ok := strings.Cut(rest, "\n----\n")
+			input, _, ok := strings.Cut(rest, "\n----")
 			if !ok {
 				t.Fatalf("%s: row %q has no ----", f, name)
 			}

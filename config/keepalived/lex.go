@@ -132,6 +132,7 @@ func (l *lexer) comment() {
 func (l *lexer) word() {
 	t := token{kind: word, pos: l.pos}
 	var b strings.Builder
+	braces := wordBraces{}
 	for l.at < len(l.src) {
 		r, o, size := l.peek()
 		if isBlank(r) || r == '\n' {
@@ -141,8 +142,10 @@ func (l *lexer) word() {
 			t.cut = true
 			break
 		}
-		if (r == '{' || r == '}') && !l.inside(&b, r) {
-			break
+		if r == '{' || r == '}' {
+			if b.Len() == 0 || !braces.inside(l, r) {
+				break
+			}
 		}
 		if r == '"' || r == '\'' && b.Len() == 0 {
 			l.take(o, size)
@@ -170,25 +173,33 @@ func printable(r rune, raw string) string {
 	return string(r)
 }
 
-// inside reports whether a brace belongs to the word before it: `${NAME}`, `[a-f]{2}`. A brace that stands apart, ends a
-// word or has no partner in it does not.
-func (l *lexer) inside(b *strings.Builder, r rune) bool {
-	if b.Len() == 0 {
-		return false
-	}
+// wordBraces tells the braces that belong to a word, `${NAME}`, `[a-f]{2}`, from those of blocks.
+type wordBraces struct {
+	depth int // of those that belong to the word
+	last  int // offset of the last closing brace before the next blank; 0: not looked for yet
+}
+
+// inside reports whether the brace r, which is next and has a part of the word before it, belongs to the word. One that
+// has no partner in the word does not.
+func (w *wordBraces) inside(l *lexer, r rune) bool {
 	if r == '}' {
-		return strings.Count(b.String(), "{") > strings.Count(b.String(), "}")
+		w.depth--
+		return w.depth >= 0
 	}
-	for _, c := range l.src[l.at:] {
-		c, _ = config.Fold(c)
-		if isBlank(c) || c == '\n' {
-			return false
-		}
-		if c == '}' {
-			return true
+	if w.last == 0 {
+		w.last = -1
+		for i, c := range l.src[l.at:] {
+			c, _ = config.Fold(c)
+			if isBlank(c) || c == '\n' {
+				break
+			}
+			if c == '}' {
+				w.last = l.at + i
+			}
 		}
 	}
-	return false
+	w.depth++
+	return w.last > l.at
 }
 
 // quoted consumes up to the closing quotation mark, which must be on the same line. Inside double ones, \" and \\ stand

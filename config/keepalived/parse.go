@@ -12,6 +12,10 @@ import (
 // maxSize is more than any configuration; what is larger is no configuration.
 const maxSize = 64 << 20
 
+// maxGuesses is after how many complaints no more guesses are made what an unknown keyword may stand for: such a text is
+// no keepalived.conf, and guessing takes time.
+const maxGuesses = 1000
+
 // Parse reads a keepalived.conf. name is what positions call the file; open will open the files it includes, and may be
 // nil as long as includes are not served.
 //
@@ -161,7 +165,11 @@ func (p *parser) unknown(b *block, s *statement) {
 		where = "in " + b.owner.name()
 	}
 	fix := ""
-	if near := p.words.nearest(b.kind, name); near != "" {
+	near := ""
+	if len(p.errs) < maxGuesses {
+		near = p.words.nearest(b.kind, name)
+	}
+	if near != "" {
 		fix = "write " + near
 	} else if _, ok := p.words[""][name]; ok {
 		fix = fmt.Sprintf("it stands by itself, outside %s", b.owner.name())

@@ -65,6 +65,7 @@ func (p *parser) threshold(b *block, s *statement, to *uint32) {
 // port gives a real server the service's port where it has to have it: DR and TUN leave ports alone.
 func (p *parser) port(rs *config.Real, sv *config.Service) {
 	switch {
+	case sv.Mark == 0 && !sv.Addr.IsValid(): // told already
 	case sv.Mark != 0 && rs.Port != 0:
 		p.note(rs.Pos, "port %d of a real server means nothing to a fwmark service: packets keep theirs", rs.Port)
 		rs.Port = 0

@@ -89,7 +89,8 @@ type serviceReader struct {
 	b  *block
 	sv *config.Service
 	defaults
-	method      bool // lb_kind was given
+	method      bool // lvs_method was given, and is told about if it is wrong; so scheduler
+	scheduler   bool
 	proto       config.Pos
 	granularity *token
 	sorryMethod *config.Method
@@ -103,12 +104,13 @@ func (r *serviceReader) keyword(s *statement) {
 	case "ip_family":
 		p.choice(b, s, func(i int) { sv.IPv6 = i == 1 }, "inet", "inet6")
 	case "lb_algo", "lvs_sched":
-		r.scheduler(s)
+		r.algorithm(s)
 	case "lb_kind", "lvs_method":
 		if s.name() == "lb_kind" {
 			p.noteOnce("lb_kind", s.pos(), "lb_kind is the older name of lvs_method, and means the same")
 		}
-		sv.Method, sv.Tunnel, r.method = p.method(b, s)
+		r.method = true
+		sv.Method, sv.Tunnel, _ = p.method(b, s)
 	case "nat_mask":
 		p.noteOnce("nat_mask", s.pos(), "nat_mask is ignored: keepalived dropped it long ago, the kernel's IPVS never had such a mask")
 	case "ops":
@@ -208,10 +210,11 @@ func (p *parser) intInto(b *block, s *statement, low, high int64, to *int) bool 
 	return ok
 }
 
-func (r *serviceReader) scheduler(s *statement) {
+func (r *serviceReader) algorithm(s *statement) {
 	if s.name() == "lb_algo" {
 		r.p.noteOnce("lb_algo", s.pos(), "lb_algo is the older name of lvs_sched, and means the same")
 	}
+	r.scheduler = true
 	if args, ok := r.p.args(r.b, s, 1, 1); ok {
 		r.sv.Scheduler, r.sv.SchedPos = args[0].text, args[0].pos
 	}
@@ -231,7 +234,15 @@ func (r *serviceReader) persistence(s *statement) {
 
 func (r *serviceReader) protocol(s *statement) {
 	r.proto = s.pos()
-	r.p.choice(r.b, s, func(i int) { r.sv.Proto = [...]config.Protocol{config.TCP, config.UDP, config.SCTP}[i] }, "TCP", "UDP", "SCTP")
+	if args, ok := r.p.args(r.b, s, 1, 1); ok {
+		for _, proto := range []config.Protocol{config.TCP, config.UDP, config.SCTP} {
+			if strings.EqualFold(args[0].text, proto.String()) {
+				r.sv.Proto = proto
+				return
+			}
+		}
+		r.p.fail(args[0].pos, "write TCP, UDP or SCTP", "unknown protocol %s", show(args[0].text))
+	}
 }
 
 func (r *serviceReader) sorry(s *statement) {
@@ -251,7 +262,7 @@ func (r *serviceReader) finish() {
 		sv.Method = config.NAT
 		p.note(sv.Pos, "no lvs_method: NAT is taken, as keepalived does")
 	}
-	if sv.Scheduler == "" {
+	if !r.scheduler {
 		sv.Scheduler = "wlc"
 		p.note(sv.Pos, "no lvs_sched: wlc is taken, as keepalived does")
 	}

@@ -108,9 +108,14 @@ const longest = 4294 * time.Second
 // longestTimeout is the longest timeout of connections and templates: 31 days.
 const longestTimeout = 31 * 24 * time.Hour
 
-// inSeconds writes a time as keepalived.conf has it.
+// inSeconds writes a time as keepalived.conf has it: seconds with at most six decimals.
 func inSeconds(d time.Duration) string {
-	return strconv.FormatFloat(d.Seconds(), 'f', -1, 64)
+	whole := strconv.FormatInt(int64(d/time.Second), 10)
+	micros := d % time.Second / time.Microsecond
+	if micros == 0 {
+		return whole
+	}
+	return whole + "." + strings.TrimRight(fmt.Sprintf("%06d", micros), "0")
 }
 
 // boolean returns the value of a switch: on when nothing follows.
