@@ -17,6 +17,10 @@ type Stats struct {
 	Services []Service `json:"services"`
 	Drops    []Drop    `json:"drops"` // in the order of packet.DropReason; reasons with a zero count may be left out
 
+	Forwarded uint64 `json:"forwarded"` // frames sent on
+	Answered  uint64 `json:"answered"`  // RSTs and ICMP errors that the workers sent themselves
+	Mended    uint64 `json:"mended"`    // frames whose unfinished transport checksum was finished
+
 	Connections int      `json:"connections"` // entries in the tables of all workers, templates not counted
 	Templates   int      `json:"templates"`   // persistence templates of all workers
 	TableRoom   int      `json:"tableRoom"`   // entries that the tables can hold together
