@@ -15,17 +15,21 @@ const (
 	madvHugePage = 14 // MADV_HUGEPAGE, the same on all architectures
 )
 
-// allocate maps slab and index outside the heap: the garbage collector neither scans nor counts them, pages never used
-// are never there, and huge pages spare the TLB. Sound because Conn and uint64 hold no pointers into the heap, the
-// mapping is aligned to a page, zeroed, as long as the slices say, and unmapped by Close only.
+// allocate maps slab and index outside the heap: the garbage collector neither scans nor counts them, and pages never
+// used are never there. Sound because Conn and uint64 hold no pointers into the heap, the mapping is aligned to a page,
+// zeroed, as long as the slices say, and unmapped by Close only.
+//
+// The slab is filled from its start, so huge pages cost nothing there and spare the TLB. The index is touched at random:
+// with huge pages a thousand connections in a table for ten million would take all of its 216 MB, and a million
+// connections gain 4 % only (45.4 ns a packet instead of 47.2, BenchmarkLookup/1000000/advance/two-pass).
 func (t *Table) allocate() error {
 	slots := t.max + 1
-	slab, err := t.mapArena(slots * int(connSize))
+	slab, err := t.mapArena(slots*int(connSize), true)
 	if err != nil {
 		return err
 	}
 	cells := indexCells(t.max)
-	x, err := t.mapArena(cells * 8)
+	x, err := t.mapArena(cells*8, false)
 	if err != nil {
 		_ = t.Close()
 		return err
@@ -36,7 +40,7 @@ func (t *Table) allocate() error {
 }
 
 // mapArena returns n zeroed bytes that begin at a multiple of the size of a huge page.
-func (t *Table) mapArena(n int) ([]byte, error) {
+func (t *Table) mapArena(n int, huge bool) ([]byte, error) {
 	b, err := syscall.Mmap(-1, 0, n+hugePage, syscall.PROT_READ|syscall.PROT_WRITE,
 		syscall.MAP_PRIVATE|syscall.MAP_ANON|syscall.MAP_NORESERVE)
 	if err != nil {
@@ -45,7 +49,9 @@ func (t *Table) mapArena(n int) ([]byte, error) {
 	t.arenas = append(t.arenas, b)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (hugePage - 1))
 	b = b[skip : skip+n : skip+n]
-	_ = syscall.Madvise(b, madvHugePage) // without huge pages it is slower, not wrong
+	if huge {
+		_ = syscall.Madvise(b, madvHugePage) // without huge pages it is slower, not wrong
+	}
 	return b, nil
 }
 

@@ -54,7 +54,8 @@ const (
 )
 
 // fromClient, fromServer and oneWay are the moves of the kernel as testdata/oracle/transitions.jsonl.gz shows them.
-// oneWay is read after fromClient and says where it differs.
+// oneWay is read after fromClient and says where it differs; states that no client reaches alone, which another director
+// may tell of, move as in fromClient.
 var fromClient = []move{
 	{None, TCPSynRecv, syn}, {None, TCPEstablished, ack}, {None, TCPClose, fin | bare | rst},
 	{TCPSynRecv, TCPEstablished, ack}, {TCPSynRecv, TCPTimeWait, fin}, {TCPSynRecv, TCPClose, bare},
@@ -187,7 +188,7 @@ func (x *machine) apply(col uint8, moves []move) {
 	}
 }
 
-// Advance tells the connection of a packet that Lookup found it by: state and deadline follow. It returns the state
+// Advance tells connection c, not a template, of a packet that Lookup found it by: state and deadline follow. It returns the state
 // before and after; whether the server's active or inactive count changes is was.Active() != is.Active().
 func (t *Table) Advance(c *Conn, d Dir, ev Event, now clock.Mono) (was, is State) {
 	col := uint8(c.flags & OneWay)

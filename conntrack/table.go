@@ -78,7 +78,7 @@ func (t *Table) Len() int { return t.live - t.templates }
 func (t *Table) Templates() int { return t.templates }
 
 // MemoryBytes returns how much memory the table takes at most: the entries that have been used so far, all of the
-// index, and the wheel.
+// index (its pages come one by one as connections do), and the wheel.
 func (t *Table) MemoryBytes() int64 {
 	return int64(t.touched)*connSize + int64(t.index.n)*8 + tableSize
 }
