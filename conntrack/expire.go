@@ -38,7 +38,7 @@ func (t *Table) Expire(now clock.Mono, budget int, gone func(*Conn)) int {
 
 // fire looks at up to n entries of bucket b and returns at how many: it puts back those whose deadline has moved and
 // ends the others. These leave the wheel first and all else together, so that the lines of the index are fetched at the
-// same time, as the entries are by way of ahead (BenchmarkInsertExpire/1000000/one-way: 225 ns instead of 315).
+// same time, as the entries are by way of ahead (BenchmarkInsertExpire/1000000/one-way: 200 ns instead of 315).
 func (t *Table) fire(b uint32, n int, now clock.Mono, gone func(*Conn)) (looked int) {
 	var due [expireBatch]uint32
 	ends, lines := 0, 0

@@ -1,14 +1,32 @@
 package conntrack
 
+import "dirsw/packet"
+
 // prefetchGroup is how many cells are read before the entries that they point at are asked for: early enough to keep
 // memory busy, seldom enough to be cheap.
 const prefetchGroup = 8
 
-// Prefetch asks memory for what Lookup will touch for these hashes: first the lines of the index, then the entries
-// that the tags there point at. Worth it from some ten thousand connections on; see BenchmarkLookup. At most
-// packet.BatchSize hashes are looked at.
+// prefetchFrom is the number of connections from which on Prefetch pays.
+const prefetchFrom = 2048
+
+// Prefetch asks memory for what Lookup, or Insert if Lookup finds nothing, will touch for these hashes: first the lines
+// of the index, then the entries that the tags there point at. At most packet.BatchSize hashes are looked at; with few
+// connections, which are in the processor's cache anyway, none.
+//
+// BenchmarkLookup, nanoseconds a packet for hash, Lookup and Advance in batches of 64 in random order, of which 3 are
+// spent making the key (Intel Xeon model 167, 2 MB L2, shared machine, least of four runs):
+//
+//	connections        1 024   8 192   65 536   1 000 000
+//	one pass            15.0    24.4     38.9       120.2
+//	with Prefetch       16.0    19.0     23.7        42.3
 func (t *Table) Prefetch(h []uint64) {
-	h = h[:min(len(h), len(t.lines)/2)]
+	if t.live >= prefetchFrom {
+		t.prefetch(h[:min(len(h), packet.BatchSize)])
+	}
+}
+
+// prefetch does what Prefetch promises, for at most packet.BatchSize hashes.
+func (t *Table) prefetch(h []uint64) {
 	for i, h := range h {
 		t.lines[i] = t.index.line(tagOf(h))
 	}

@@ -158,7 +158,7 @@ func TestNothingAllocates(t *testing.T) {
 	gone := func(*Conn) { ended++ }
 	if n := testing.AllocsPerRun(100, func() {
 		hashes[0], hashes[1] = x.Hash(&k), x.HashTemplate(&tk)
-		x.Prefetch(hashes)
+		x.prefetch(hashes)
 		if c, _ := x.Lookup(&k, hashes[0]); c != nil || x.Template(&tk, hashes[1]) != nil {
 			t.Fatal("found before Insert")
 		}

@@ -129,7 +129,7 @@ func (p *pair) template(k packet.Tuple) (*Conn, *twinConn) {
 func (p *pair) packet() {
 	k := p.tuple()
 	h := p.x.Hash(&k)
-	p.x.Prefetch([]uint64{h})
+	p.x.prefetch([]uint64{h})
 	c, d := p.x.Lookup(&k, h)
 	w := p.w.conns[k]
 	p.same(c, w)
