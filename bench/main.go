@@ -27,7 +27,9 @@ type options struct {
 	rounds    int
 	only      string
 	json      string
+	dirsw     string
 	footprint int
+	generate  string
 }
 
 func main() {
@@ -37,6 +39,8 @@ func main() {
 	flag.StringVar(&o.only, "only", strings.Join(sectionNames(), ","), "sections to measure")
 	flag.StringVar(&o.json, "json", "", "write the report to this file as JSON too")
 	flag.IntVar(&o.footprint, "footprint", -1, "measure the memory of that many connections in this process, print JSON")
+	flag.StringVar(&o.generate, "generate", "", "be the generator of the wire that this JSON says, until killed")
+	flag.StringVar(&o.dirsw, "dirsw", "", "program to measure on the wire (default: built from this module)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -51,6 +55,7 @@ func main() {
 type bench struct {
 	quick    bool
 	effort   pipeline.Effort
+	dirsw    string
 	clock    clock.Clock
 	progress io.Writer
 	report   measure.Report
@@ -87,6 +92,9 @@ func run(ctx context.Context, o options, args []string, out, progress io.Writer)
 	if o.footprint >= 0 {
 		return footprint(ctx, o.footprint, out)
 	}
+	if o.generate != "" {
+		return generate(o.generate)
+	}
 	only := strings.Split(o.only, ",")
 	for _, name := range only {
 		if !slices.Contains(sectionNames(), name) {
@@ -106,7 +114,7 @@ func run(ctx context.Context, o options, args []string, out, progress io.Writer)
 }
 
 func newBench(o options, progress io.Writer) *bench {
-	b := &bench{quick: o.quick, clock: clock.NewSystem(), progress: progress,
+	b := &bench{quick: o.quick, dirsw: o.dirsw, clock: clock.NewSystem(), progress: progress,
 		effort: pipeline.Effort{Rounds: 9, Each: 200 * time.Millisecond}}
 	if o.quick {
 		b.effort = pipeline.Effort{Rounds: 3, Each: 60 * time.Millisecond}

@@ -1,6 +1,154 @@
 package main
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
 
-// wire measures on interfaces.
-func (b *bench) wire(ctx context.Context) error { return nil }
+	"dirsw/bench/measure"
+	"dirsw/bench/wire"
+)
+
+// generate is the child process that sends on the wire.
+func generate(what string) error {
+	var g wire.Generator
+	if err := json.Unmarshal([]byte(what), &g); err != nil {
+		return fmt.Errorf("-generate: %w", err)
+	}
+	return g.Run()
+}
+
+// wire measures between interfaces, if this process may and the machine has what it takes.
+func (b *bench) wire(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "dirsw-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	o := wire.Options{Dir: dir, Clock: b.clock, Settle: time.Second, Window: 2 * time.Second}
+	if b.quick {
+		o.Settle, o.Window = 300*time.Millisecond, 500*time.Millisecond
+	}
+	if o.Self, err = os.Executable(); err != nil {
+		return err
+	}
+	if o.Dirsw = b.dirsw; o.Dirsw == "" {
+		o.Dirsw = filepath.Join(dir, "dirsw")
+		b.say("wire: building dirsw")
+		if out, err := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", o.Dirsw, "dirsw/cmd/dirsw").CombinedOutput(); err != nil {
+			b.skip("wire, dirsw: it does not build here (name a program with -dirsw): %v: %s", err, out)
+			o.Dirsw = ""
+		}
+	}
+	w, err := wire.New(ctx, o)
+	if err != nil {
+		b.skip("wire: %v", err)
+		return ctx.Err()
+	}
+	rounds := b.effort.Rounds
+	if b.quick {
+		rounds = 2
+	}
+	for _, g := range wireGroups(w, b.quick) {
+		if err := b.wireGroup(ctx, w, &g, rounds); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wireGroup measures the contenders of one setup in interleaved rounds and holds dirsw against each of the others.
+func (b *bench) wireGroup(ctx context.Context, w *wire.Bench, g *wireSetup, rounds int) error {
+	var in []*entrant
+	for _, m := range g.makers {
+		c, err := m(g.Setup)
+		if err != nil {
+			b.skip("%s: %v", g.name, err)
+			continue
+		}
+		in = append(in, &entrant{c: c})
+	}
+	for round := range rounds {
+		for i := range in {
+			e := in[i]
+			if round%2 == 1 { // so that nobody always comes after the same one
+				e = in[len(in)-1-i]
+			}
+			if e.failed {
+				continue
+			}
+			b.say("wire: %s, round %d: %s", g.name, round+1, e.c.Name)
+			r, err := w.Measure(ctx, e.c)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if e.failed = err != nil; e.failed {
+				b.skip("%s, %s: %v", g.name, e.c.Name, err)
+				continue
+			}
+			e.mpps, e.cpu = append(e.mpps, r.Mpps), append(e.cpu, r.CPU)
+		}
+	}
+	in = slices.DeleteFunc(in, func(e *entrant) bool { return e.failed })
+	b.report.Rows = append(b.report.Rows, g.rows(in)...)
+	return nil
+}
+
+// entrant is a contender and what was measured of it, by round.
+type entrant struct {
+	c         *wire.Contender
+	mpps, cpu []float64
+	failed    bool
+}
+
+// wireSetup is a setup, the first contender and its peers.
+type wireSetup struct {
+	name string
+	wire.Setup
+	makers  []func(wire.Setup) (*wire.Contender, error)
+	targets map[string]measure.Target // of dirsw against a peer, by name
+}
+
+// rows makes a row for each peer; of dirsw alone, or of peers alone, a row without a ratio each.
+func (g *wireSetup) rows(in []*entrant) (rows []measure.Row) {
+	group := "wire, " + g.name
+	note := func(e *entrant) string { return fmt.Sprintf("%.0f ns CPU/packet", measure.Summarize(e.cpu).Median) }
+	if len(in) > 1 && in[0].c.Name == "dirsw" {
+		for _, peer := range in[1:] {
+			row := measure.Compare(group, "dirsw", "Mpps", in[0].mpps, peer.c.Name, peer.mpps, g.targets[peer.c.Name])
+			row.Note = note(in[0]) + ", " + peer.c.Name + " " + note(peer)
+			rows = append(rows, row)
+		}
+		return rows
+	}
+	for _, e := range in {
+		rows = append(rows, measure.Row{Group: group, Name: e.c.Name, Unit: "Mpps", Ours: measure.Summarize(e.mpps), Note: note(e)})
+	}
+	return rows
+}
+
+// wireGroups lists what is measured on the wire.
+func wireGroups(w *wire.Bench, quick bool) []wireSetup {
+	type makers = []func(wire.Setup) (*wire.Contender, error)
+	limit := map[string]measure.Target{"AF_XDP in C": {AtLeast: 0.95}}
+	const thousand = 1 << 10
+	all := []wireSetup{
+		{"one-armed, 1 024 flows", wire.Setup{Arms: 1, Flows: thousand}, makers{w.Dirsw, w.Forwarder}, limit},
+		{"two-armed, 1 024 flows", wire.Setup{Arms: 2, Flows: thousand}, makers{w.Dirsw, w.Forwarder}, limit},
+		{"one core, 1 024 flows", wire.Setup{Arms: 2, OneCore: true, Flows: thousand},
+			makers{w.Dirsw, w.Forwarder, w.Forwarding, w.Nftables}, map[string]measure.Target{"nftables DNAT": {AtLeast: 1}}},
+		{"one core, 65 536 flows", wire.Setup{Arms: 2, OneCore: true, Flows: 1 << 16}, makers{w.Dirsw, w.Nftables},
+			map[string]measure.Target{"nftables DNAT": {AtLeast: 1.5}}},
+		{"one core, 1 048 576 flows", wire.Setup{Arms: 2, OneCore: true, Flows: 1 << 20}, makers{w.Dirsw, w.Nftables},
+			map[string]measure.Target{"nftables DNAT": {AtLeast: 1.5}}},
+	}
+	if quick {
+		return all[:3]
+	}
+	return all
+}

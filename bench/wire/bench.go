@@ -1,0 +1,212 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dirsw/clock"
+)
+
+// Options of a Bench. Self, Dir and Clock must be set.
+type Options struct {
+	Self   string // a program whose flag -generate takes a Generator as JSON and runs it
+	Dirsw  string // the program dirsw; empty: it is not measured
+	Dir    string // for what is built, and sockets
+	Clock  clock.Clock
+	Settle time.Duration // between the first frame that arrives and the measurement
+	Window time.Duration // of the measurement
+}
+
+// Bench measures directors on a rig that it builds for each measurement.
+type Bench struct {
+	o           Options
+	first, last int    // processors: of the generator, of the director
+	forwarder   string // the compiled peer in C; empty: there is no compiler
+}
+
+// Setup is how the director is placed.
+type Setup struct {
+	Arms    int  // interfaces: 1 or 2
+	OneCore bool // receiving and forwarding share a processor, and the director sleeps; else receiving is done on the first
+	Flows   int  // a power of two
+}
+
+// Result is what was measured.
+type Result struct {
+	Mpps float64 // frames that arrived, in millions a second
+	CPU  float64 // nanoseconds of processor time for each, of the director and of the kernel in its name
+}
+
+// Contender is a director to measure.
+type Contender struct {
+	Name string
+	Setup
+	start func(ctx context.Context, r *rig, s *Setup) (*process, error) // nil process: the kernel forwards
+	dst   func(r *rig) string                                           // where the frames go
+}
+
+// New finds out whether the wire can be measured here. The error is one sentence for the operator.
+func New(ctx context.Context, o Options) (*Bench, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("namespaces and XDP need root; run it as root")
+	}
+	b := &Bench{o: o}
+	var may unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &may); err != nil {
+		return nil, fmt.Errorf("ask for the processors allowed: %w", err)
+	}
+	if may.Count() < 2 {
+		return nil, errors.New("generator and director need a processor each, and there is one only")
+	}
+	for b.first = 0; !may.IsSet(b.first); b.first++ {
+	}
+	for b.last = len(may)*64 - 1; !may.IsSet(b.last); b.last-- {
+	}
+	return b, b.compile(ctx)
+}
+
+// compile builds the peer in C, if there is a compiler.
+func (b *Bench) compile(ctx context.Context) error {
+	for _, cc := range []string{os.Getenv("CC"), "cc", "gcc", "clang"} {
+		path, err := exec.LookPath(cc)
+		if cc == "" || err != nil {
+			continue
+		}
+		src, bin := filepath.Join(b.o.Dir, "forwarder.c"), filepath.Join(b.o.Dir, "forwarder")
+		if err := os.WriteFile(src, forwarderSource, 0o644); err != nil {
+			return err
+		}
+		if out, err := exec.CommandContext(ctx, path, "-O2", "-o", bin, src).CombinedOutput(); err != nil {
+			return fmt.Errorf("compile the AF_XDP forwarder with %s: %w: %w", cc, err, firstLine(out))
+		}
+		b.forwarder = bin
+		return nil
+	}
+	return nil
+}
+
+// Measure runs a contender once.
+func (b *Bench) Measure(ctx context.Context, c *Contender) (res Result, err error) {
+	r, err := newRig(c.Arms)
+	if err != nil {
+		return res, err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	dut, err := c.start(ctx, r, &c.Setup)
+	if err != nil {
+		return res, err
+	}
+	if dut != nil {
+		defer dut.stop()
+	}
+	if c.OneCore {
+		if err := b.shareCore(ctx, r); err != nil {
+			return res, err
+		}
+	}
+	g := Generator{Interface: r.cl, DstMAC: mac(inMAC).String(), Dst: c.dst(r), Flows: c.Flows, CPU: b.first}
+	gen, err := g.start(ctx, b.o.Self, r.client)
+	if err != nil {
+		return res, err
+	}
+	defer gen.stop()
+	failure := func() error {
+		if dut == nil {
+			return gen.failure()
+		}
+		return errors.Join(gen.failure(), dut.failure())
+	}
+	if err := b.awaitTraffic(ctx, r, failure); err != nil {
+		return res, err
+	}
+	res, err = b.window(ctx, r, dut)
+	return res, errors.Join(err, failure())
+}
+
+// shareCore gives receiving on the director's interface a thread of its own, on the director's processor.
+func (b *Bench) shareCore(ctx context.Context, r *rig) error {
+	if err := r.director.set("/sys/class/net/"+r.in+"/threaded", "1"); err != nil {
+		return fmt.Errorf("give %s a thread for receiving: %w", r.in, err)
+	}
+	for range 50 {
+		if pids := napiThreads(r.in); len(pids) > 0 {
+			return pinTo(b.last, pids...)
+		}
+		if err := b.sleep(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the thread that receives on %s does not appear", r.in)
+}
+
+// awaitTraffic waits until frames arrive, and then for them to settle.
+func (b *Bench) awaitTraffic(ctx context.Context, r *rig, failure func() error) error {
+	const poll, patience = 20 * time.Millisecond, 10 * time.Second
+	for range patience / poll {
+		if n, _, err := r.arrived(); err != nil || n > 0 {
+			return errors.Join(err, b.sleep(ctx, b.o.Settle))
+		}
+		if err := failure(); err != nil {
+			return err
+		}
+		if err := b.sleep(ctx, poll); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("no frame arrived within %v", patience)
+}
+
+// window counts what arrives.
+func (b *Bench) window(ctx context.Context, r *rig, dut *process) (Result, error) {
+	busy := napiThreads(r.in)
+	if dut != nil {
+		busy = append(busy, dut.cmd.Process.Pid)
+	}
+	used := func() (ns int64) {
+		for _, pid := range busy {
+			ns += cpuTime(pid)
+		}
+		return ns
+	}
+	cpu, from := used(), b.o.Clock.Now()
+	before, _, err := r.arrived()
+	if err != nil {
+		return Result{}, err
+	}
+	if err := b.sleep(ctx, b.o.Window); err != nil {
+		return Result{}, err
+	}
+	after, strange, err := r.arrived()
+	took := b.o.Clock.Now().Sub(from)
+	cpu = used() - cpu
+	n := after - before
+	switch {
+	case err != nil:
+		return Result{}, err
+	case n == 0:
+		return Result{}, errors.New("frames have stopped arriving")
+	case strange > after/100:
+		return Result{}, fmt.Errorf("%d frames arrived that nobody sent, beside %d", strange, after)
+	}
+	return Result{Mpps: float64(n) / took.Seconds() / 1e6, CPU: float64(cpu) / float64(n)}, nil
+}
+
+// sleep waits, unless ctx ends.
+func (b *Bench) sleep(ctx context.Context, d time.Duration) error {
+	done := make(chan struct{})
+	t := b.o.Clock.AfterFunc(d, func() { close(done) })
+	defer t.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
+//
+// The programs of the wire benchmarks: a generator of frames, the end that takes them, and the simplest filter in front of
+// an AF_XDP socket.
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define FRAME 60	/* 64 on the wire, with the checksum of Ethernet */
+#define SOURCE 28	/* lower half of the source address of IPv4 */
+#define IDENT 18	/* identification of IPv4 */
+#define PORT 34		/* source port of UDP */
+
+/* The frame to send, written absolutely each time: the kernel gives the same memory again and again. */
+volatile __u8 frame[64];
+volatile __u32 interface;	/* index of the one to send by */
+volatile __u32 flow_mask;	/* flows less one; flows are a power of two */
+volatile __u32 next_flow;
+
+/*
+ * generate sends one frame of the next flow. A flow is 10 bits of the port and the rest in the address. The
+ * identification is the complement of the address bits, so that the sum over the header stays what the frame has.
+ */
+SEC("xdp")
+int generate(struct xdp_md *ctx)
+{
+	__u8 *p = (void *)(long)ctx->data;
+	__u32 flow;
+	__u16 host;
+	int i;
+
+	if (p + FRAME > (__u8 *)(long)ctx->data_end)
+		return XDP_ABORTED;
+#pragma unroll
+	for (i = 0; i < 5; i++)
+		((__u64 *)p)[i] = ((volatile __u64 *)frame)[i];
+	*(__u16 *)(p + 40) = *(volatile __u16 *)(frame + 40);
+	flow = next_flow++ & flow_mask;
+	host = bpf_htons(1 + (flow >> 10));
+	*(__u16 *)(p + SOURCE) = host;
+	*(__u16 *)(p + IDENT) = ~host;
+	*(__u16 *)(p + PORT) = bpf_htons(1024 + (flow & 1023));
+	return bpf_redirect(interface, 0);
+}
+
+struct {
+	__uint(type, BPF_MAP_TYPE_XSKMAP);
+	__uint(max_entries, 1);
+	__uint(key_size, 4);
+	__uint(value_size, 4);
+} socket SEC(".maps");
+
+/* take gives every frame to the socket. */
+SEC("xdp")
+int take(struct xdp_md *ctx)
+{
+	return bpf_redirect_map(&socket, 0, XDP_PASS);
+}
+
+volatile __u64 arrived, strange;
+
+/*
+ * sink counts the frames that are as they should be when they have been forwarded (UDP to the port of the service or of a
+ * server, 60 or 46+14 bytes), and takes every frame off the kernel's hands.
+ */
+SEC("tcx/ingress")
+int sink(struct __sk_buff *skb)
+{
+	__u8 *p = (void *)(long)skb->data;
+
+	if (p + 42 <= (__u8 *)(long)skb->data_end && p[12] == 8 && p[13] == 0 && p[23] == 17 &&
+	    *(volatile __u16 *)(p + 36) == *(volatile __u16 *)(frame + 36))
+		arrived++;
+	else
+		strange++;
+	return TC_ACT_SHOT;
+}
+
+char _license[] SEC("license") = "GPL";

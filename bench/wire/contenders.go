@@ -1,0 +1,176 @@
+package wire
+
+import (
+	"bufio"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+)
+
+//go:embed c/forwarder.c
+var forwarderSource []byte
+
+func toService(*rig) string  { return virtual }
+func toServer(r *rig) string { return r.serverAddr(1) }
+
+// Forwarder is plain AF_XDP in C.
+func (b *Bench) Forwarder(s Setup) (*Contender, error) {
+	if b.forwarder == "" {
+		return nil, errors.New("there is no C compiler; install gcc or clang")
+	}
+	return &Contender{Name: "AF_XDP in C", Setup: s, dst: toService, start: b.startForwarder}, nil
+}
+
+// takeObjects are the filter of the forwarder in C.
+type takeObjects struct {
+	Take   *ebpf.Program `ebpf:"take"`
+	Socket *ebpf.Map     `ebpf:"socket"`
+}
+
+func (b *Bench) startForwarder(ctx context.Context, r *rig, s *Setup) (*process, error) {
+	var o takeObjects
+	if err := loadWireObjects(&o, nil); err != nil {
+		return nil, fmt.Errorf("load the filter of the forwarder: %w", err)
+	}
+	r.undo = append(r.undo, o.Take.Close, o.Socket.Close)
+	err := r.director.do(func() error {
+		i, err := net.InterfaceByName(r.in)
+		if err != nil {
+			return err
+		}
+		l, err := link.AttachXDP(link.XDPOptions{Program: o.Take, Interface: i.Index, Flags: link.XDPDriverMode})
+		if err != nil {
+			return fmt.Errorf("attach the filter of the forwarder: %w", err)
+		}
+		r.undo = append(r.undo, l.Close)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	fd, err := dupFile(o.Socket.FD(), "socket map")
+	if err != nil {
+		return nil, err
+	}
+	defer fd.Close()
+	wait := "spin"
+	if s.OneCore {
+		wait = "poll"
+	}
+	cmd := exec.CommandContext(ctx, b.forwarder, r.in, r.out, r.outgoingMAC().String(), r.sinkMAC().String(), wait,
+		strconv.Itoa(b.last))
+	cmd.ExtraFiles = []*os.File{fd}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	line := make(chan string, 1)
+	p, err := startProcess(r.director, "the forwarder in C", cmd)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		s, _ := bufio.NewReader(out).ReadString('\n')
+		line <- s
+	}()
+	if <-line != "ready\n" {
+		<-p.ended
+		return nil, p.failure()
+	}
+	return p, nil
+}
+
+// Dirsw is the program itself, as an operator runs it.
+func (b *Bench) Dirsw(s Setup) (*Contender, error) {
+	if b.o.Dirsw == "" {
+		return nil, errors.New("the program dirsw is not there")
+	}
+	return &Contender{Name: "dirsw", Setup: s, dst: toService, start: b.startDirsw}, nil
+}
+
+// configuration is what dirsw runs with.
+func (r *rig) configuration() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "virtual_server %s %d {\n\tlb_algo rr\n\tlb_kind DR\n\tprotocol UDP\n", virtual, servicePort)
+	for i := range servers {
+		fmt.Fprintf(&s, "\treal_server %s %d {\n\t\tweight 1\n\t}\n", r.serverAddr(i+1), servicePort)
+	}
+	s.WriteString("}\n")
+	return s.String()
+}
+
+func (b *Bench) startDirsw(ctx context.Context, r *rig, s *Setup) (*process, error) {
+	conf := filepath.Join(b.o.Dir, "dirsw.conf")
+	if err := os.WriteFile(conf, []byte(r.configuration()), 0o644); err != nil {
+		return nil, err
+	}
+	ports, wait := r.in, "busy-poll"
+	if r.arms == 2 {
+		ports += "," + r.out
+	}
+	if s.OneCore {
+		wait = "sleep"
+	}
+	cmd := exec.CommandContext(ctx, b.o.Dirsw, "run", "-f", conf, "--socket", filepath.Join(b.o.Dir, "dirsw.sock"), "--interface",
+		ports, "--mode", "native", "--wait", wait, "--cores", strconv.Itoa(b.last))
+	p, err := startProcess(r.director, "dirsw", cmd)
+	if err != nil {
+		return nil, err
+	}
+	return p, b.awaitAttached(ctx, r, p)
+}
+
+// Forwarding is the kernel's own, without any balancing.
+func (b *Bench) Forwarding(s Setup) (*Contender, error) {
+	return b.kernel("kernel ip_forward", s, toServer, func(*rig) error { return nil })
+}
+
+// Nftables is DNAT by a hash of the client, which is what one would take without a director. Its flows must fit the
+// kernel's table.
+func (b *Bench) Nftables(s Setup) (*Contender, error) {
+	nft, err := exec.LookPath("nft")
+	if err != nil {
+		return nil, errors.New("the program nft is not there; install nftables")
+	}
+	if room, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_max"); err == nil {
+		if n, _ := strconv.Atoi(strings.TrimSpace(string(room))); n < s.Flows {
+			return nil, fmt.Errorf("the kernel has room for %d connections; for %d write sysctl -w "+
+				"net.netfilter.nf_conntrack_max=%d", n, s.Flows, 2*s.Flows)
+		}
+	}
+	return b.kernel("nftables DNAT", s, toService, func(r *rig) error { return r.director.run(nft, r.ruleset()) })
+}
+
+// ruleset is nft's command line.
+func (r *rig) ruleset() string {
+	var to []string
+	for i := range servers {
+		to = append(to, fmt.Sprintf("%d : %s", i, r.serverAddr(i+1)))
+	}
+	return fmt.Sprintf("table ip lb { chain pre { type nat hook prerouting priority dstnat; ip daddr %s udp dport %d dnat to "+
+		"jhash ip saddr . udp sport mod %d map { %s } ; } ; }", virtual, servicePort, servers, strings.Join(to, ", "))
+}
+
+// kernel is a contender without a process. It receives as a NIC's driver does, with GRO, without which veth has no NAPI.
+func (b *Bench) kernel(name string, s Setup, dst func(*rig) string, prepare func(*rig) error) (*Contender, error) {
+	ethtool, err := exec.LookPath("ethtool")
+	if err != nil {
+		return nil, errors.New("the program ethtool is not there; install it")
+	}
+	return &Contender{Name: name, Setup: s, dst: dst, start: func(_ context.Context, r *rig, _ *Setup) (*process, error) {
+		if err := r.director.run(ethtool, "-K", r.in, "gro", "on"); err != nil {
+			return nil, err
+		}
+		return nil, prepare(r)
+	}}, nil
+}
