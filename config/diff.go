@@ -136,13 +136,13 @@ func describe(fields []field) string {
 func (d *differ) services(old, new *Model) {
 	for i := range old.Services {
 		s := &old.Services[i]
-		if new.Service(s.Key()) == nil {
+		if findService(new.Services, i, s.Key()) == nil {
 			d.add(Removed, serviceChange(s), "with "+count(len(s.Reals), "real server", "s"))
 		}
 	}
 	for i := range new.Services {
 		s := &new.Services[i]
-		was := old.Service(s.Key())
+		was := findService(old.Services, i, s.Key())
 		if was == nil {
 			d.add(Added, serviceChange(s), describe(serviceFields(s)))
 			was = &Service{}
@@ -151,6 +151,32 @@ func (d *differ) services(old, new *Model) {
 		}
 		d.reals(was, s)
 	}
+}
+
+// findService looks for a service, at index i first: mostly nothing has moved.
+func findService(list []Service, i int, k ServiceKey) *Service {
+	if i < len(list) && list[i].Key() == k {
+		return &list[i]
+	}
+	for i := range list {
+		if list[i].Key() == k {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// findReal looks for a real server, at index i first.
+func findReal(list []Real, i int, k RealKey) *Real {
+	if i < len(list) && list[i].Key() == k {
+		return &list[i]
+	}
+	for i := range list {
+		if list[i].Key() == k {
+			return &list[i]
+		}
+	}
+	return nil
 }
 
 func serviceChange(s *Service) Change {
@@ -162,24 +188,25 @@ func realChange(s *Service, r *Real) Change {
 }
 
 func (d *differ) reals(old, new *Service) {
+	var before, after []RealKey // of those in both
 	for i := range old.Reals {
-		if r := &old.Reals[i]; new.Real(r.Key()) == nil {
+		r := &old.Reals[i]
+		if findReal(new.Reals, i, r.Key()) == nil {
 			d.add(Removed, realChange(new, r), "")
+		} else {
+			before = append(before, r.Key())
 		}
 	}
-	var before, after []RealKey
 	for i := range new.Reals {
 		r := &new.Reals[i]
-		if was := old.Real(r.Key()); was != nil {
-			d.changed(realChange(new, r), realFields(was), realFields(r))
-			after = append(after, r.Key())
-		} else {
+		was := findReal(old.Reals, i, r.Key())
+		if was == nil {
 			d.add(Added, realChange(new, r), describe(realFields(r)))
+			continue
 		}
-	}
-	for i := range old.Reals {
-		if r := &old.Reals[i]; new.Real(r.Key()) != nil {
-			before = append(before, r.Key())
+		after = append(after, r.Key())
+		if !r.same(was) {
+			d.changed(realChange(new, r), realFields(was), realFields(r))
 		}
 	}
 	if !slices.Equal(before, after) {

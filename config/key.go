@@ -49,21 +49,7 @@ func (r *Real) Key() RealKey { return RealKey{r.Addr, r.Port} }
 func (k RealKey) String() string { return netip.AddrPortFrom(k.Addr, k.Port).String() }
 
 // Service returns the service with that key, nil if there is none. It points into m.
-func (m *Model) Service(k ServiceKey) *Service {
-	for i := range m.Services {
-		if m.Services[i].Key() == k {
-			return &m.Services[i]
-		}
-	}
-	return nil
-}
+func (m *Model) Service(k ServiceKey) *Service { return findService(m.Services, 0, k) }
 
 // Real returns the real server with that key, nil if there is none. It points into s.
-func (s *Service) Real(k RealKey) *Real {
-	for i := range s.Reals {
-		if s.Reals[i].Key() == k {
-			return &s.Reals[i]
-		}
-	}
-	return nil
-}
+func (s *Service) Real(k RealKey) *Real { return findReal(s.Reals, 0, k) }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -325,4 +326,16 @@ func (t Timeouts) OrDefault() Timeouts {
 		}
 	}
 	return t
+}
+
+// Clone returns a Model that shares nothing with m that commands change: its lists of services and real servers are its
+// own. Lists that nothing changes in place (checks, flags, addresses) are shared.
+func (m *Model) Clone() *Model {
+	c := *m
+	c.Services = slices.Clone(m.Services)
+	for i := range c.Services {
+		c.Services[i].Reals = slices.Clone(c.Services[i].Reals)
+	}
+	c.Instances = slices.Clone(m.Instances)
+	return &c
 }

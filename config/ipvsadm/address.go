@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"dirsw/config"
 )
@@ -25,11 +26,16 @@ func (r Resolver) port(name string, proto config.Protocol) (uint16, bool) {
 	return uint16(n), err == nil
 }
 
+// patience is how long a name server may take; a command that waits longer is taken for hung.
+const patience = 5 * time.Second
+
 func (r Resolver) host(name string) (netip.Addr, bool) {
 	if r.Host != nil {
 		return r.Host(name)
 	}
-	list, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip4", name)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", name)
 	if err != nil || len(list) == 0 {
 		return netip.Addr{}, false
 	}

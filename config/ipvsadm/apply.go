@@ -11,7 +11,8 @@ import (
 
 // Apply changes m as the kernel would change its table, and returns the kernel's error (ErrNoService and the like) without
 // a change where it would refuse. Commands that change nothing in a Model (-L, -S, -h, -v, and -R, whose lines are
-// commands themselves) do nothing; -Z looks whether its service is there.
+// commands themselves) do nothing; -Z looks whether its service is there. m changes in place: who keeps the Model as it
+// was, or wants all of several commands or none, applies them to its Clone.
 func (c Command) Apply(m *config.Model) error {
 	switch c.Op {
 	case OpAddService:

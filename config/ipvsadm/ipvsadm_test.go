@@ -274,7 +274,8 @@ IP  60:01  ASSURED     192.0.2.9:0        0.0.0.7:0          192.0.2.11:0     si
 func TestApply(t *testing.T) {
 	file := config.Service{Addr: netip.MustParseAddr("192.0.2.1"), Port: 80, Proto: config.TCP, Scheduler: "rr", Quorum: 2,
 		Reals: []config.Real{{Addr: netip.MustParseAddr("192.0.2.11"), Port: 80, Weight: 1, Inhibit: true, Checks: []config.Check{{Kind: config.TCPCheck}}}}}
-	m := &config.Model{Services: []config.Service{file}}
+	kept := &config.Model{Services: []config.Service{file}}
+	m := kept.Clone()
 	for _, row := range []struct {
 		line string
 		want error
@@ -306,6 +307,9 @@ func TestApply(t *testing.T) {
 	want.Reals[0].Weight, want.Reals[0].Upper, want.Reals[0].Lower = 9, 5, 2
 	if !reflect.DeepEqual(m.Services[0], want) {
 		t.Errorf("got %+v, want %+v", m.Services[0], want)
+	}
+	if len(kept.Services) != 1 || kept.Services[0].Scheduler != "rr" || kept.Services[0].Reals[0].Weight != 1 {
+		t.Errorf("the Model that was cloned has changed: %+v", kept)
 	}
 	if s := m.Services[1]; s.Origin != config.FromCommand || s.Mark != 3 {
 		t.Errorf("got %+v", s)

@@ -2,14 +2,17 @@ package keepalived
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"dirsw/config"
@@ -162,4 +165,38 @@ func compare(t *testing.T, file, got string) {
 			t.Fatalf("%s line %d:\n got %s\nwant %s", file, i+1, gl, wl)
 		}
 	}
+}
+
+// TestNoConfiguration gives what is no keepalived.conf: a sentence or a few, not a flood.
+func TestNoConfiguration(t *testing.T) {
+	for _, row := range []struct{ name, text, want string }{
+		{"UTF-16", "\xff\xfeg\x00l\x00", "f:1:1: this is UTF-16 text; save the file as UTF-8"},
+		{"a capture", "\xd4\xc3\xb2\xa1\x02\x00\x04\x00{ { }", "f:1:1: this is not UTF-8 text; save the file as UTF-8"},
+		{"a program", "\x7fELF\x00 { x", "f:1:5: this is not UTF-8 text; save the file as UTF-8"},
+		{"too many mistakes", strings.Repeat("}\n", 5000), "f:1000:1: 4000 more complaints are left out; is this a keepalived.conf at all?"},
+	} {
+		_, _, err := Parse("f", strings.NewReader(row.text), nil)
+		lines := strings.Split(fmt.Sprint(err), "\n")
+		if got := lines[len(lines)-1]; got != row.want {
+			t.Errorf("%s: got %s, want %s", row.name, got, row.want)
+		}
+	}
+	want := errors.New("gone")
+	if _, _, err := Parse("f", iotest.ErrReader(want), nil); !errors.Is(err, want) {
+		t.Errorf("got %v, want %v", err, want)
+	}
+	_, _, err := Parse("f", io.LimitReader(blanks{}, 65<<20), nil)
+	if got := fmt.Sprint(err); got != "f:1:1: the file is larger than 64 MB; give a keepalived.conf" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// blanks is an endless text of them.
+type blanks struct{}
+
+func (blanks) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
 }

@@ -38,6 +38,8 @@ type lexer struct {
 	errs config.Errors
 	seen map[config.Oddity]*sighting
 	bad  bool // a complaint about the encoding was made
+	// binary is set by a NUL: the text is none
+	binary bool
 }
 
 // sighting counts the characters of one oddity.
@@ -49,7 +51,8 @@ type sighting struct {
 
 // lex returns the tokens of src, ending with one of kind end.
 func lex(name, src string) *lexer {
-	l := &lexer{src: src, pos: config.Pos{File: name, Line: 1, Col: 1}, seen: map[config.Oddity]*sighting{}}
+	l := &lexer{src: src, pos: config.Pos{File: name, Line: 1, Col: 1}, seen: map[config.Oddity]*sighting{},
+		toks: make([]token, 0, len(src)/6+16)}
 	for l.at < len(l.src) {
 		l.step()
 	}
@@ -115,9 +118,29 @@ func (l *lexer) step() {
 		}
 		l.emit(token{kind: k, pos: l.pos})
 		l.take(o, size)
-	default:
+	case !l.simple():
 		l.word()
 	}
+}
+
+// simple consumes a word of the characters that mean nothing else, which most words are; if the word has others it
+// consumes nothing and reports false.
+func (l *lexer) simple() bool {
+	n := l.at
+	for n < len(l.src) && isSimple(l.src[n]) {
+		n++
+	}
+	if n == l.at || n < len(l.src) && l.src[n] != ' ' && l.src[n] != '\t' && l.src[n] != '\n' {
+		return false
+	}
+	l.emit(token{kind: word, pos: l.pos, text: l.src[l.at:n]})
+	l.pos.Col += n - l.at
+	l.at = n
+	return true
+}
+
+func isSimple(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-' || c == ':' || c == '/'
 }
 
 // comment skips to the end of the line.
@@ -231,6 +254,7 @@ func (l *lexer) quoted(b *strings.Builder, mark rune) {
 // encoding complains, once, if the next character is no text.
 func (l *lexer) encoding() {
 	r, size := utf8.DecodeRuneInString(l.src[l.at:])
+	l.binary = l.binary || r == 0
 	if l.bad || r != 0 && (r != utf8.RuneError || size > 1) {
 		return
 	}

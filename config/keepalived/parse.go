@@ -12,6 +12,9 @@ import (
 // maxSize is more than any configuration; what is larger is no configuration.
 const maxSize = 64 << 20
 
+// maxComplaints is how many complaints about one text are told.
+const maxComplaints = 1000
+
 // maxGuesses is after how many complaints no more guesses are made what an unknown keyword may stand for: such a text is
 // no keepalived.conf, and guessing takes time.
 const maxGuesses = 1000
@@ -36,13 +39,28 @@ func Parse(name string, r io.Reader, _ func(string) (io.ReadCloser, error)) (*co
 		return p.model, nil, config.Errors{{Pos: start, Message: "this is UTF-16 text", Fix: "save the file as UTF-8"}}
 	}
 	l := lex(name, string(src))
+	if l.binary {
+		return p.model, nil, l.errs.Or() // no keepalived.conf: what else there is to complain about is noise
+	}
 	tree, errs := build(l.toks, p.words)
 	p.errs = append(l.errs, errs...)
 	p.file(tree)
 	p.notes = append(p.notes, l.notes()...)
 	p.notes = append(p.notes, p.idleNotes()...)
 	slices.SortStableFunc(p.notes, func(a, b config.Note) int { return a.Pos.Compare(b.Pos) })
-	return p.model, p.notes, p.errs.Or()
+	return p.model, p.notes, limit(p.errs).Or()
+}
+
+// limit leaves out what nobody would read: after maxComplaints it says how many more there are.
+func limit(errs config.Errors) config.Errors {
+	more := len(errs) - maxComplaints
+	if more <= 0 {
+		return errs
+	}
+	_ = errs.Or() // sorts
+	last := errs[maxComplaints-1]
+	return append(errs[:maxComplaints], config.Error{Pos: last.Pos, Message: fmt.Sprintf("%d more complaints are left out", more),
+		Fix: "is this a keepalived.conf at all?"})
 }
 
 func bytesHavePrefix(b []byte, prefix string) bool {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -290,8 +289,14 @@ func (p *printer) mask(sv *config.Service) {
 	case sv.IPv6 || sv.Addr.Is6():
 		p.line("persistence_granularity", strconv.Itoa(sv.Granularity))
 	default:
-		p.line("persistence_granularity", net.IP(net.CIDRMask(sv.Granularity, 32)).String())
+		p.line("persistence_granularity", netmask(sv.Granularity))
 	}
+}
+
+// netmask writes the mask of a prefix length.
+func netmask(bits int) string {
+	a := netip.PrefixFrom(netip.AddrFrom4([4]byte{255, 255, 255, 255}), bits)
+	return a.Masked().Addr().String()
 }
 
 func (p *printer) real(rs *config.Real, sv *config.Service) {
