@@ -19,7 +19,7 @@ func (t *Table) Expire(now clock.Mono, budget int, gone func(*Conn)) int {
 	t.check()
 	w := &t.wheel
 	end := int64(now >> tickShift)
-	w.skipLaps(end)
+	w.skipTurns(end)
 	done := 0
 	for done < budget && w.cursor < end {
 		tick := w.nextBusy(end)

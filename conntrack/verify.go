@@ -123,8 +123,8 @@ func (t *Table) verifyWheel() error {
 		if busy != (w.heads[b] != 0) {
 			return fmt.Errorf("bucket %d: marked busy %v, first slot %d", b, busy, w.heads[b])
 		}
-		if busy && w.groups[b/4096]>>(b/64%64)&1 == 0 {
-			return fmt.Errorf("bucket %d: its group is not marked busy", b)
+		if marked := w.groups[b/4096]>>(b/64%64)&1 != 0; marked != (w.busy[b/64] != 0) {
+			return fmt.Errorf("bucket %d: its group is marked busy %v", b, marked)
 		}
 		prev := uint32(0)
 		for s := w.heads[b]; s != 0; s = t.slab[s].next {
@@ -134,7 +134,7 @@ func (t *Table) verifyWheel() error {
 				return fmt.Errorf("bucket %d: slot %d used %v, prev %d want %d, armed %d, deadline tick %d, cursor %d", b, s,
 					c.used(), c.prev, prev, c.armed, ceilTick(c.deadline), w.cursor)
 			}
-			if d := int32(c.armed - uint32(w.cursor)); d == 0 || d >= wheelSize {
+			if d := int32(c.armed - uint32(w.cursor)); d >= wheelSize {
 				return fmt.Errorf("bucket %d: slot %d armed %d ticks ahead", b, s, d)
 			}
 			prev = s

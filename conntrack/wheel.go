@@ -87,13 +87,9 @@ func (w *wheel) emptied(b uint32) {
 	}
 }
 
-// skipLaps leaves out whole turns of the wheel after a long time without calls: everything linked was to be looked at in
-// the first of them, so it will be in the last as well, and what ends later is not put back once for each turn.
-func (w *wheel) skipLaps(end int64) {
-	if ahead := end - w.cursor - wheelSize; ahead > 0 {
-		w.cursor += ahead &^ wheelMask
-	}
-}
+// skipTurns leaves out all but the last turn of the wheel after a long time without calls: everything linked was to be
+// looked at in the first of them, so it will be in the last as well, and what ends later is not put back for each turn.
+func (w *wheel) skipTurns(end int64) { w.cursor = max(w.cursor, end-wheelSize) }
 
 // nextBusy returns the first tick after the cursor whose bucket is not empty, up to end; end if there is none. It looks
 // at no more than 19 words however far that is.
