@@ -6,9 +6,12 @@
 // may be called by that worker's goroutine only. Time is an argument and must not go backwards.
 //
 // The forwarder calls, for a batch of packets: Hash for each, Prefetch for all, then Lookup for each. For a packet of a
-// connection that is known: Reuses, then Advance. For one that is not: Opens, then Template and Control if the service
-// is persistent, then Insert. Once in each breath: Expire. Listings and flushes use Scan, a bounded piece in each
-// breath. Which server serves a connection, and what a DestID means, is the caller's business.
+// connection that is known: Reuses, then Advance. For one that is not: Opens, then Insert; if the service is persistent
+// Template or InsertTemplate before it and Control after it. Once in each breath: Expire. Listings and flushes use Scan,
+// a bounded piece in each breath. Which server serves a connection, and what a DestID means, is the caller's business.
+//
+// A connection takes 128 bytes and its share of the index: a million with two directions take 150 MB, and the garbage
+// collector does not notice them (BenchmarkMemory, BenchmarkGC).
 //
 // States, timeouts and templates are those of Linux IPVS (net/netfilter/ipvs: ip_vs_proto_tcp.c, ip_vs_proto_udp.c,
 // ip_vs_proto_sctp.c, ip_vs_conn.c); testdata/oracle holds what a kernel did and the tests compare.
