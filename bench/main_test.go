@@ -13,6 +13,7 @@ import (
 
 	"dirsw/bench/measure"
 	"dirsw/bench/pipeline"
+	"dirsw/bench/wire"
 )
 
 func TestRunRefuses(t *testing.T) {
@@ -72,5 +73,34 @@ func TestEstablishedFillsTheTable(t *testing.T) {
 	var back measure.Report
 	if err := json.Unmarshal(written, &back); err != nil || len(back.Rows) != 1 || back.Rows[0].Ratio.N != 1 {
 		t.Errorf("%v: %s", err, written)
+	}
+}
+
+func TestGeneratorRefusesNonsense(t *testing.T) {
+	err := run(context.Background(), options{footprint: -1, generate: "{"}, nil, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "-generate:") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestWireRows(t *testing.T) {
+	of := func(name string, mpps ...float64) *entrant {
+		return &entrant{c: &wire.Contender{Name: name}, mpps: mpps, cpu: []float64{900, 1000, 1100}}
+	}
+	g := wireSetup{name: "two-armed", targets: map[string]measure.Target{"C": {AtLeast: 0.95}}}
+	rows := g.rows([]*entrant{of("dirsw", 1, 2, 3), of("C", 2, 2, 2), of("nft", 1, 1, 1)})
+	if len(rows) != 2 || rows[0].Ratio.Median != 1 || rows[0].Target.AtLeast != 0.95 || rows[1].Ratio.Median != 2 ||
+		rows[1].Peer != "nft" || rows[1].Target != (measure.Target{}) {
+		t.Errorf("against two peers: %+v", rows)
+	}
+	rows = g.rows([]*entrant{of("C", 2, 2, 2), of("nft", 1, 1, 1)})
+	if len(rows) != 2 || rows[0].Name != "C" || rows[0].Ratio.N != 0 || rows[1].Ours.Median != 1 {
+		t.Errorf("peers alone: %+v", rows)
+	}
+	if rows = g.rows([]*entrant{of("dirsw", 1)}); len(rows) != 1 || rows[0].Ours.N != 1 || rows[0].Note != "1000 ns CPU/packet" {
+		t.Errorf("dirsw alone: %+v", rows)
+	}
+	if rows = g.rows(nil); rows != nil {
+		t.Errorf("nobody: %+v", rows)
 	}
 }

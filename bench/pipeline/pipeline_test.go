@@ -62,7 +62,7 @@ func TestOpeningRefuses(t *testing.T) {
 		live int
 		want string
 	}{
-		"too many":     {live: fresh, want: "live connections, want"},
+		"too many":     {live: maxLive + 1, want: "live connections, want"},
 		"no scheduler": {Case: Case{Scheduler: "nosuch"}, live: 1000, want: `no scheduler "nosuch"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,174 @@
+package wire
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"dirsw/clock"
+	"dirsw/internal/testenv"
+	"dirsw/packet"
+)
+
+// TestMain makes this program the generator's process too.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "-generate" {
+		var g Generator
+		err := json.Unmarshal([]byte(os.Args[2]), &g)
+		if err == nil {
+			err = g.Run()
+		}
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func newBench(t *testing.T) *Bench {
+	t.Helper()
+	testenv.NeedNetAdmin(t)
+	b, err := New(context.Background(), Options{Self: os.Args[0], Dir: t.TempDir(), Clock: clock.NewSystem(),
+		Settle: 50 * time.Millisecond, Window: 100 * time.Millisecond})
+	if err != nil {
+		t.Skip(err)
+	}
+	return b
+}
+
+func TestTemplateParses(t *testing.T) {
+	f := template(mac(inMAC), virtual)
+	var m packet.Meta
+	if r := packet.Parse(f[:frameLen], &m); r != packet.NoDrop || m.End != frameLen || m.Proto != packet.ProtoUDP ||
+		m.Dst.String() != virtual || m.DstPort != servicePort {
+		t.Errorf("%v, %+v", r, m)
+	}
+}
+
+func TestGeneratorMakesEveryFlowOnce(t *testing.T) {
+	testenv.NeedNetAdmin(t)
+	const flows = 1 << 12
+	g := Generator{DstMAC: mac(inMAC).String(), Dst: virtual, Flows: flows}
+	p, err := g.load(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	const redirect = 4 // XDP_REDIRECT
+	seen := map[packet.Tuple]bool{}
+	for i := range flows + 100 {
+		out := make([]byte, 256)
+		o := ebpf.RunOptions{Data: make([]byte, frameLen), DataOut: out}
+		code, err := p.Run(&o)
+		if err != nil || code != redirect || len(o.DataOut) != frameLen {
+			t.Fatalf("frame %d: code %d, %d bytes, %v", i, code, len(o.DataOut), err)
+		}
+		var m packet.Meta
+		if r := packet.Parse(o.DataOut, &m); r != packet.NoDrop {
+			t.Fatalf("frame %d: %v: % x", i, r, o.DataOut)
+		}
+		if net.HardwareAddr(o.DataOut[:6]).String() != g.DstMAC {
+			t.Fatalf("frame %d is to % x", i, o.DataOut[:6])
+		}
+		if seen[m.Tuple] != (i >= flows) {
+			t.Fatalf("frame %d: %v seen before: %v", i, m.Tuple, seen[m.Tuple])
+		}
+		seen[m.Tuple] = true
+	}
+}
+
+func TestPeersForward(t *testing.T) {
+	b := newBench(t)
+	for _, c := range []struct {
+		name  string
+		make  func(Setup) (*Contender, error)
+		setup Setup
+	}{
+		{"C one-armed", b.Forwarder, Setup{Arms: 1, Flows: 64}},
+		{"C two-armed", b.Forwarder, Setup{Arms: 2, Flows: 64}},
+		{"C on one core", b.Forwarder, Setup{Arms: 2, OneCore: true, Flows: 64}},
+		{"ip_forward", b.Forwarding, Setup{Arms: 2, OneCore: true, Flows: 64}},
+		{"nftables", b.Nftables, Setup{Arms: 2, OneCore: true, Flows: 1024}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k, err := c.make(c.setup)
+			if err != nil {
+				t.Skip(err)
+			}
+			r, err := b.Measure(context.Background(), k)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Mpps <= 0 || r.CPU <= 0 {
+				t.Errorf("%+v, want a rate and a cost", r)
+			}
+		})
+	}
+}
+
+func TestFailuresAreTold(t *testing.T) {
+	b := newBench(t)
+	ends := func(_ context.Context, r *rig, _ *Setup) (*process, error) {
+		return startProcess(r.director, "the director", exec.Command("sh", "-c", "echo no such interface >&2; exit 3"))
+	}
+	idle := func(context.Context, *rig, *Setup) (*process, error) { return nil, nil }
+	for _, c := range []struct {
+		name string
+		c    Contender
+		want []string
+	}{
+		{"the director ends", Contender{start: ends, dst: toService, Setup: Setup{Arms: 1, Flows: 64}},
+			[]string{"the director has ended (exit status 3): no such interface"}},
+		{"the generator ends", Contender{start: idle, dst: toService, Setup: Setup{Arms: 1, Flows: 63}},
+			[]string{"the generator has ended", "63 flows: not a power of two"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := b.Measure(context.Background(), &c.c)
+			for _, want := range c.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("error %v, want one with %q", err, want)
+				}
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := b.Measure(ctx, &Contender{start: idle, dst: toService, Setup: Setup{Arms: 1, Flows: 64}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that has ended: %v", err)
+	}
+}
+
+func TestRigIsOutOfSight(t *testing.T) {
+	testenv.NeedNetAdmin(t)
+	before, err := net.Interfaces()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newRig(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{r.cl, r.in, r.out, r.sv} {
+		if _, err := net.InterfaceByName(name); err == nil {
+			t.Errorf("%s can be seen in our own namespace", name)
+		}
+		if err := r.director.run("test", "-d", "/sys/class/net/"+name); (err == nil) != (name == r.in || name == r.out) {
+			t.Errorf("/sys of the director and %s: %v", name, err)
+		}
+	}
+	if err := r.close(); err != nil {
+		t.Error(err)
+	}
+	after, err := net.Interfaces()
+	if err != nil || len(after) != len(before) {
+		t.Errorf("%d interfaces before, %d after, %v", len(before), len(after), err)
+	}
+}
