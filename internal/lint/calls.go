@@ -18,6 +18,7 @@ var clockUsers = map[string]string{
 	"clock":            "it is the door to the real clock",
 	"cmd/dirsw":        "it gives everybody their clock",
 	"bench":            "it measures real time",
+	"internal/testenv": "it waits for the kernel, in tests only",
 	"health/prober.go": "a runner: its state machine takes the time as an argument",
 	"vrrp/runner.go":   "a runner: its state machine takes the time as an argument",
 }

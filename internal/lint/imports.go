@@ -28,7 +28,7 @@ var importTable = map[string]edges{
 	"clock":               {noStd: noIO, why: "clock says what time it is"},
 	"internal/invariants": {noStd: noIO, why: "invariants checks and panics"},
 	"internal/ring":       {own: "internal/invariants", noStd: noIO, why: "a ring is a leaf of the data plane"},
-	"internal/testenv":    {why: "testenv says what the machine of a test can do"},
+	"internal/testenv":    {other: netlinks + " " + sysUnix, why: "testenv says what the machine of a test can do, and makes networks on it"},
 	"internal/lint":       {why: "lint reads source only"},
 	"packet":              {noStd: noIO + " time", why: "packet edits frames in place; parsing is pure"},
 	"conntrack": {
