@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"time"
 
 	"dirsw/config"
 	"dirsw/conntrack"
@@ -43,7 +42,7 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 		Dests:    slices.Clone(prev.Dests),
 		Lookup:   make(map[forward.ServiceKey]forward.ServiceID, len(in.Model.Services)),
 		Steer:    forward.Steer{Workers: in.Workers},
-		Timeouts: conntrack.Timeouts{TCP: 15 * time.Minute, TCPFin: 2 * time.Minute, UDP: 5 * time.Minute},
+		Timeouts: conntrack.Timeouts(in.Model.Globals.Timeouts.OrDefault()),
 	}
 	for i := range c.s.Services {
 		c.s.Services[i].Gone = true
@@ -85,7 +84,10 @@ func (c *compiler) service(m *config.Service) {
 	key := keyOf(m)
 	id := c.serviceSlot(key)
 	svc := &c.s.Services[id]
-	kind, _ := sched.Lookup(m.Scheduler) // Unserved has looked
+	kind, ok := sched.Lookup(m.Scheduler)
+	if !ok {
+		panic("director: a model that was not validated: scheduler " + m.Scheduler)
+	}
 	flags := schedFlags(m.SchedFlags)
 	if svc.Gone = false; svc.Tally == nil {
 		*svc = forward.Service{Key: key, Kind: kind, Flags: flags, SchedGen: c.s.Gen, PoolGen: c.s.Gen,

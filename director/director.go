@@ -150,6 +150,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.apply(d.o.Model); err != nil {
 		return err
 	}
+	d.confirm(false)
 	if err := d.hold(d.o.Model); err != nil {
 		d.stop()
 		return err
@@ -242,6 +243,7 @@ func (d *Director) reload() (r reloaded) {
 		d.facts = before
 		return r
 	}
+	d.confirm(false)
 	r.err = d.hold(m)
 	return r
 }

@@ -203,7 +203,9 @@ func TestFollowsTheNetwork(t *testing.T) {
 	w.hops[addr] = h
 	w.mu.Unlock()
 	d.Wake()
-	waitFor(t, d, func(s *stats.Stats) bool { return strings.Contains(s.Services[0].Dests[1].NextHop, "02:00:00:00:01:77") })
+	waitFor(t, d, func(s *stats.Stats) bool {
+		return strings.Contains(s.Services[0].Dests[1].NextHop, "02:00:00:00:01:77")
+	})
 	w.mu.Lock()
 	delete(w.hops, addr)
 	w.mu.Unlock()

@@ -172,3 +172,30 @@ func addrPort(a packet.Addr, port uint16) string { return netip.AddrPortFrom(a.N
 func seconds(d time.Duration) string {
 	return fmt.Sprintf("%d s", int(d.Round(time.Second)/time.Second))
 }
+
+// FlowText says in a few words what a packet is.
+func FlowText(m *packet.Meta) string {
+	t := fmt.Sprintf("%s %s > %s", protoName(m.Proto), addrPort(m.Src, m.SrcPort), addrPort(m.Dst, m.DstPort))
+	switch {
+	case m.Flags&packet.ICMPError != 0:
+		return "ICMP error about " + t
+	case m.Flags&packet.LaterFragment != 0:
+		return t + " later fragment"
+	case m.Proto == packet.ProtoTCP:
+		return t + " " + tcpFlagText(m.TCPFlags)
+	}
+	return t
+}
+
+func tcpFlagText(f uint8) string {
+	var names []string
+	for i, n := range []string{"FIN", "SYN", "RST", "PSH", "ACK", "URG"} {
+		if f&(1<<i) != 0 {
+			names = append(names, n)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// MACText is the usual form of an Ethernet address.
+func MACText(m packet.MAC) string { return macString(m).String() }

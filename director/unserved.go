@@ -2,10 +2,8 @@ package director
 
 import (
 	"fmt"
-	"strings"
 
 	"dirsw/config"
-	"dirsw/sched"
 )
 
 // Unserved says everything in a model that is understood but that this version cannot forward, as a config.Errors. Such
@@ -22,9 +20,6 @@ func Unserved(m *config.Model) error {
 		}
 		if s.Engine != "" {
 			say(s.Pos, "remove the line", "the persistence engine %q is not served yet", s.Engine)
-		}
-		if _, ok := sched.Lookup(s.Scheduler); !ok {
-			say(s.Pos, "write one of "+strings.Join(sched.Names(), ", "), "the scheduler %q is not served", s.Scheduler)
 		}
 		for k := range s.Reals {
 			r := &s.Reals[k]

@@ -110,3 +110,23 @@ func (s Steer) Owner(client *packet.Addr) int {
 	}
 	return int(h % uint32(s.Workers))
 }
+
+// Takes reports whether the packet filter takes a packet for this snapshot: the twin of the program in package xsk, for
+// captures, where nobody has filtered. It is not made for the packet path.
+func (s *Snapshot) Takes(m *packet.Meta) bool {
+	t := m.Tuple
+	later := m.Flags&packet.LaterFragment != 0
+	if m.Flags&packet.ICMPError != 0 {
+		t, later = t.Reverse(), m.Flags&packet.QuotedFragment != 0
+	}
+	if !later {
+		_, ok := s.service(&t)
+		return ok
+	}
+	for k := range s.Lookup {
+		if k.Addr == t.Dst && k.Proto == t.Proto {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"dirsw/clock"
+	"dirsw/forward"
+	"dirsw/stats"
+	"dirsw/xsk"
+)
+
+// dataplane is the AF_XDP sockets and the worker on them. When an interface vanishes, the sockets are opened anew as soon
+// as that is possible; the worker keeps its connections.
+type dataplane struct {
+	log    *zap.Logger
+	clock  clock.Clock
+	open   func() (*xsk.Set, error) // opens the sockets on the interfaces as they are now
+	back   func()                   // called when they were opened anew
+	worker *forward.Worker
+	core   int // to pin the worker to; -1: none
+
+	mu   sync.Mutex
+	set  *xsk.Set             // nil while an interface is away
+	keys []forward.ServiceKey // what the filter is to take
+}
+
+// SetFilter satisfies director.Filter.
+func (p *dataplane) SetFilter(keys []forward.ServiceKey) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys = keys
+	return p.applyFilter()
+}
+
+// applyFilter needs p.mu.
+func (p *dataplane) applyFilter() error {
+	if p.set == nil {
+		return nil // done by reopen
+	}
+	f := xsk.Filter{Services: make([]xsk.Key, len(p.keys))}
+	for i, k := range p.keys {
+		f.Services[i] = xsk.Key{Addr: k.Addr, Proto: k.Proto, Port: k.Port}
+	}
+	return p.set.SetFilter(f)
+}
+
+// run forwards until ctx ends. The goroutine gets a thread of its own, pinned to its core.
+func (p *dataplane) run(ctx context.Context) error {
+	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its affinity with it
+	if p.core >= 0 {
+		var cpus unix.CPUSet
+		cpus.Set(p.core)
+		if err := unix.SchedSetaffinity(0, &cpus); err != nil {
+			return fmt.Errorf("pin the worker to core %d: %w; name a core that this process may use", p.core, err)
+		}
+	}
+	for {
+		err := p.worker.Run(ctx, p.clock)
+		if ctx.Err() != nil {
+			return nil
+		}
+		var gone *xsk.PortGoneError
+		if !errors.As(err, &gone) {
+			return err
+		}
+		p.log.Error("interface has vanished; its connections are kept until it is back", zap.Error(err))
+		if !p.reopen(ctx) {
+			return nil
+		}
+	}
+}
+
+const reopenEvery = time.Second
+
+// reopen closes the sockets and opens them again, trying until it works; false if ctx ended before.
+func (p *dataplane) reopen(ctx context.Context) bool {
+	p.mu.Lock()
+	old := p.set
+	p.set = nil
+	p.mu.Unlock()
+	if err := old.Close(); err != nil {
+		p.log.Warn("the sockets of the vanished interface", zap.Error(err))
+	}
+	for said := false; ; said = true {
+		set, err := p.open()
+		if err == nil {
+			p.worker.SetLane(set.Lane(0))
+			p.mu.Lock()
+			p.set = set
+			err = p.applyFilter()
+			p.mu.Unlock()
+			if err != nil {
+				p.log.Error("the packet filter after an interface came back", zap.Error(err))
+			}
+			p.back()
+			p.log.Info("interface is back, forwarding goes on")
+			return true
+		}
+		if !said {
+			p.log.Warn("waiting for the interface", zap.Error(err))
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(reopenEvery):
+		}
+	}
+}
+
+// ports says what the interfaces are attached as; nothing while one is away.
+func (p *dataplane) ports() (out []stats.Port) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.set == nil {
+		return nil
+	}
+	for _, s := range p.set.Ports() {
+		out = append(out, stats.Port{Name: s.Name, Mode: s.Mode, ZeroCopy: s.ZeroCopy, Queues: s.Queues})
+	}
+	return out
+}
+
+// close ends the sockets. The worker must have returned.
+func (p *dataplane) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.set == nil {
+		return nil
+	}
+	return p.set.Close()
+}

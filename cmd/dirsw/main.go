@@ -1,0 +1,112 @@
+// Command dirsw is a director of LVS clusters: it forwards the traffic of virtual services in user space over AF_XDP,
+// following a keepalived.conf.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes. check uses keepalived's (its -t exits 5 for complaints, 7 when there is no file).
+const (
+	exitOK       = 0
+	exitFailed   = 1
+	exitUsage    = 2
+	exitConfig   = 4 // run, replay, explain: the configuration is refused
+	exitComplain = 5 // check: there are complaints
+	exitNoFile   = 7 // check: the file cannot be read
+)
+
+const (
+	defaultConfig = "/etc/keepalived/keepalived.conf"
+	defaultSocket = "/run/dirsw/control.sock"
+)
+
+// version is set by the linker: -ldflags "-X main.version=…".
+var version = "devel"
+
+const usage = `dirsw: a director for LVS clusters in user space
+
+  dirsw run      -f FILE                         attach, hold the addresses, forward until SIGTERM
+  dirsw check    -f FILE                         report every mistake with its place and what to write instead
+  dirsw ipvsadm  -Ln [--stats …] | -Lnc          list services, servers and connections of the running director
+  dirsw explain  'tcp CLIENT:PORT > VIP:PORT'    ask the running director which server, why, and which frame would leave
+  dirsw explain  -f FILE 'tcp …'                 the same for a file, without a director
+  dirsw reload                                   read the file again (as SIGHUP) and say what changed
+  dirsw replay   -f FILE in.pcap [-w out.pcap]   play a capture through the same pipeline
+  dirsw lab      up | down | status | exec NODE -- CMD… | demo
+                                                 a cluster in network namespaces of this machine
+  dirsw version
+
+"dirsw COMMAND -h" shows the flags. The manual is docs/manual/dirsw.md.
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return exitUsage
+	}
+	name, rest := args[0], args[1:]
+	switch name {
+	case "run":
+		return cmdRun(ctx, rest, stderr)
+	case "check":
+		return cmdCheck(rest, stdout, stderr)
+	case "ipvsadm":
+		return cmdIpvsadm(rest, stdout, stderr)
+	case "explain":
+		return cmdExplain(rest, stdout, stderr)
+	case "reload":
+		return cmdReload(rest, stdout, stderr)
+	case "replay":
+		return cmdReplay(rest, stdout, stderr)
+	case "lab":
+		return cmdLab(ctx, rest, stdout, stderr)
+	case "version", "-v", "--version":
+		fmt.Fprintln(stdout, "dirsw", version)
+		return exitOK
+	case "help", "-h", "--help":
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "dirsw: there is no command %q; \"dirsw help\" lists them\n", name)
+	return exitUsage
+}
+
+// flags makes a flag set that prints its errors itself; parse returns the exit code to end with, or -1 to go on.
+func flags(name, synopsis string, stderr io.Writer) (*flag.FlagSet, func([]string) int) {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Usage = func() {
+		fmt.Fprintf(stderr, "usage: dirsw %s %s\n", name, synopsis)
+		fs.PrintDefaults()
+	}
+	return fs, func(args []string) int {
+		switch err := fs.Parse(args); {
+		case errors.Is(err, flag.ErrHelp):
+			return exitOK
+		case err != nil:
+			return exitUsage
+		}
+		return -1
+	}
+}
+
+// fail prints one error under the command's name.
+func fail(stderr io.Writer, command string, err error) int {
+	fmt.Fprintf(stderr, "dirsw %s: %v\n", command, err)
+	return exitFailed
+}

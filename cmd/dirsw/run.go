@@ -1,0 +1,303 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"dirsw/clock"
+	"dirsw/config"
+	"dirsw/conntrack"
+	"dirsw/ctl"
+	"dirsw/director"
+	"dirsw/forward"
+	"dirsw/host"
+	"dirsw/xsk"
+)
+
+// runFlags are the flags of dirsw run. Those that are not given leave the dataplane block of the file in force.
+type runFlags struct {
+	file, socket string
+	debug        bool
+	interfaces   string
+	queues       int
+	cores        string
+	mode         string
+	zeroCopy     string
+	wait         string
+	connections  int
+	replace      bool
+}
+
+func (r *runFlags) define(fs *flag.FlagSet) {
+	fs.StringVar(&r.file, "f", defaultConfig, "configuration `file`")
+	fs.StringVar(&r.socket, "socket", defaultSocket, "control socket `path`")
+	fs.BoolVar(&r.debug, "debug", false, "log more")
+	fs.StringVar(&r.interfaces, "interface", "", "attach to these `names`, separated by commas (default: those of the configuration)")
+	fs.IntVar(&r.queues, "queues", 0, "serve the first `n` queues of each interface (default: all)")
+	fs.StringVar(&r.cores, "cores", "", "pin the worker to this `core`")
+	fs.StringVar(&r.mode, "mode", "", "where the XDP program runs: auto, native or generic")
+	fs.StringVar(&r.zeroCopy, "zero-copy", "", "auto, on or off")
+	fs.StringVar(&r.wait, "wait", "", "without traffic: auto, sleep or busy-poll")
+	fs.IntVar(&r.connections, "connections", 0, "room for `n` connections (default 1048576)")
+	fs.BoolVar(&r.replace, "replace-xdp", false, "displace another XDP program on the interface")
+}
+
+// apply lays the flags over the dataplane block.
+func (r *runFlags) apply(d *config.Dataplane) error {
+	var errs []error
+	if r.interfaces != "" {
+		d.Interfaces = strings.Split(r.interfaces, ",")
+	}
+	if r.queues != 0 {
+		d.Queues = r.queues
+	}
+	if r.connections != 0 {
+		d.Connections = r.connections
+	}
+	d.Replace = d.Replace || r.replace
+	if r.cores != "" {
+		d.Cores = nil
+		for _, s := range strings.Split(r.cores, ",") {
+			n, err := strconv.Atoi(s)
+			if err != nil || n < 0 {
+				errs = append(errs, fmt.Errorf("--cores: %q is not a core; write a number from 0", s))
+			}
+			d.Cores = append(d.Cores, n)
+		}
+	}
+	errs = append(errs,
+		choose("--mode", r.mode, &d.Mode, map[string]config.Mode{"auto": config.ModeAuto, "native": config.ModeNative,
+			"generic": config.ModeGeneric}),
+		choose("--zero-copy", r.zeroCopy, &d.ZeroCopy, map[string]config.ZeroCopy{"auto": config.ZeroCopyAuto,
+			"on": config.ZeroCopyOn, "off": config.ZeroCopyOff}),
+		choose("--wait", r.wait, &d.Wait, map[string]config.Wait{"auto": config.WaitAuto, "sleep": config.WaitSleep,
+			"busy-poll": config.WaitBusy}))
+	return errors.Join(errs...)
+}
+
+func choose[T any](flag, given string, to *T, values map[string]T) error {
+	v, ok := values[given]
+	switch {
+	case ok:
+		*to = v
+	case given != "":
+		names := make([]string, 0, len(values))
+		for n := range values {
+			names = append(names, n)
+		}
+		return fmt.Errorf("%s: %q is not a choice; write one of %s", flag, given, strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// cmdRun is the director itself.
+func cmdRun(ctx context.Context, args []string, stderr io.Writer) int {
+	var r runFlags
+	fs, parse := flags("run", "[-f FILE] [flags]", stderr)
+	r.define(fs)
+	if code := parse(args); code >= 0 {
+		return code
+	}
+	var none config.Dataplane
+	if err := r.apply(&none); err != nil {
+		fail(stderr, "run", err)
+		return exitUsage
+	}
+	m, notes, err := load(r.file)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitConfig
+	}
+	if os.Geteuid() != 0 {
+		return fail(stderr, "run", errors.New("AF_XDP and the virtual addresses need root; run it as root"))
+	}
+	level := zapcore.InfoLevel
+	if r.debug {
+		level = zapcore.DebugLevel
+	}
+	log := newLog(level)
+	defer func() { _ = log.Sync() }()
+	for _, n := range notes {
+		log.Info("configuration", zap.Stringer("at", n.Pos), zap.String("note", n.Text))
+	}
+	if err := runDirector(ctx, &r, m, log); err != nil {
+		log.Error("dirsw ends", zap.Error(err))
+		return exitFailed
+	}
+	return exitOK
+}
+
+// runDirector puts everything together, runs it, and takes it apart again in the opposite order.
+func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Logger) error {
+	if err := r.apply(&m.Dataplane); err != nil {
+		return err
+	}
+	h, err := host.Open(host.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	names, receive, err := interfaces(m, h)
+	if err != nil {
+		return err
+	}
+	plane := &dataplane{log: log, clock: clock.NewSystem(), core: -1}
+	control, err := ctl.Listen(r.socket, plane.clock) // refuses a second director before anything is attached
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	plane.open = func() (*xsk.Set, error) {
+		o, err := xskOptions(&m.Dataplane, h, names, receive)
+		if err != nil {
+			return nil, err
+		}
+		return xsk.Open(o)
+	}
+	if plane.set, err = plane.open(); err != nil {
+		return err
+	}
+	defer func() {
+		if err := plane.close(); err != nil {
+			log.Error("closing the sockets", zap.Error(err))
+		}
+	}()
+	if len(m.Dataplane.Cores) > 0 {
+		plane.core = m.Dataplane.Cores[0]
+	}
+	lane := plane.set.Lane(0)
+	plane.worker, err = forward.NewWorker(0, lane, forward.Options{Spin: m.Dataplane.Wait == config.WaitBusy,
+		Table: conntrack.Options{MaxConns: m.Dataplane.Connections, Seed: rand.Uint64()}})
+	if err != nil {
+		return err
+	}
+	defer plane.worker.Close()
+	ports, err := directorPorts(h, names)
+	if err != nil {
+		return err
+	}
+	d := director.New(director.Options{Clock: plane.clock, Log: log, Host: h, Filter: plane,
+		Workers: []*forward.Worker{plane.worker}, Ports: ports, Model: m,
+		Load: func() (*config.Model, []config.Note, error) {
+			m, notes, err := load(r.file)
+			if err == nil {
+				err = r.apply(&m.Dataplane)
+			}
+			return m, notes, err
+		}})
+	plane.back = func() {
+		if ports, err := directorPorts(h, names); err == nil {
+			d.SetPorts(ports)
+		}
+	}
+	for _, p := range plane.set.Ports() {
+		log.Info("attached", zap.String("interface", p.Name), zap.String("mode", p.Mode), zap.Bool("zero_copy", p.ZeroCopy),
+			zap.Int("queues", p.Queues), zap.Int("core", plane.core), zap.Bool("busy_poll", m.Dataplane.Wait == config.WaitBusy))
+	}
+	return serve(ctx, r, d, plane, h, control, log)
+}
+
+// serve runs director, worker and control socket until the first of them ends or ctx does.
+func serve(ctx context.Context, r *runFlags, d *director.Director, plane *dataplane, h *host.Host,
+	control *ctl.Server, log *zap.Logger) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	workerCtx, stopWorker := context.WithCancel(context.Background()) // outlives the director, which empties the filter
+	workerDone := make(chan error, 1)
+	go func() {
+		err := plane.run(workerCtx)
+		cancel(err)
+		workerDone <- err
+	}()
+	if err := h.Watch(ctx, d.Wake); err != nil {
+		stopWorker()
+		<-workerDone
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	go func() {
+		select {
+		case <-d.Ready():
+		case <-ctx.Done():
+			return
+		}
+		log.Info("forwarding", zap.String("config", r.file), zap.String("socket", r.socket))
+		b := &backend{d: d, plane: plane, h: h, log: log, file: r.file, start: time.Now()}
+		go b.reloadOn(ctx, hup)
+		if err := control.Serve(ctx, b); err != nil && ctx.Err() == nil {
+			cancel(err)
+		}
+	}()
+	err := d.Run(ctx)
+	if cause := context.Cause(ctx); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	cancel(nil)
+	stopWorker()
+	if werr := <-workerDone; err == nil {
+		err = werr
+	}
+	if err == nil {
+		log.Info("stopped: addresses given back, interfaces let go")
+	}
+	return err
+}
+
+func interfaces(m *config.Model, h *host.Host) ([]string, map[string]bool, error) {
+	links, err := h.Links()
+	if err != nil {
+		return nil, nil, err
+	}
+	names, receive, err := director.Interfaces(m, h, links)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, n := range names {
+		if _, err := h.Link(n); err != nil {
+			return nil, nil, err
+		}
+	}
+	return names, receive, nil
+}
+
+func xskOptions(d *config.Dataplane, h *host.Host, names []string, receive map[string]bool) (xsk.Options, error) {
+	o := xsk.Options{Workers: 1, Queues: d.Queues, Replace: d.Replace, BusyPoll: d.Wait == config.WaitBusy}
+	for _, n := range names {
+		l, err := h.Link(n)
+		if err != nil {
+			return o, err
+		}
+		o.Ports = append(o.Ports, xsk.PortOptions{Name: n, Index: l.Index, MAC: l.MAC, MTU: l.MTU, Queues: l.Queues,
+			Receive: receive[n], Unfinished: l.Unfinished})
+	}
+	o.Mode = map[config.Mode]xsk.Mode{config.ModeNative: xsk.Native, config.ModeGeneric: xsk.Generic}[d.Mode]
+	o.ZeroCopy = map[config.ZeroCopy]xsk.ZeroCopy{config.ZeroCopyOn: xsk.ZeroCopyOn, config.ZeroCopyOff: xsk.ZeroCopyOff}[d.ZeroCopy]
+	return o, nil
+}
+
+func directorPorts(h *host.Host, names []string) ([]director.Port, error) {
+	var ports []director.Port
+	for _, n := range names {
+		l, err := h.Link(n)
+		if err != nil {
+			return nil, err
+		}
+		ports = append(ports, director.Port{Name: n, Link: l.Index, MAC: l.MAC})
+	}
+	return ports, nil
+}

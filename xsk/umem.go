@@ -1,0 +1,44 @@
+package xsk
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// umem is the pool of frames of one lane: one mapping, cut into chunks of equal size, and the stack of those that are
+// free. Only the lane's goroutine uses it.
+type umem struct {
+	mem   []byte
+	chunk uint64   // bytes of a frame, a power of two
+	free  []uint64 // offsets of free frames; never longer than total
+	total int
+}
+
+func newUmem(frames, chunk int) (*umem, error) {
+	mem, err := unix.Mmap(-1, 0, frames*chunk, unix.PROT_READ|unix.PROT_WRITE,
+		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
+	if err != nil {
+		return nil, fmt.Errorf("%d bytes for frames: %w", frames*chunk, err)
+	}
+	u := &umem{mem: mem, chunk: uint64(chunk), free: make([]uint64, 0, frames), total: frames}
+	for i := frames - 1; i >= 0; i-- {
+		u.free = append(u.free, uint64(i*chunk))
+	}
+	return u, nil
+}
+
+func (u *umem) close() {
+	if u != nil && u.mem != nil {
+		_ = unix.Munmap(u.mem)
+		u.mem = nil
+	}
+}
+
+// base returns the frame that addr lies in.
+func (u *umem) base(addr uint64) uint64 { return addr &^ (u.chunk - 1) }
+
+// buf returns the whole buffer of a frame.
+func (u *umem) buf(base uint64) []byte { return u.mem[base : base+u.chunk : base+u.chunk] }
+
+func (u *umem) push(base uint64) { u.free = append(u.free, base) } // its capacity is all frames
