@@ -47,7 +47,9 @@ var importTable = map[string]edges{
 		own: "packet forward clock", noStd: "net/http", why: "a Lane in memory, for tests",
 	},
 	"xsk": {
-		own: "packet forward clock internal/invariants", other: ebpf + " github.com/asavie/xdp " + sysUnix,
+		own: "packet forward clock internal/invariants",
+		// netlink only to name the foreign program that is in the way
+		other: ebpf + " github.com/asavie/xdp github.com/vishvananda/netlink " + sysUnix,
 		noStd: "net/http log log/…", why: "xsk moves frames; it neither decides nor logs",
 	},
 	"host/rawlane": {
