@@ -105,6 +105,23 @@ func TestDemoSeesThroughAProxy(t *testing.T) {
 	gone(t)
 }
 
+// The real thing: what `make demo` shows.
+func TestDemo(t *testing.T) {
+	testenv.NeedNetAdmin(t)
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "dirsw")
+	if out, err := exec.Command("go", "build", "-o", program, "dirsw/cmd/dirsw").CombinedOutput(); err != nil {
+		t.Fatalf("build dirsw: %v\n%s", err, out)
+	}
+	cmd := exec.Command(program, "lab", "demo")
+	cmd.Env = append(os.Environ(), testPrefix+"="+t.Name())
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "of 5 steps OK.") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	gone(t)
+}
+
 func TestInterruptedDemoLeavesNothing(t *testing.T) {
 	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGKILL} {
 		t.Run(unix.SignalName(sig), func(t *testing.T) {
