@@ -32,8 +32,7 @@ install: build ## install dirsw below $(DESTDIR)$(PREFIX)
 demo: build ## the whole thing in network namespaces of this machine, step by step (root)
 	./dirsw lab demo
 
-test: deps check generate-check race privileged ## what CI runs
-	@echo "make test: all passed"
+test: deps check generate-check race demo privileged ## what CI runs
 
 check: fmt vet staticcheck lint unit ## before every commit: format, vet, staticcheck, the project's rules, unit tests
 
@@ -56,6 +55,7 @@ race: ## the same under the race detector, with the invariants compiled in, in r
 	DIRSW_PRIVILEGED= CGO_ENABLED=1 $(GO) test -short -race -tags invariants -shuffle on ./...
 
 privileged: ## end-to-end tests in network namespaces (root; DIRSW_PRIVILEGED=1 makes skips fail)
+	CGO_ENABLED=1 $(GO) test -count 1 -p 1 -timeout 5m -race -tags invariants ./host/... ./xsk/...
 	$(GO) test -count 1 -p 1 -timeout 15m $(PRIVILEGED_PKGS)
 
 bench: ## packets per second of the pipeline and of the wire, beside their peers (root for the wire)
