@@ -60,7 +60,7 @@ func demoOf(t *testing.T, kind string) (*exec.Cmd, *bytes.Buffer) {
 	testenv.NeedNetAdmin(t)
 	var out bytes.Buffer
 	cmd := exec.Command(self(), "lab", "demo")
-	cmd.Env = append(os.Environ(), testPrefix+"="+t.Name(), testFake+"="+kind)
+	cmd.Env = append(os.Environ(), testPrefix+"="+t.Name(), testFake+"="+kind, "TMPDIR="+t.TempDir())
 	cmd.Stdout, cmd.Stderr = &out, &out
 	must(t, cmd.Start())
 	return cmd, &out
@@ -72,8 +72,17 @@ func gone(t *testing.T) {
 	if left := traces(t, t.Name()); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
-	if dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "dirsw-demo-*", "keepalived.conf")); len(dirs) > 0 {
-		t.Logf("files of demos: %q (may be those of another that runs now)", dirs)
+}
+
+// tidy fails the test if the demo has left files.
+func tidy(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	for _, v := range cmd.Env {
+		if dir, ok := strings.CutPrefix(v, "TMPDIR="); ok {
+			if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+				t.Errorf("files left behind: %v %v", left, err)
+			}
+		}
 	}
 }
 
@@ -103,6 +112,7 @@ func TestDemoSeesThroughAProxy(t *testing.T) {
 		t.Log(out)
 	}
 	gone(t)
+	tidy(t, cmd)
 }
 
 // The real thing: what `make demo` shows.
@@ -114,12 +124,13 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("build dirsw: %v\n%s", err, out)
 	}
 	cmd := exec.Command(program, "lab", "demo")
-	cmd.Env = append(os.Environ(), testPrefix+"="+t.Name())
+	cmd.Env = append(os.Environ(), testPrefix+"="+t.Name(), "TMPDIR="+t.TempDir())
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "of 5 steps OK.") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	gone(t)
+	tidy(t, cmd)
 }
 
 func TestInterruptedDemoLeavesNothing(t *testing.T) {
@@ -140,6 +151,9 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 				time.Sleep(20 * time.Millisecond)
 			}
 			gone(t)
+			if sig != unix.SIGKILL { // which no program outlives to tidy up
+				tidy(t, cmd)
+			}
 		})
 	}
 }
