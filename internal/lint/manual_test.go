@@ -1,0 +1,102 @@
+package lint
+
+import (
+	"go/ast"
+	"go/token"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"dirsw/packet"
+	"dirsw/sched"
+)
+
+func readDoc(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile("../../" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// words splits a text at everything that cannot stand in a name of a flag, a drop or a scheduler.
+func words(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool {
+		return r != '-' && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9')
+	})
+}
+
+func TestManualNamesEveryDrop(t *testing.T) {
+	have := words(readDoc(t, "docs/manual/dirsw.md"))
+	for r := packet.NoDrop + 1; r < packet.DropReasons; r++ {
+		if !slices.Contains(have, r.String()) {
+			t.Errorf("docs/manual/dirsw.md does not say what %s means", r)
+		}
+	}
+}
+
+func TestManualNamesEveryScheduler(t *testing.T) {
+	for _, doc := range []string{"docs/manual/dirsw.md", "README.md"} {
+		have := words(readDoc(t, doc))
+		for _, name := range sched.Names() {
+			if !slices.Contains(have, name) {
+				t.Errorf("%s does not name the scheduler %s", doc, name)
+			}
+		}
+	}
+}
+
+// flagsOf returns the names of the flags that cmd/dirsw defines, read off calls like fs.StringVar(&v, "name", …).
+func flagsOf(t *Tree) []string {
+	var names []string
+	t.goFiles(false, func(f *File) {
+		if f.Package() != "cmd/dirsw" {
+			return
+		}
+		ast.Inspect(f.AST, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			s, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if x, ok := s.X.(*ast.Ident); !ok || x.Name != "fs" {
+				return true
+			}
+			at := 0
+			if strings.HasSuffix(s.Sel.Name, "Var") {
+				at = 1
+			}
+			if at < len(call.Args) {
+				if lit, ok := call.Args[at].(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					name, _ := strconv.Unquote(lit.Value)
+					names = append(names, name)
+				}
+			}
+			return true
+		})
+	})
+	return names
+}
+
+func TestManualNamesEveryFlag(t *testing.T) {
+	tree, err := Load(os.DirFS("../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := flagsOf(tree)
+	if len(names) < 10 {
+		t.Fatalf("only %v were found: have the flags another shape now?", names)
+	}
+	have := words(readDoc(t, "docs/manual/dirsw.md"))
+	for _, name := range names {
+		if !slices.Contains(have, "-"+name) && !slices.Contains(have, "--"+name) {
+			t.Errorf("docs/manual/dirsw.md does not name the flag -%s", name)
+		}
+	}
+}
