@@ -30,6 +30,7 @@ type options struct {
 	dirsw     string
 	footprint int
 	generate  string
+	probe     string
 }
 
 func main() {
@@ -40,6 +41,7 @@ func main() {
 	flag.StringVar(&o.json, "json", "", "write the report to this file as JSON too")
 	flag.IntVar(&o.footprint, "footprint", -1, "measure the memory of that many connections in this process, print JSON")
 	flag.StringVar(&o.generate, "generate", "", "be the generator of the wire that this JSON says, until killed")
+	flag.StringVar(&o.probe, "probe", "", "be the prober of the wire that this JSON says, print JSON")
 	flag.StringVar(&o.dirsw, "dirsw", "", "program to measure on the wire (default: built from this module)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -94,6 +96,9 @@ func run(ctx context.Context, o options, args []string, out, progress io.Writer)
 	}
 	if o.generate != "" {
 		return generate(o.generate)
+	}
+	if o.probe != "" {
+		return probe(o.probe, out)
 	}
 	only := strings.Split(o.only, ",")
 	for _, name := range only {

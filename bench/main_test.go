@@ -81,6 +81,10 @@ func TestGeneratorRefusesNonsense(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "-generate:") {
 		t.Errorf("error %v", err)
 	}
+	err = run(context.Background(), options{footprint: -1, probe: "{"}, nil, io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "-probe:") {
+		t.Errorf("error %v", err)
+	}
 }
 
 func TestWireRows(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"dirsw/bench/measure"
 	"dirsw/bench/wire"
+	"dirsw/clock"
 )
 
 // generate is the child process that sends on the wire.
@@ -21,6 +23,19 @@ func generate(what string) error {
 		return fmt.Errorf("-generate: %w", err)
 	}
 	return g.Run()
+}
+
+// probe is the child process that measures latency.
+func probe(what string, out io.Writer) error {
+	var p wire.Probe
+	if err := json.Unmarshal([]byte(what), &p); err != nil {
+		return fmt.Errorf("-probe: %w", err)
+	}
+	l, err := p.Run(clock.NewSystem())
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(l)
 }
 
 // wire measures between interfaces, if this process may and the machine has what it takes.
@@ -59,11 +74,22 @@ func (b *bench) wire(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return b.latency(ctx, w, rounds)
 }
 
 // wireGroup measures the contenders of one setup in interleaved rounds and holds dirsw against each of the others.
 func (b *bench) wireGroup(ctx context.Context, w *wire.Bench, g *wireSetup, rounds int) error {
+	in, err := b.compete(ctx, g, rounds, func(e *entrant) error {
+		r, err := w.Measure(ctx, e.c)
+		e.mpps, e.cpu = append(e.mpps, r.Mpps), append(e.cpu, r.CPU)
+		return err
+	})
+	b.report.Rows = append(b.report.Rows, g.rows(in)...)
+	return err
+}
+
+// compete lets the contenders of a setup be measured in interleaved rounds and returns those that always succeeded.
+func (b *bench) compete(ctx context.Context, g *wireSetup, rounds int, do func(*entrant) error) ([]*entrant, error) {
 	var in []*entrant
 	for _, m := range g.makers {
 		c, err := m(g.Setup)
@@ -83,26 +109,23 @@ func (b *bench) wireGroup(ctx context.Context, w *wire.Bench, g *wireSetup, roun
 				continue
 			}
 			b.say("wire: %s, round %d: %s", g.name, round+1, e.c.Name)
-			r, err := w.Measure(ctx, e.c)
+			err := do(e)
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return nil, ctx.Err()
 			}
 			if e.failed = err != nil; e.failed {
 				b.skip("%s, %s: %v", g.name, e.c.Name, err)
-				continue
 			}
-			e.mpps, e.cpu = append(e.mpps, r.Mpps), append(e.cpu, r.CPU)
 		}
 	}
-	in = slices.DeleteFunc(in, func(e *entrant) bool { return e.failed })
-	b.report.Rows = append(b.report.Rows, g.rows(in)...)
-	return nil
+	return slices.DeleteFunc(in, func(e *entrant) bool { return e.failed }), nil
 }
 
 // entrant is a contender and what was measured of it, by round.
 type entrant struct {
 	c         *wire.Contender
 	mpps, cpu []float64
+	latency   [len(quantiles)][]float64 // by quantile, then by round
 	failed    bool
 }
 

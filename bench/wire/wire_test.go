@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ import (
 	"dirsw/packet"
 )
 
-// TestMain makes this program the generator's process too.
+// TestMain makes this program the processes of the generator and of the probe too.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "-generate" {
 		var g Generator
@@ -29,6 +30,20 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+	if len(os.Args) == 3 && os.Args[1] == "-probe" {
+		var p Probe
+		err := json.Unmarshal([]byte(os.Args[2]), &p)
+		var l *Latency
+		if err == nil {
+			l, err = p.Run(clock.NewSystem())
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		json.NewEncoder(os.Stdout).Encode(l)
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }
@@ -111,6 +126,56 @@ func TestPeersForward(t *testing.T) {
 				t.Errorf("%+v, want a rate and a cost", r)
 			}
 		})
+	}
+}
+
+// buildDirsw builds the program itself.
+func buildDirsw(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "dirsw")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", path, "dirsw/cmd/dirsw").CombinedOutput(); err != nil {
+		t.Fatalf("build dirsw: %v: %s", err, out)
+	}
+	return path
+}
+
+func TestDirswForwards(t *testing.T) {
+	b := newBench(t)
+	b.o.Dirsw = buildDirsw(t)
+	for _, s := range []Setup{{Arms: 1, Flows: 1024}, {Arms: 2, Flows: 1024}, {Arms: 2, OneCore: true, Flows: 1024}} {
+		t.Run(fmt.Sprintf("%+v", s), func(t *testing.T) {
+			c, err := b.Dirsw(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r, err := b.Measure(context.Background(), c); err != nil || r.Mpps <= 0 || r.CPU <= 0 {
+				t.Errorf("%+v, %v; want a rate and a cost", r, err)
+			}
+		})
+	}
+}
+
+func TestLatency(t *testing.T) {
+	b := newBench(t)
+	c, err := b.Forwarder(Setup{Arms: 1, Flows: 1})
+	if err != nil {
+		t.Skip(err)
+	}
+	l, err := b.Latency(context.Background(), c, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.P50 <= 0 || l.P50 > l.P99 || l.P99 > l.P999 {
+		t.Errorf("%+v: want growing times", l)
+	}
+	c.Arms = 2
+	if _, err := b.Latency(context.Background(), c, 200); err == nil {
+		t.Error("two-armed: no error")
+	}
+	nobody := Contender{Setup: Setup{Arms: 1}, dst: toService,
+		start: func(context.Context, *rig, *Setup) (*process, error) { return nil, nil }}
+	if _, err := b.Latency(context.Background(), &nobody, 5); err == nil || !strings.Contains(err.Error(), "no probe has come back") {
+		t.Errorf("without a director: %v", err)
 	}
 }
 

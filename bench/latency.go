@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+
+	"dirsw/bench/measure"
+	"dirsw/bench/wire"
+)
+
+// quantiles are those of latency that are told, and what dirsw should reach against C.
+var quantiles = [...]struct {
+	name   string
+	of     func(*wire.Latency) float64
+	target measure.Target
+}{
+	{"median", func(l *wire.Latency) float64 { return l.P50 }, measure.Target{AtMost: 1.1}},
+	{"99 %", func(l *wire.Latency) float64 { return l.P99 }, measure.Target{}},
+	{"99.9 %", func(l *wire.Latency) float64 { return l.P999 }, measure.Target{AtMost: 2}},
+}
+
+// latency measures how long a frame takes to come back, dirsw against C.
+func (b *bench) latency(ctx context.Context, w *wire.Bench, rounds int) error {
+	probes := 60_000
+	if b.quick {
+		probes = 10_000
+	}
+	g := wireSetup{name: "latency, one-armed", Setup: wire.Setup{Arms: 1, Flows: 1},
+		makers: []func(wire.Setup) (*wire.Contender, error){w.Dirsw, w.Forwarder}}
+	in, err := b.compete(ctx, &g, rounds, func(e *entrant) error {
+		l, err := w.Latency(ctx, e.c, probes)
+		for i, q := range quantiles {
+			if err == nil {
+				e.latency[i] = append(e.latency[i], q.of(l))
+			}
+		}
+		return err
+	})
+	for i, q := range quantiles {
+		switch len(in) {
+		case 2:
+			b.report.Rows = append(b.report.Rows, measure.Compare("wire, "+g.name, q.name+", dirsw", "us", in[0].latency[i],
+				in[1].c.Name, in[1].latency[i], q.target))
+		case 1:
+			b.report.Rows = append(b.report.Rows, measure.Row{Group: "wire, " + g.name, Name: q.name + ", " + in[0].c.Name, Unit: "us",
+				Ours: measure.Summarize(in[0].latency[i])})
+		}
+	}
+	return err
+}
