@@ -51,7 +51,6 @@ type demo struct {
 	conf, socket string         // paths
 	vip          netip.AddrPort // the service
 	requests     int            // made so far
-	mounts       []string       // before dirsw was started
 }
 
 // Demo builds a lab, runs dirsw in it with the configuration Pasted, and shows what it does, step by step, on w. Each
@@ -119,19 +118,16 @@ func (d *demo) introduce() {
 }
 
 // start runs dirsw with the configuration as it was pasted.
-func (d *demo) start() (err error) {
-	if d.mounts, err = dirswMounts(); err != nil {
-		return err
-	}
+func (d *demo) start() error {
 	if err := os.WriteFile(d.conf, []byte(Pasted), 0o600); err != nil {
 		return err
 	}
 	fmt.Fprintf(d.w, "\nIn %s: dirsw run -f keepalived.conf (as pasted: VIP %v, rr, DR, %s)\n", demoDirector, d.vip, persistence)
+	var err error
 	if d.d, err = d.c.startDirector(d.ctx, demoDirector, d.o.Self, d.conf, d.socket); err != nil {
 		return err
 	}
-	_, err = d.fetch(1) // "forwarding" is said when it is, so this is the first request and not a rehearsal
-	if err != nil {
+	if _, err = d.fetch(1); err != nil { // "forwarding" is said when it is, so nothing is waited for
 		return fmt.Errorf("dirsw says that it forwards, but: %w; its log:\n%s", err, d.d.log.tail(20))
 	}
 	return nil

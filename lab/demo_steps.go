@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -233,24 +234,36 @@ func (d *demo) nothingLeft() error {
 		d.saw("process %d: %s", p.PID, p.Command)
 	}
 	d.check(len(left) == 0, "no process is left in %s", demoDirector)
-	mounts, err := dirswMounts()
+	mounts, err := d.ownMounts()
 	if err != nil {
 		return err
 	}
-	d.check(slices.Equal(mounts, d.mounts), "no mount is left")
+	for _, m := range mounts {
+		d.saw("mount %s", m)
+	}
+	d.check(len(mounts) == 0, "no mount is left, of a namespace or a file")
 	return nil
 }
 
-// dirswMounts lists the mounts that dirsw might have made: of BPF objects, or by its name. Others may come and go.
-func dirswMounts() ([]string, error) {
-	b, err := os.ReadFile("/proc/self/mounts")
+// ownMounts lists the mounts of this demonstration's namespaces and files (proc_pid_mountinfo(5)); other people's come and
+// go.
+func (d *demo) ownMounts() ([]string, error) {
+	own := []string{filepath.Dir(d.conf)}
+	for _, n := range d.c.nodes {
+		ino, err := inode(n.ns)
+		if err != nil {
+			return nil, err
+		}
+		own = append(own, fmt.Sprintf("net:[%d]", ino))
+	}
+	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
 	var out []string
 	for line := range strings.Lines(string(b)) {
-		if strings.Contains(line, "bpf") || strings.Contains(line, "dirsw") {
-			out = append(out, line)
+		if slices.ContainsFunc(own, func(s string) bool { return strings.Contains(line, s) }) {
+			out = append(out, strings.TrimSpace(line))
 		}
 	}
 	return out, nil
