@@ -45,7 +45,7 @@ func TestArithmeticOfRounds(t *testing.T) {
 	}{
 		{"Ratios", Ratios(a, b), []float64{2, 3}},
 		{"Less", Less(a, b), []float64{5, 20, 20}},
-		{"Scaled", Scaled(b, 2), []float64{10, 0, 20}},
+		{"Sum", Sum(a, b), []float64{15, 20, 40}},
 		{"Inverse", Inverse(a, 1000), []float64{100, 50, 1000. / 30, 25}},
 	} {
 		if !slices.Equal(c.got, c.want) {

@@ -45,11 +45,11 @@ func Less(a, b []float64) []float64 {
 	return r
 }
 
-// Scaled returns all of v times f.
-func Scaled(v []float64, f float64) []float64 {
-	r := slices.Clone(v)
-	for i := range r {
-		r[i] *= f
+// Sum returns a[i]+b[i], round by round, of the rounds that both have.
+func Sum(a, b []float64) []float64 {
+	var r []float64
+	for i := range min(len(a), len(b)) {
+		r = append(r, a[i]+b[i])
 	}
 	return r
 }

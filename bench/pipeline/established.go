@@ -26,6 +26,11 @@ type Established struct {
 	Allocs              float64 // allocations of the worker for each packet
 }
 
+// WithLane returns what worker and floor cost with the lane, round by round.
+func (r *Established) WithLane() (worker, floor []float64) {
+	return measure.Sum(r.Worker, r.Lane), measure.Sum(r.Floor, r.Lane)
+}
+
 // servers is what established connections are spread over.
 const servers = 10
 
