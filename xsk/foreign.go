@@ -6,36 +6,29 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
 )
 
-// displace looks for an XDP program of somebody else on the interface. It is an error to find one, unless replace is set:
-// then it is taken away.
-func displace(p *PortOptions, replace bool) error {
-	l, err := netlink.LinkByIndex(p.Index)
-	if err != nil {
-		return fmt.Errorf("interface %s: %w", p.Name, err)
+// foreign says whose XDP program is on the interface, and how to be rid of it.
+func foreign(p *PortOptions) error {
+	progs, err := programsOn(p.Index)
+	if err != nil || len(progs) == 0 {
+		return fmt.Errorf("interface %s has an XDP program of somebody else; detach it, or let dirsw displace it with replace_xdp", p.Name)
 	}
-	x := l.Attrs().Xdp
-	if x == nil || !x.Attached {
-		return nil
+	how := fmt.Sprintf("\"ip link set dev %s xdp off\"", p.Name)
+	if l, err := linkOn(p.Index); err == nil && l != nil {
+		if info, err := l.Info(); err == nil {
+			how = fmt.Sprintf("\"bpftool link detach id %d\", or by ending the process that holds it", info.ID)
+		}
+		l.Close()
 	}
-	name := programName(ebpf.ProgramID(x.ProgId))
-	if !replace {
-		return fmt.Errorf("interface %s has the XDP program %s (id %d) of somebody else; stop what attached it "+
-			"(\"ip link set dev %s xdp off\" for a left one), or let dirsw displace it with replace_xdp", p.Name, name,
-			x.ProgId, p.Name)
-	}
-	if err := detach(p.Index); err != nil {
-		return fmt.Errorf("displace the XDP program %s on %s: %w", name, p.Name, err)
-	}
-	return nil
+	return fmt.Errorf("interface %s has the XDP program %s (id %d) of somebody else; detach it with %s, or let dirsw displace "+
+		"it with replace_xdp", p.Name, programName(ebpf.ProgramID(progs[0].id)), progs[0].id, how)
 }
 
 func programName(id ebpf.ProgramID) string {
 	prog, err := ebpf.NewProgramFromID(id)
 	if err != nil {
-		return "?"
+		return "that cannot be looked at"
 	}
 	defer prog.Close()
 	info, err := prog.Info()
@@ -45,33 +38,50 @@ func programName(id ebpf.ProgramID) string {
 	return info.Name
 }
 
-// detach takes whatever program away, held by a bpf_link or attached over netlink.
-func detach(index int) error {
+// displace takes whatever XDP program away from the interface, held by a bpf_link or attached over netlink.
+func displace(p *PortOptions) error {
+	l, err := linkOn(p.Index)
+	if err != nil {
+		return fmt.Errorf("look for the link of the XDP program on %s: %w", p.Name, err)
+	}
+	if l != nil {
+		defer l.Close()
+		return explain("detach the XDP program of somebody else from "+p.Name, l.Detach(), nil)
+	}
+	progs, err := programsOn(p.Index)
+	if err != nil {
+		return fmt.Errorf("look for the XDP program on %s: %w", p.Name, err)
+	}
+	var errs []error
+	for _, a := range progs {
+		errs = append(errs, explain("detach the XDP program of somebody else from "+p.Name, removeProgram(p.Index, a.flags), nil))
+	}
+	return errors.Join(errs...)
+}
+
+// linkOn returns the bpf_link that holds an XDP program on the interface, nil if there is none. Indices of interfaces of
+// other namespaces may be the same: the program must be the one that our interface has.
+func linkOn(index int) (link.Link, error) {
+	progs, err := programsOn(index)
+	if err != nil {
+		return nil, err
+	}
 	it := new(link.Iterator)
 	defer it.Close()
 	for it.Next() {
 		info, err := it.Link.Info()
 		if err != nil {
-			continue
+			continue // gone meanwhile, or of a kind that is not known
 		}
 		x := info.XDP()
 		if x == nil || int(x.Ifindex) != index {
 			continue
 		}
-		d, ok := it.Link.(interface{ Detach() error })
-		if !ok {
-			return errors.New("its link cannot be detached; stop the process that holds it")
+		for _, a := range progs {
+			if ebpf.ProgramID(a.id) == info.Program {
+				return it.Take(), nil
+			}
 		}
-		return d.Detach()
 	}
-	l, err := netlink.LinkByIndex(index)
-	if err != nil {
-		return err
-	}
-	const modes = 1<<1 | 1<<2 // XDP_FLAGS_SKB_MODE, XDP_FLAGS_DRV_MODE
-	var last error
-	for _, mode := range []int{1 << 2, 1 << 1} {
-		last = netlink.LinkSetXdpFdWithFlags(l, -1, mode&modes)
-	}
-	return last
+	return nil, it.Err()
 }

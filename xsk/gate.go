@@ -1,7 +1,6 @@
 package xsk
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -13,108 +12,133 @@ import (
 	"dirsw/packet"
 )
 
-// Kinds of keys in the map of services (bpf/filter.bpf.c).
-const (
-	kindService uint8 = iota
-	kindPart
-)
+// maxStations is how many Ethernet addresses a port may have: its own and those of 255 virtual routers.
+const maxStations = 256
 
-// gate is the packet filter on one port: the program, its sockets by queue, and the link that holds it there.
+// gate is the packet filter on one port: the program with its maps, and the link that holds it there. The director uses
+// it, under the lock of its Set.
 type gate struct {
-	objs *filterObjects
-	xdp  *xdp.Program // registers sockets; attaching is ours
-	link link.Link
-	mode string
+	xdp      *xdp.Program // the program, and the sockets by queue; attaching is ours
+	stations *ebpf.Map
+	link     link.Link
+	mode     string
+	note     string // why not native
+
+	macs map[packet.MAC]bool // in stations
 }
 
-// newGate loads the program for a port. Services is the map that all ports share, nil for the first port.
-func newGate(services *ebpf.Map) (*gate, error) {
+// newGate loads the program for a port with that many queues. Services is the map that all ports share.
+func newGate(services *ebpf.Map, queues int) (*gate, error) {
 	spec, err := loadFilter()
 	if err != nil {
 		return nil, err
 	}
-	var opts ebpf.CollectionOptions
-	if services != nil {
-		opts.MapReplacements = map[string]*ebpf.Map{"services": services}
+	spec.Maps[filterMapSockets].MaxEntries = uint32(queues)
+	spec.Maps[filterMapQueues].MaxEntries = uint32(queues)
+	spec.Maps[filterMapStations].MaxEntries = 2 * maxStations // old and new at once
+	spec.Maps[filterMapServices].MaxEntries = services.MaxEntries()
+	var objs struct {
+		filterPrograms
+		Queues   *ebpf.Map `ebpf:"queues"`
+		Sockets  *ebpf.Map `ebpf:"sockets"`
+		Stations *ebpf.Map `ebpf:"stations"`
 	}
-	objs := new(filterObjects)
-	if err := spec.LoadAndAssign(objs, &opts); err != nil {
-		var ve *ebpf.VerifierError
-		if errors.As(err, &ve) {
-			return nil, fmt.Errorf("this kernel does not accept the packet filter: %w", err)
+	opts := ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{filterMapServices: services}}
+	if err := spec.LoadAndAssign(&objs, &opts); err != nil {
+		var refused *ebpf.VerifierError
+		if errors.As(err, &refused) && !errors.Is(err, unix.EPERM) {
+			return nil, fmt.Errorf("this kernel does not accept the packet filter; dirsw needs Linux 5.10: %w", err)
 		}
-		return nil, explain("load the packet filter", err)
+		return nil, explain("load the packet filter", err, nil)
 	}
-	return &gate{objs: objs, xdp: &xdp.Program{Program: objs.DirswFilter, Queues: objs.Queues, Sockets: objs.Sockets}}, nil
+	return &gate{xdp: &xdp.Program{Program: objs.DirswFilter, Queues: objs.Queues, Sockets: objs.Sockets},
+		stations: objs.Stations, macs: map[packet.MAC]bool{}}, nil
 }
 
 // attach puts the program on the interface by a bpf_link, so that it goes with the process. A foreign program is left
 // alone unless replace is set.
-func (f *gate) attach(p *PortOptions, mode Mode, replace bool) error {
-	if err := displace(p, replace); err != nil {
-		return err
-	}
-	try := func(flags link.XDPAttachFlags, name string) (err error) {
-		f.link, err = link.AttachXDP(link.XDPOptions{Program: f.objs.DirswFilter, Interface: p.Index, Flags: flags})
-		f.mode = name
-		return err
-	}
-	what := "attach the packet filter to " + p.Name
+func (g *gate) attach(p *PortOptions, mode Mode, replace bool) error {
 	if mode == Generic {
-		return wrap(what, try(link.XDPGenericMode, "generic"))
+		return g.try(p, Generic, replace)
 	}
-	err := try(link.XDPDriverMode, "native")
-	if err == nil || mode == Native {
-		return wrap(what+" in native mode", err)
+	err := g.try(p, Native, replace)
+	var errno unix.Errno
+	if err == nil || mode == Native || !errors.As(err, &errno) {
+		return err
 	}
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENODEV) {
-		return wrap(what, err)
+	switch errno {
+	case unix.EPERM, unix.EACCES, unix.ENODEV, unix.ENOMEM:
+		return err
+	case unix.ERANGE:
+		g.note = "the MTU is too large for native mode"
+	default:
+		g.note = fmt.Sprintf("the driver refuses native mode (%v)", errno)
 	}
-	return wrap(what, try(link.XDPGenericMode, "generic"))
+	return g.try(p, Generic, replace)
 }
 
-func wrap(what string, err error) error {
-	if err == nil {
-		return nil
+// try attaches in one mode. The error wraps the number of the kernel, unless a foreign program is in the way.
+func (g *gate) try(p *PortOptions, mode Mode, replace bool) (err error) {
+	flags, name := link.XDPDriverMode, "native"
+	if mode == Generic {
+		flags, name = link.XDPGenericMode, "generic"
 	}
-	return explain(what, err)
+	for {
+		g.link, err = link.AttachXDP(link.XDPOptions{Program: g.xdp.Program, Interface: p.Index, Flags: flags})
+		if err == nil {
+			g.mode = name
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EEXIST) { // EEXIST: a program in the other mode
+			break
+		}
+		if !replace {
+			return foreign(p)
+		}
+		if err := displace(p); err != nil {
+			return err
+		}
+		replace = false // who attaches again at once is left alone
+	}
+	return explain(fmt.Sprintf("attach the packet filter to %s in %s mode", p.Name, name), err, map[unix.Errno]string{
+		unix.EOPNOTSUPP: "its driver has no support for it; set mode auto or generic",
+		unix.EINVAL:     "its driver has no support for it; set mode auto or generic",
+		unix.ERANGE:     "its MTU, or that of its veth peer, is too large for native mode; lower it to 3500, or set mode auto or generic",
+		unix.ENODEV:     "the interface has vanished",
+	})
 }
 
-// station makes an Ethernet address one of ours.
-func (f *gate) station(mac packet.MAC) error {
-	one := uint32(1)
-	if err := f.objs.Stations.Put(filterStation{Mac: mac}, one); err != nil {
-		return fmt.Errorf("tell the packet filter the address of the interface: %w", err)
+// set makes macs the Ethernet addresses that are ours, adding before it removes.
+func (g *gate) set(macs []packet.MAC) error {
+	want := make(map[packet.MAC]bool, len(macs))
+	for _, m := range macs {
+		want[m] = true
+	}
+	if len(want) > maxStations {
+		return fmt.Errorf("%d Ethernet addresses on one interface, there may be %d", len(want), maxStations)
+	}
+	add, remove := difference(g.macs, want)
+	for _, m := range add {
+		if err := g.stations.Put(filterStation{Mac: m}, uint32(1)); err != nil {
+			return fmt.Errorf("tell the packet filter an address of the interface: %w", err)
+		}
+		g.macs[m] = true
+	}
+	for _, m := range remove {
+		if err := g.stations.Delete(filterStation{Mac: m}); err != nil {
+			return fmt.Errorf("take an address of the interface from the packet filter: %w", err)
+		}
+		delete(g.macs, m)
 	}
 	return nil
 }
 
-func (f *gate) close() error {
-	var first error
-	if f.link != nil {
-		first = f.link.Close()
-		f.link = nil
+// close detaches the program and gives it back.
+func (g *gate) close() error {
+	var errs []error
+	if g.link != nil {
+		errs = append(errs, g.link.Close())
+		g.link = nil
 	}
-	if err := f.objs.Close(); first == nil {
-		first = err
-	}
-	return first
-}
-
-// keysOf lists the entries of the services map for a filter: each service, and for later fragments its address and
-// protocol.
-func keysOf(f Filter) map[filterService]bool {
-	keys := make(map[filterService]bool, 2*len(f.Services))
-	for _, s := range f.Services {
-		k := filterService{Proto: s.Proto}
-		for i := range k.Addr {
-			k.Addr[i] = binary.NativeEndian.Uint32(s.Addr[4*i:])
-		}
-		k.Kind = kindPart
-		keys[k] = true
-		k.Kind = kindService
-		k.Port = binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, s.Port)) // network order in memory
-		keys[k] = true
-	}
-	return keys
+	return errors.Join(append(errs, g.xdp.Close(), g.stations.Close())...)
 }

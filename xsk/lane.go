@@ -1,7 +1,7 @@
 package xsk
 
 import (
-	"fmt"
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,41 +11,43 @@ import (
 	"dirsw/packet"
 )
 
-// reserve is the number of free frames that are not given away to receive into: for packets that the director makes.
-const reserve = 2 * packet.BatchSize
-
-// statsEvery is how many calls of Counters share one look at the kernel's statistics, which costs a system call for each
-// socket.
-const statsEvery = 1024
+const (
+	// lookEvery is the number of breaths after which one socket is looked at, in turn: two system calls.
+	lookEvery = 1024
+	// pendingWait bounds Wait while frames are still to be sent that the kernel could not send at once.
+	pendingWait = 50 * time.Microsecond
+)
 
 // lane is one worker's sockets over one pool of frames.
 type lane struct {
-	ports   []forward.PortInfo
-	umem    *umem
-	sockets []*socket
-	send    []*socket // by port: where its frames leave
-	next    int       // socket that Recv looks at first
-	inHand  int       // frames that the worker has
-	poll    []unix.PollFd
-	polled  []*socket // of poll
-	state   []bool    // with invariants: which frames the worker has
+	ports     []forward.PortInfo
+	umem      *umem
+	sockets   []*socket // all; what follows are parts of it
+	receivers []*socket
+	senders   []*socket
+	send      []*socket     // by port: where its frames leave
+	poll      []unix.PollFd // of receivers
+	timeout   unix.Timespec
+	busy      bool // the driver polls on our calls
 
-	counters forward.LaneCounters
-	kicks    kicks
-	asked    int // calls of Counters since the kernel's statistics were read
+	next   int // receiver that Recv begins with
+	breath uint
+	looked int // socket that was looked at last
+
+	inHand int    // frames that the worker has
+	lent   []bool // with invariants: which ones, by number
+	counts forward.LaneCounters
+	wakes  wakeups
+	closed bool
 }
 
 // start fills the receive side. The sockets are complete and bound.
 func (l *lane) start() {
-	for _, s := range l.sockets {
-		if s.receive {
-			l.poll = append(l.poll, unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN})
-			l.polled = append(l.polled, s)
-			s.refill(l.umem, reserve)
-		}
-	}
 	if invariants.Enabled {
-		l.state = make([]bool, l.umem.total)
+		l.lent = make([]bool, l.umem.total)
+	}
+	for _, s := range l.receivers {
+		s.refill(l.umem)
 	}
 }
 
@@ -53,81 +55,84 @@ func (l *lane) start() {
 func (l *lane) Ports() []forward.PortInfo { return l.ports }
 
 // Recv takes frames from the sockets in turn, takes back what was sent, and sees to it that the kernel has frames to
-// receive into. The error is a *PortGoneError.
+// receive into. The error is a *PortGoneError; there are no frames with it.
 func (l *lane) Recv(b *packet.Batch) (int, error) {
 	b.N = 0
-	for _, s := range l.sockets {
-		if s.outstanding > 0 {
-			s.reap(l.umem)
-			if s.tx.pending() > 0 {
-				s.kick(&l.kicks)
-			}
-		}
-		if s.gone {
-			return 0, &PortGoneError{l.ports[s.port].Name}
-		}
+	if err := l.tidy(); err != nil {
+		return 0, err
 	}
-	n := len(l.sockets)
-	for k := range n {
-		s := l.sockets[(l.next+k)%n]
-		if !s.receive {
-			continue
+	for k := range l.receivers {
+		at := l.next + k
+		if at >= len(l.receivers) {
+			at -= len(l.receivers)
 		}
-		l.recv(s, b)
-		s.refill(l.umem, reserve)
-		if s.fill.needWakeup() {
-			l.kicks.calls++
+		s := l.receivers[at]
+		s.take(l.umem, b)
+		s.refill(l.umem)
+		if s.fill.needWakeup() || l.busy && b.N == 0 {
+			l.wakes.calls++
 			wakeRx(s.fd)
 		}
 	}
-	l.next = (l.next + 1) % n
+	if l.next++; l.next >= len(l.receivers) {
+		l.next = 0
+	}
 	l.inHand += b.N
-	l.counters.Received += uint64(b.N)
+	l.counts.Received += uint64(b.N)
 	if invariants.Enabled {
-		for i := range b.N {
-			l.lend(b.Frames[i].Desc)
-		}
-		l.audit()
+		l.lend(b)
+		l.mustAudit()
 	}
 	return b.N, nil
 }
 
-func (l *lane) recv(s *socket, b *packet.Batch) {
-	n := min(int(s.rx.available()), packet.BatchSize-b.N)
-	if n == 0 {
-		return
+// tidy takes back what was sent, goes on with what could not be sent, and looks at a socket now and then.
+func (l *lane) tidy() error {
+	for _, s := range l.senders {
+		if s.outstanding > 0 {
+			s.reap(l.umem)
+			s.kick(&l.wakes)
+			if s.gone {
+				return &PortGoneError{s.name}
+			}
+		}
 	}
-	u := l.umem
-	for range n {
-		d := s.rx.take()
-		base := u.base(d.addr)
-		b.Frames[b.N] = packet.MakeFrame(u.buf(base), int(d.addr-base), int(d.len), s.port, base)
-		b.N++
+	if l.breath++; l.breath%lookEvery == 0 {
+		return l.look()
 	}
-	s.rx.release()
-	s.filled -= uint32(n)
+	return nil
 }
 
-// Send queues every frame on its port and has the kernel send them.
+// look looks at the next socket: whether its interface is there, and what was lost.
+func (l *lane) look() error {
+	if l.looked++; l.looked >= len(l.sockets) {
+		l.looked = 0
+	}
+	s := l.sockets[l.looked]
+	s.look()
+	if s.gone {
+		return &PortGoneError{s.name}
+	}
+	return nil
+}
+
+// Send queues every frame on its port and has the kernel send them. It gives no error: a port that is gone is Recv's to
+// tell.
 func (l *lane) Send(b *packet.Batch) (int, error) {
+	if invariants.Enabled {
+		l.takeBack(b)
+	}
 	sent := 0
 	for i := range b.N {
 		f := &b.Frames[i]
-		if invariants.Enabled {
-			l.giveBack(f.Desc)
-		}
 		s := l.send[f.Port]
-		if s.gone {
-			l.counters.SendFailed++
+		if s.gone || f.Len() < packet.EthernetLen { // the kernel never gives back what it does not take for a frame
+			l.counts.SendFailed++
 			l.umem.push(f.Desc)
 			continue
 		}
 		if s.tx.room(1) == 0 && !l.makeRoom(s) {
-			if s.backoff > 0 {
-				l.counters.SendFailed++
-			} else {
-				l.counters.SendFull++
-			}
+			l.refuse(s)
 			l.umem.push(f.Desc)
 			continue
 		}
@@ -136,122 +141,100 @@ func (l *lane) Send(b *packet.Batch) (int, error) {
 		s.staged = true
 		sent++
 	}
-	for _, s := range l.sockets {
+	l.inHand -= b.N
+	b.N = 0
+	for _, s := range l.senders {
 		if s.staged {
 			s.staged = false
 			s.tx.publish()
-			s.kick(&l.kicks)
+			s.kick(&l.wakes)
 		}
 	}
-	l.inHand -= b.N
-	b.N = 0
-	l.counters.Sent += uint64(sent)
+	l.counts.Sent += uint64(sent)
 	return sent, nil
 }
 
 // makeRoom lets the kernel send what fills the TX ring.
 func (l *lane) makeRoom(s *socket) bool {
 	s.tx.publish()
-	s.kick(&l.kicks)
+	s.kick(&l.wakes)
 	s.reap(l.umem)
 	return s.tx.room(1) > 0
 }
 
+// refuse counts a frame that found no room.
+func (l *lane) refuse(s *socket) {
+	if s.gone || s.holdOff > 0 {
+		l.counts.SendFailed++
+	} else {
+		l.counts.SendFull++
+	}
+}
+
 // Drop frees the frames.
 func (l *lane) Drop(b *packet.Batch) {
+	if invariants.Enabled {
+		l.takeBack(b)
+	}
 	for i := range b.N {
-		if invariants.Enabled {
-			l.giveBack(b.Frames[i].Desc)
-		}
 		l.umem.push(b.Frames[i].Desc)
 	}
 	l.inHand -= b.N
 	b.N = 0
 }
 
-// headroom is where in its frame a packet starts that the director makes, as XDP leaves it for received ones
-// (XDP_PACKET_HEADROOM).
-const headroom = 256
-
-// Alloc lends a free frame.
+// Alloc lends a free frame. It has as much room before the packet as a received one.
 func (l *lane) Alloc() (packet.Frame, bool) {
-	u := l.umem
-	n := len(u.free)
-	if n == 0 {
+	base, ok := l.umem.pop()
+	if !ok {
 		return packet.Frame{}, false
 	}
-	base := u.free[n-1]
-	u.free = u.free[:n-1]
 	l.inHand++
 	if invariants.Enabled {
-		l.lend(base)
+		l.lendOne(base)
 	}
-	return packet.MakeFrame(u.buf(base), headroom, 0, 0, base), true
+	return packet.MakeFrame(l.umem.buf(base), headroom, 0, 0, base), true
 }
 
-// Wait sleeps in poll(2).
+// Wait has the kernel send what is left to be sent, and sleeps until there is something to receive, at most d.
 func (l *lane) Wait(d time.Duration) error {
-	n, err := unix.Poll(l.poll, int(max(d/time.Millisecond, 1)))
-	if err != nil || n == 0 {
-		return nil // a signal, or nothing came
-	}
-	for i := range l.poll {
-		if l.poll[i].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 && l.polled[i].deleted() {
-			return &PortGoneError{l.ports[l.polled[i].port].Name}
+	for _, s := range l.senders {
+		if s.outstanding > 0 {
+			s.holdOff = 0 // time passes here
+			s.reap(l.umem)
+			s.kick(&l.wakes)
+			if s.tx.pending() > 0 && s.holdOff == 0 {
+				d = min(d, pendingWait)
+			}
 		}
+	}
+	l.timeout = unix.NsecToTimespec(max(int64(d), 0))
+	n, err := unix.Ppoll(l.poll, &l.timeout, nil)
+	if err != nil || n == 0 { // EINTR, or nothing came
+		return l.look()
 	}
 	return nil
 }
 
-// Counters returns what was counted. What the kernel dropped is as of some calls ago.
+// Counters returns what was counted. What the kernel lost is as of the last look.
 func (l *lane) Counters() forward.LaneCounters {
-	l.counters.Wakeups, l.counters.WakeErrors = l.kicks.calls, l.kicks.errors
-	if l.asked%statsEvery == 0 {
-		l.counters.RxDropped = 0
-		for _, s := range l.sockets {
-			if s.receive {
-				l.counters.RxDropped += s.dropped()
-			}
-			s.deleted() // a worker that never waits learns of it here
-		}
+	c := l.counts
+	c.Wakeups, c.WakeErrors = l.wakes.calls, l.wakes.errors
+	for _, s := range l.receivers {
+		c.RxDropped += s.lost
 	}
-	l.asked++
-	return l.counters
+	return c
 }
 
 // Close gives sockets and frames back. The Set calls it too; a second call does nothing.
 func (l *lane) Close() error {
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	var errs []error
 	for _, s := range l.sockets {
-		s.close()
+		errs = append(errs, s.close())
 	}
-	l.sockets, l.poll, l.polled = nil, nil, nil
-	l.umem.close()
-	return nil
-}
-
-// audit panics unless every frame is accounted for: free, with the kernel, or with the worker.
-func (l *lane) audit() {
-	n := len(l.umem.free) + l.inHand
-	for _, s := range l.sockets {
-		n += int(s.filled) + int(s.outstanding)
-	}
-	if n != l.umem.total {
-		panic(fmt.Sprintf("xsk: %d frames accounted for, there are %d", n, l.umem.total))
-	}
-}
-
-func (l *lane) lend(base uint64) {
-	i := base / l.umem.chunk
-	if l.state[i] {
-		panic(fmt.Sprintf("xsk: frame %#x is lent twice", base))
-	}
-	l.state[i] = true
-}
-
-func (l *lane) giveBack(base uint64) {
-	i := base / l.umem.chunk
-	if !l.state[i] {
-		panic(fmt.Sprintf("xsk: frame %#x comes back but was not lent", base))
-	}
-	l.state[i] = false
+	return errors.Join(append(errs, l.umem.close())...)
 }

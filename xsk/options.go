@@ -8,36 +8,41 @@ import (
 // Mode is where the filter runs.
 type Mode uint8
 
-// The modes. Auto takes native and falls back to generic.
+// The modes. Auto takes native, and generic where the driver or the MTU do not allow it.
 const (
-	Auto Mode = iota
-	Native
-	Generic
+	Auto    Mode = iota
+	Native       // in the driver, before a socket buffer is made
+	Generic      // in the kernel's stack: any driver, slower, and large frames of local senders are not taken apart before
 )
 
 // ZeroCopy is whether the driver works on our frames in place.
 type ZeroCopy uint8
 
-// The choices. ZeroCopyAuto takes it where the driver offers it.
+// The choices. ZeroCopyAuto takes it where all drivers of a lane offer it.
 const (
 	ZeroCopyAuto ZeroCopy = iota
 	ZeroCopyOn
 	ZeroCopyOff
 )
 
+// DefaultMaxServices is how many services a filter has room for unless Options say otherwise.
+const DefaultMaxServices = 8192
+
 // Options is what a Set is opened with. Ports must not be empty; the zero values of the others work.
 type Options struct {
-	Ports    []PortOptions // at most 256; the place of a port is its index in every Lane
-	Workers  int           // 0 stands for 1. Worker w serves the queues k with k mod Workers = w
-	Queues   int           // of each port; 0: all it has
-	Mode     Mode
-	ZeroCopy ZeroCopy
-	BusyPoll bool // ask the driver to poll on our system calls instead of interrupts, where it can
-	Replace  bool // displace a foreign XDP program
-	RingSize int  // descriptors in each ring, a power of two; 0: chosen by the number of queues
+	Ports       []PortOptions // at most 256; the place of a port is its index in every Lane
+	Workers     int           // 0 stands for 1. Worker w serves the queues k with k mod Workers = w
+	Queues      int           // of each port; 0: all it has
+	Mode        Mode
+	ZeroCopy    ZeroCopy
+	BusyPoll    bool // ask the driver to poll on our system calls instead of interrupts, where it can
+	Frames      int  // of each lane; 0: enough for full rings
+	Replace     bool // displace a foreign XDP program
+	MaxServices int  // of a Filter; 0 stands for DefaultMaxServices
 }
 
-// PortOptions describes an interface as the kernel knows it at this moment.
+// PortOptions names an interface. Index, MAC, MTU and Queues are asked of the kernel where they are zero, in the network
+// namespace of the thread that calls Open.
 type PortOptions struct {
 	Name       string
 	Index      int
@@ -52,14 +57,15 @@ type PortOptions struct {
 type PortState struct {
 	Name     string
 	Mode     string // "native", "generic", or "send only"
+	Note     string // why the mode is not native although Auto was asked for; or ""
 	ZeroCopy bool
-	Queues   int
+	Queues   int // served
 }
 
 // Filter is what the packet filter takes.
 type Filter struct{ Services []Key }
 
-// Key is a virtual service as the filter knows it. Port 0 stands for all ports.
+// Key is a virtual service as the filter knows it. Port is in host order; 0 stands for all ports.
 type Key struct {
 	Addr  packet.Addr
 	Port  uint16

@@ -1,7 +1,6 @@
 package xsk
 
 import (
-	"fmt"
 	"sync/atomic"
 	"unsafe"
 
@@ -10,9 +9,9 @@ import (
 
 // desc is struct xdp_desc of linux/if_xdp.h.
 type desc struct {
-	addr    uint64 // offset in the pool of frames
-	len     uint32
-	options uint32
+	addr uint64 // offset in the pool of frames
+	len  uint32
+	_    uint32 // options: frames in several buffers, metadata
 }
 
 // ring is one of the four rings of a socket, shared with the kernel: one side writes the producer index, the other the
@@ -38,7 +37,7 @@ func mapRing[E uint64 | desc](fd int, o unix.XDPRingOffset, n uint32, pgoff int6
 	var e E
 	size := int(o.Desc) + int(n)*int(unsafe.Sizeof(e))
 	if r.mem, err = unix.Mmap(fd, pgoff, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE); err != nil {
-		return r, fmt.Errorf("map a ring: %w", err)
+		return r, err
 	}
 	base := unsafe.Pointer(unsafe.SliceData(r.mem))
 	r.producer = (*uint32)(unsafe.Add(base, o.Producer))
@@ -49,11 +48,13 @@ func mapRing[E uint64 | desc](fd int, o unix.XDPRingOffset, n uint32, pgoff int6
 	return r, nil
 }
 
-func (r *ring[E]) close() {
-	if r.mem != nil {
-		_ = unix.Munmap(r.mem)
-		*r = ring[E]{}
+func (r *ring[E]) close() error {
+	if r.mem == nil {
+		return nil
 	}
+	err := unix.Munmap(r.mem)
+	*r = ring[E]{}
+	return err
 }
 
 // room returns how many entries may be written, looking at the kernel's index only if fewer than want seem free.

@@ -43,6 +43,7 @@ func wake(fd int) unix.Errno {
 }
 
 // wakeRx has the kernel look at the fill ring.
-func wakeRx(fd int) {
-	_, _, _ = unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+func wakeRx(fd int) unix.Errno {
+	_, _, e := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+	return e
 }

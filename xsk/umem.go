@@ -7,11 +7,11 @@ import (
 )
 
 // umem is the pool of frames of one lane: one mapping, cut into chunks of equal size, and the stack of those that are
-// free. Only the lane's goroutine uses it.
+// free: the frame that was freed last is the one whose memory is in the caches. Only the lane's goroutine uses it.
 type umem struct {
 	mem   []byte
 	chunk uint64   // bytes of a frame, a power of two
-	free  []uint64 // offsets of free frames; never longer than total
+	free  []uint64 // offsets of free frames; its capacity is all frames
 	total int
 }
 
@@ -19,7 +19,7 @@ func newUmem(frames, chunk int) (*umem, error) {
 	mem, err := unix.Mmap(-1, 0, frames*chunk, unix.PROT_READ|unix.PROT_WRITE,
 		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
 	if err != nil {
-		return nil, fmt.Errorf("%d bytes for frames: %w", frames*chunk, err)
+		return nil, fmt.Errorf("%d KiB of memory for frames: %w; set fewer frames, or fewer queues", frames*chunk>>10, err)
 	}
 	u := &umem{mem: mem, chunk: uint64(chunk), free: make([]uint64, 0, frames), total: frames}
 	for i := frames - 1; i >= 0; i-- {
@@ -28,11 +28,13 @@ func newUmem(frames, chunk int) (*umem, error) {
 	return u, nil
 }
 
-func (u *umem) close() {
-	if u != nil && u.mem != nil {
-		_ = unix.Munmap(u.mem)
-		u.mem = nil
+func (u *umem) close() error {
+	if u.mem == nil {
+		return nil
 	}
+	err := unix.Munmap(u.mem)
+	u.mem = nil
+	return err
 }
 
 // base returns the frame that addr lies in.
@@ -41,4 +43,15 @@ func (u *umem) base(addr uint64) uint64 { return addr &^ (u.chunk - 1) }
 // buf returns the whole buffer of a frame.
 func (u *umem) buf(base uint64) []byte { return u.mem[base : base+u.chunk : base+u.chunk] }
 
-func (u *umem) push(base uint64) { u.free = append(u.free, base) } // its capacity is all frames
+func (u *umem) push(base uint64) { u.free = append(u.free, base) }
+
+// pop takes a free frame; false if there is none.
+func (u *umem) pop() (base uint64, ok bool) {
+	n := len(u.free)
+	if n == 0 {
+		return 0, false
+	}
+	base = u.free[n-1]
+	u.free = u.free[:n-1]
+	return base, true
+}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The packet filter of dirsw: it takes the frames of virtual services to the AF_XDP socket of their queue and passes
-// everything else to the kernel, because a frame once taken cannot be given back. What it cannot read it passes. When no
-// socket lives on the queue everything passes.
+// The packet filter of dirsw. It takes the frames of virtual services to the AF_XDP socket of their queue and passes all
+// else to the kernel: a frame once taken cannot be given back. What is cut short or malformed passes too. It reads frames
+// as packet.Parse does, which says where to follow the kernel's IPVS; the tests compare the two.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -11,22 +11,29 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define MAX_EXTENSIONS 8	/* IPv6 extension headers that are followed, as in packet.Parse */
+#define VLAN_LEN 4
+#define ICMP_LEN 8
+#define PORTS_LEN 4		/* both ports, with which TCP, UDP and SCTP begin */
+#define MAX_EXTENSIONS 8	/* IPv6 extension headers that are followed */
 
-#define ICMP_UNREACH 3
+#define IP_OFFSET 0x1fff	/* RFC 791, section 3.1 */
+#define IP_FRAGMENT 0x3fff	/* offset and MF */
+#define IP6_OFFSET 0xfff8	/* RFC 8200, section 4.5 */
+#define IP6_FRAGMENT 0xfff9	/* offset and M */
+
+#define ICMP_UNREACH 3		/* RFC 792 */
 #define ICMP_QUENCH 4
 #define ICMP_TIME 11
-#define ICMP6_INFORMATIONAL 0x80	/* RFC 4443, section 2.1 */
-#define ICMP_HEAD 8
+#define ICMP6_INFORMATIONAL 0x80 /* RFC 4443, section 2.1 */
 
-/* What a frame is looked up by. A service on all ports has port 0. */
+/* What a key of services stands for. */
 enum kind {
-	SERVICE = 0,	/* address, protocol and port */
-	PART = 1,	/* address and protocol, port 0: of a later fragment, which carries no ports */
+	SERVICE = 0,	/* a service; port 0 is all ports */
+	PART = 1,	/* some service on address and protocol (port 0): for later fragments, which have no ports */
 };
 
 struct service {
-	__u32 addr[4];	/* IPv4 as v4-mapped, network order */
+	__u32 addr[4];	/* network order, IPv4 as v4-mapped */
 	__be16 port;
 	__u8 proto;
 	__u8 kind;
@@ -37,36 +44,67 @@ struct station {
 	__u16 zero;
 };
 
-/* Shared by all ports. */
+/* Shared by the programs of all ports. The sizes of the maps are set before they are made. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, 1);
 	__type(key, struct service);
 	__type(value, __u32);
 } services SEC(".maps");
 
-/* One of each for every port. */
+/* Each port has these for itself: the sockets by queue, and whether a queue is served. */
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
-	__uint(max_entries, 256);
-	__uint(key_size, 4);
-	__uint(value_size, 4);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(__u32));
 } sockets SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
 } queues SEC(".maps");
 
-/* The Ethernet addresses that are ours: a frame for another station is not taken in promiscuous mode either. */
+/* The Ethernet addresses that are ours: frames to others are seen in promiscuous mode, and are not for us. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 64);
+	__uint(max_entries, 1);
 	__type(key, struct station);
 	__type(value, __u32);
 } stations SEC(".maps");
+
+static __always_inline int known(struct service *k)
+{
+	return bpf_map_lookup_elem(&services, k) != 0;
+}
+
+/* wanted reports whether there is a service at k, whose port is at p, or on all ports. */
+static __always_inline int wanted(struct service *k, void *p, void *end)
+{
+	if (p + sizeof(__be16) > end)
+		return 0;
+	k->port = *(__be16 *)p;
+	if (known(k))
+		return 1;
+	k->port = 0;
+	return known(k);
+}
+
+/* shortest is the least length of a transport header that has ports, 0 if proto has none. */
+static __always_inline __u32 shortest(__u8 proto)
+{
+	switch (proto) {
+	case IPPROTO_TCP:
+		return 20;
+	case IPPROTO_UDP:
+		return 8;
+	case IPPROTO_SCTP:
+		return 12;
+	}
+	return 0;
+}
 
 static __always_inline void map4(__u32 *to, __be32 addr)
 {
@@ -76,179 +114,201 @@ static __always_inline void map4(__u32 *to, __be32 addr)
 	to[3] = addr;
 }
 
-static __always_inline void map6(__u32 *to, const struct in6_addr *addr)
+static __always_inline void copy6(__u32 *to, const struct in6_addr *addr)
 {
-	__builtin_memcpy(to, addr, 16);
+	__builtin_memcpy(to, addr, sizeof(*addr));
 }
 
-/* wanted looks for the service of k, whose port is at ports (unless it is a PART). */
-static __always_inline int wanted(struct service *k, void *ports, int at, void *end)
+static __always_inline int mapped(const struct in6_addr *a)
 {
-	if (k->kind == SERVICE) {
-		if (ports + at + 2 > end)
-			return 0;
-		k->port = *(__be16 *)(ports + at);
-		if (bpf_map_lookup_elem(&services, k))
-			return 1;
-		k->port = 0;
-	}
-	return bpf_map_lookup_elem(&services, k) != 0;
+	return !a->s6_addr32[0] && !a->s6_addr32[1] && a->s6_addr32[2] == bpf_htonl(0xffff);
 }
 
-static __always_inline int has_ports(__u8 proto)
+static __always_inline int equal6(const struct in6_addr *a, const struct in6_addr *b)
 {
-	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP;
+	return a->s6_addr32[0] == b->s6_addr32[0] && a->s6_addr32[1] == b->s6_addr32[1] &&
+	       a->s6_addr32[2] == b->s6_addr32[2] && a->s6_addr32[3] == b->s6_addr32[3];
 }
 
-static __always_inline int icmp4(void *p, void *end)
+/* icmp4 is for the n bytes at p of an ICMP message to addr: errors about what a service at addr sent are wanted. */
+static __always_inline int icmp4(void *p, __u32 n, __be32 addr, void *end)
 {
 	struct service k = {};
 	__u8 *type = p;
-	struct iphdr *q = p + ICMP_HEAD;
+	struct iphdr *q = p + ICMP_LEN;
 	__u32 hlen;
 
-	if ((void *)(q + 1) > end)
+	if (n < ICMP_LEN + sizeof(*q) || (void *)(q + 1) > end)
 		return 0;
 	if (*type != ICMP_UNREACH && *type != ICMP_QUENCH && *type != ICMP_TIME)
 		return 0;
 	hlen = q->ihl * 4;
-	if (q->version != 4 || hlen < sizeof(*q) || !has_ports(q->protocol))
+	if (q->version != 4 || hlen < sizeof(*q) || n < ICMP_LEN + hlen + PORTS_LEN)
 		return 0;
-	map4(k.addr, q->saddr);
+	if (!shortest(q->protocol) || q->saddr != addr)
+		return 0;
+	map4(k.addr, addr);
 	k.proto = q->protocol;
-	if (q->frag_off & bpf_htons(0x1fff))
+	if (q->frag_off & bpf_htons(IP_OFFSET)) {
 		k.kind = PART;
-	return wanted(&k, (void *)q + hlen, 0, end);
+		return known(&k);
+	}
+	return wanted(&k, (void *)q + hlen, end);
 }
 
 static __always_inline int ip4(void *p, void *end)
 {
 	struct service k = {};
 	struct iphdr *ip = p;
-	__u32 hlen;
+	__u32 hlen, n;
 
 	if ((void *)(ip + 1) > end)
 		return 0;
 	hlen = ip->ihl * 4;
-	if (ip->version != 4 || hlen < sizeof(*ip))
+	n = bpf_ntohs(ip->tot_len);
+	if (ip->version != 4 || hlen < sizeof(*ip) || n < hlen || p + n > end)
 		return 0;
 	if (ip->protocol == IPPROTO_ICMP)
-		return ip->frag_off & bpf_htons(0x1fff) ? 0 : icmp4(p + hlen, end);
-	if (!has_ports(ip->protocol))
+		return ip->frag_off & bpf_htons(IP_FRAGMENT) ? 0 : icmp4(p + hlen, n - hlen, ip->daddr, end);
+	if (!shortest(ip->protocol))
 		return 0;
 	map4(k.addr, ip->daddr);
 	k.proto = ip->protocol;
-	if (ip->frag_off & bpf_htons(0x1fff))
+	if (ip->frag_off & bpf_htons(IP_OFFSET)) {
 		k.kind = PART;
-	return wanted(&k, p + hlen, 2, end);
+		return known(&k);
+	}
+	return n - hlen >= shortest(k.proto) && wanted(&k, p + hlen + 2, end);
 }
 
-/* upper follows the extension headers from p on. It returns the transport header, or 0; a later fragment sets *part. */
-static __always_inline void *upper(void *p, void *end, __u8 *proto, int *part)
+/* Where a chain of extension headers ends. */
+struct chain {
+	__u32 off;	/* from the IPv6 header */
+	__u8 proto;
+	__u8 fragment, later;
+};
+
+/* follow walks the extension headers of the n bytes at p, from c->off on; 0 if they are cut short or too many. */
+static __always_inline int follow(void *p, __u32 n, struct chain *c, void *end)
 {
 #pragma unroll
 	for (int i = 0; i < MAX_EXTENSIONS; i++) {
-		__u8 *h = p;
+		__u8 *h = p + c->off;
+		__u32 len = 8;
 
-		if (*proto != IPPROTO_HOPOPTS && *proto != IPPROTO_ROUTING && *proto != IPPROTO_DSTOPTS &&
-		    *proto != IPPROTO_FRAGMENT)
-			return p;
-		if (p + 8 > end)
+		if (c->proto != IPPROTO_HOPOPTS && c->proto != IPPROTO_ROUTING && c->proto != IPPROTO_DSTOPTS &&
+		    c->proto != IPPROTO_FRAGMENT)
+			return 1;
+		if (c->off + 8 > n || (void *)h + 8 > end)
 			return 0;
-		if (*proto == IPPROTO_FRAGMENT) {
-			*proto = h[0];
-			if (*(__be16 *)(h + 2) & bpf_htons(0xfff8)) {
-				*part = 1;
-				return p + 8;
-			}
-			p += 8;
-			continue;
+		if (c->proto == IPPROTO_FRAGMENT) {
+			__be16 part = *(__be16 *)(h + 2);
+
+			c->fragment |= (part & bpf_htons(IP6_FRAGMENT)) != 0;
+			c->later = (part & bpf_htons(IP6_OFFSET)) != 0;
+		} else {
+			len += 8 * (__u32)h[1];
 		}
-		*proto = h[0];
-		p += 8 + 8 * (__u32)h[1];
+		c->proto = h[0];
+		c->off += len;
+		if (c->off > n)
+			return 0;
+		if (c->later)
+			return 1;
 	}
-	return 0;
+	return c->proto != IPPROTO_HOPOPTS && c->proto != IPPROTO_ROUTING && c->proto != IPPROTO_DSTOPTS &&
+	       c->proto != IPPROTO_FRAGMENT;
 }
 
-static __always_inline int icmp6(void *p, void *end)
+/* icmp6 is icmp4 for ICMPv6. */
+static __always_inline int icmp6(void *p, __u32 n, const struct in6_addr *addr, void *end)
 {
 	struct service k = {};
+	struct chain c = {};
 	__u8 *type = p;
-	struct ipv6hdr *q = p + ICMP_HEAD;
-	__u8 proto;
-	int part = 0;
-	void *t;
+	struct ipv6hdr *q = p + ICMP_LEN;
 
-	if ((void *)(q + 1) > end)
+	if (n < ICMP_LEN + sizeof(*q) || (void *)(q + 1) > end || *type & ICMP6_INFORMATIONAL)
 		return 0;
-	if (*type & ICMP6_INFORMATIONAL)
+	if (q->version != 6 || mapped(&q->daddr) || !equal6(&q->saddr, addr))
 		return 0;
-	proto = q->nexthdr;
-	t = upper(q + 1, end, &proto, &part);
-	if (!t || q->version != 6 || !has_ports(proto))
+	c.off = sizeof(*q);
+	c.proto = q->nexthdr;
+	n -= ICMP_LEN;
+	if (!follow(q, n, &c, end) || n < c.off + PORTS_LEN || !shortest(c.proto))
 		return 0;
-	map6(k.addr, &q->saddr);
-	k.proto = proto;
-	k.kind = part ? PART : SERVICE;
-	return wanted(&k, t, 0, end);
+	copy6(k.addr, &q->saddr);
+	k.proto = c.proto;
+	if (c.later) {
+		k.kind = PART;
+		return known(&k);
+	}
+	return wanted(&k, (void *)q + c.off, end);
 }
 
 static __always_inline int ip6(void *p, void *end)
 {
 	struct service k = {};
+	struct chain c = {};
 	struct ipv6hdr *ip = p;
-	__u8 proto;
-	int part = 0;
-	void *t;
+	__u32 n;
 
 	if ((void *)(ip + 1) > end)
 		return 0;
-	proto = ip->nexthdr;
-	t = upper(ip + 1, end, &proto, &part);
-	if (!t || ip->version != 6)
+	n = sizeof(*ip) + bpf_ntohs(ip->payload_len);
+	if (ip->version != 6 || p + n > end || mapped(&ip->saddr) || mapped(&ip->daddr))
 		return 0;
-	if (proto == IPPROTO_ICMPV6)
-		return part ? 0 : icmp6(t, end);
-	if (!has_ports(proto))
+	c.off = sizeof(*ip);
+	c.proto = ip->nexthdr;
+	if (!follow(p, n, &c, end))
 		return 0;
-	map6(k.addr, &ip->daddr);
-	k.proto = proto;
-	k.kind = part ? PART : SERVICE;
-	return wanted(&k, t, 2, end);
+	if (c.proto == IPPROTO_ICMPV6)
+		return c.fragment ? 0 : icmp6(p + c.off, n - c.off, &ip->daddr, end);
+	if (!shortest(c.proto))
+		return 0;
+	copy6(k.addr, &ip->daddr);
+	k.proto = c.proto;
+	if (c.later) {
+		k.kind = PART;
+		return known(&k);
+	}
+	return n >= c.off + shortest(k.proto) && wanted(&k, p + c.off + 2, end);
+}
+
+/* service reports whether the frame belongs to a virtual service. At most one tag of 802.1Q is followed. */
+static __always_inline int service(struct ethhdr *eth, void *end)
+{
+	void *p = eth + 1;
+	__be16 type = eth->h_proto;
+
+	if (type == bpf_htons(ETH_P_8021Q)) {
+		if (p + VLAN_LEN > end)
+			return 0;
+		type = *(__be16 *)(p + 2);
+		p += VLAN_LEN;
+	}
+	if (type == bpf_htons(ETH_P_IP))
+		return ip4(p, end);
+	if (type == bpf_htons(ETH_P_IPV6))
+		return ip6(p, end);
+	return 0;
 }
 
 SEC("xdp")
 int dirsw_filter(struct xdp_md *ctx)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct ethhdr *eth = data;
-	struct station to = {};
-	void *p = eth + 1;
-	__be16 type;
+	void *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = (void *)(long)ctx->data;
 	__u32 queue = ctx->rx_queue_index;
-	int take;
+	__u32 *served = bpf_map_lookup_elem(&queues, &queue);
+	struct station to = {};
 
-	if (p > end)
+	if (!served || !*served || (void *)(eth + 1) > end || !service(eth, end))
 		return XDP_PASS;
-	type = eth->h_proto;
-	if (type == bpf_htons(ETH_P_8021Q)) {
-		if (p + 4 > end)
-			return XDP_PASS;
-		type = *(__be16 *)(p + 2);
-		p += 4;
-	}
-	if (type == bpf_htons(ETH_P_IP))
-		take = ip4(p, end);
-	else if (type == bpf_htons(ETH_P_IPV6))
-		take = ip6(p, end);
-	else
+	__builtin_memcpy(to.mac, eth->h_dest, ETH_ALEN);
+	if (!bpf_map_lookup_elem(&stations, &to))
 		return XDP_PASS;
-	if (!take)
-		return XDP_PASS;
-	__builtin_memcpy(to.mac, eth->h_dest, 6);
-	if (!bpf_map_lookup_elem(&stations, &to) || !bpf_map_lookup_elem(&queues, &queue))
-		return XDP_PASS;
-	return bpf_redirect_map(&sockets, queue, XDP_PASS);
+	return bpf_redirect_map(&sockets, queue, XDP_PASS); /* passes when the socket has died */
 }
 
-char _license[] SEC("license") = "Apache-2.0";
+char _license[] SEC("license") = "Apache-2.0"; /* needs no helper that is for GPL programs only */

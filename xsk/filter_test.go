@@ -1,0 +1,208 @@
+package xsk
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"dirsw/packet"
+)
+
+const xdpPass, xdpRedirect = 2, 4
+
+// program returns the filter of a port.
+func program(s *Set, port int) *ebpf.Program { return s.ports[port].gate.xdp.Program }
+
+// run has the kernel run the filter once on a frame.
+func run(t testing.TB, p *ebpf.Program, frame []byte) verdict {
+	t.Helper()
+	got, err := p.Run(&ebpf.RunOptions{Data: frame})
+	switch {
+	case errors.Is(err, unix.EINVAL) && len(frame) <= 14:
+		return pass // the kernel has no test run for a frame that short
+	case err != nil:
+		t.Fatalf("test run: %v", err)
+	case got == xdpRedirect:
+		return take
+	case got != xdpPass:
+		t.Fatalf("the filter says %d, want %d or %d", got, xdpPass, xdpRedirect)
+	}
+	return pass
+}
+
+func TestFilter(t *testing.T) {
+	r := newRig(t, nil)
+	p := program(r.open(t, Options{Ports: oneArm()}), 0)
+	for _, group := range []struct {
+		name string
+		rows []row
+	}{{"ipv4", service4Rows()}, {"ipv6", service6Rows()}, {"other", otherRows()}} {
+		for _, tt := range group.rows {
+			t.Run(group.name+"/"+tt.name, func(t *testing.T) {
+				if got := run(t, p, tt.frame); got != tt.want {
+					t.Errorf("the frame %v, want: %v\n% x", got, tt.want, tt.frame)
+				}
+				if got, known := twin(tt.frame, services, packet.MAC{2, 0, 0, 0, 0, 2}); known && got != tt.want {
+					t.Errorf("the slow twin says that the frame %v, want: %v", got, tt.want)
+				}
+			})
+		}
+	}
+}
+
+// twin is the filter written again in Go on top of packet.Parse. Known is false where Parse looks at more than the filter
+// does (flags and lengths of transport headers).
+func twin(frame []byte, f Filter, mac packet.MAC) (v verdict, known bool) {
+	frame = edited(append([]byte{}, frame...), func(f []byte) []byte { return f }) // the filter verifies no checksum
+	if len(frame) >= 18 && binary.BigEndian.Uint16(frame[12:]) == packet.EtherTypeVLAN {
+		frame = edited(append(frame[:12:12], frame[16:]...), func(f []byte) []byte { return f })
+	}
+	if len(frame) >= 14 && binary.BigEndian.Uint16(frame[12:]) == packet.EtherTypeVLAN {
+		return pass, true
+	}
+	var m packet.Meta
+	if why := packet.Parse(frame, &m); why != packet.NoDrop {
+		return pass, why != packet.DropBadTransport
+	}
+	if packet.MAC(frame[:6]) != mac {
+		return pass, true
+	}
+	k := Key{Addr: m.Dst, Proto: m.Proto, Port: m.DstPort}
+	part := m.Flags&packet.LaterFragment != 0
+	if m.Flags&packet.ICMPError != 0 {
+		k.Addr, k.Port = m.Src, m.SrcPort
+		part = m.Flags&packet.QuotedFragment != 0
+		outer := packet.IPv6(frame[m.L3:]).Dst
+		if m.Family == packet.IPv4Family {
+			outer = packet.IPv4(frame[m.L3:]).Dst
+		}
+		if outer() != m.Src {
+			return pass, true
+		}
+	}
+	switch k.Proto {
+	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP:
+	default:
+		return pass, true
+	}
+	for _, s := range f.Services {
+		if s.Addr == k.Addr && s.Proto == k.Proto && (part || s.Port == 0 || s.Port == k.Port) {
+			return take, true
+		}
+	}
+	return pass, true
+}
+
+// TestFilterTwin compares filter and twin on frames that were changed at random.
+func TestFilterTwin(t *testing.T) {
+	r := newRig(t, nil)
+	p := program(r.open(t, Options{Ports: oneArm()}), 0)
+	rows := append(append(service4Rows(), service6Rows()...), otherRows()...)
+	seed := rand.Uint64()
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	taken, compared := 0, 0
+	for range 20000 {
+		frame := append([]byte{}, rows[rnd.IntN(len(rows))].frame...)
+		for range rnd.IntN(3) {
+			frame[12+rnd.IntN(min(len(frame)-12, 90))] = byte(rnd.Uint32() >> rnd.IntN(8))
+		}
+		if rnd.IntN(4) == 0 {
+			frame = frame[:rnd.IntN(len(frame)+1)]
+		}
+		want, known := twin(frame, services, packet.MAC{2, 0, 0, 0, 0, 2})
+		if len(frame) <= 14 || !known {
+			continue
+		}
+		compared++
+		if want == take {
+			taken++
+		}
+		if got := run(t, p, frame); got != want {
+			t.Fatalf("seed %d: the frame %v, the twin says that it %v\n% x", seed, got, want, frame)
+		}
+	}
+	if taken < 1000 || compared < 10000 {
+		t.Errorf("seed %d: of %d frames compared %d were taken: too few to tell", seed, compared, taken)
+	}
+}
+
+func TestSetFilter(t *testing.T) {
+	r := newRig(t, nil)
+	s := r.open(t, Options{Ports: twoArms(), MaxServices: 4})
+	web := Key{Addr: addr(vip4), Proto: packet.ProtoTCP, Port: 80}
+	any := Key{Addr: addr(vip4), Proto: packet.ProtoTCP}
+	other := Key{Addr: addr(vip4), Proto: packet.ProtoTCP, Port: 8080}
+	dns := Key{Addr: addr(vip4), Proto: packet.ProtoUDP, Port: 53}
+	frame := func(port uint16) []byte {
+		return with(tcp4, func(s *packet.Spec) { s.DstPort = port; s.DstMAC = packet.MAC{2, 0, 0, 0, 0, 3} })
+	}
+	part := with(tcp4, func(s *packet.Spec) {
+		s.FragmentOffset, s.Payload, s.DstMAC = 64, make([]byte, 20), packet.MAC{2, 0, 0, 0, 0, 3}
+	})
+	for _, tt := range []struct {
+		name            string
+		keys            []Key
+		want80, want443 verdict
+		wantPart        verdict
+	}{
+		{"one", []Key{web}, take, pass, take},
+		{"the same again", []Key{web, web}, take, pass, take},
+		{"all ports", []Key{any}, take, take, take},
+		{"both", []Key{any, web}, take, take, take},
+		{"another port", []Key{other}, pass, pass, take},
+		{"another protocol", []Key{dns}, pass, pass, pass},
+		{"as many as there may be", []Key{web, other, dns, {Addr: addr(vip6), Proto: packet.ProtoTCP, Port: 80}}, take, pass, take},
+		{"none", nil, pass, pass, pass},
+	} {
+		if err := s.SetFilter(Filter{tt.keys}); err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		for port, p := range []*ebpf.Program{program(s, 1), program(s, 0)} {
+			want80, want443, wantPart := tt.want80, tt.want443, tt.wantPart
+			if port == 1 { // the frames are addressed to lb1
+				want80, want443, wantPart = pass, pass, pass
+			}
+			if got := run(t, p, frame(80)); got != want80 {
+				t.Errorf("%s: port 80 %v, want: %v", tt.name, got, want80)
+			}
+			if got := run(t, p, frame(443)); got != want443 {
+				t.Errorf("%s: port 443 %v, want: %v", tt.name, got, want443)
+			}
+			if got := run(t, p, part); got != wantPart {
+				t.Errorf("%s: a later fragment %v, want: %v", tt.name, got, wantPart)
+			}
+		}
+	}
+	if err := s.SetFilter(Filter{append([]Key{web, any, other, dns}, services.Services...)}); err == nil {
+		t.Error("SetFilter took more services than MaxServices")
+	}
+}
+
+func TestSetMACs(t *testing.T) {
+	r := newRig(t, nil)
+	s := r.open(t, Options{Ports: oneArm()})
+	virtual := packet.MAC{0, 0, 0x5e, 0, 1, 7} // RFC 9568, section 7.3
+	frame := with(tcp4, func(s *packet.Spec) { s.DstMAC = virtual })
+	for _, tt := range []struct {
+		macs                 []packet.MAC
+		wantOwn, wantVirtual verdict
+	}{
+		{[]packet.MAC{{2, 0, 0, 0, 0, 2}, virtual}, take, take},
+		{[]packet.MAC{virtual}, pass, take},
+		{[]packet.MAC{{2, 0, 0, 0, 0, 2}}, take, pass},
+	} {
+		if err := s.SetMACs(0, tt.macs); err != nil {
+			t.Fatal(err)
+		}
+		if got := run(t, program(s, 0), build(tcp4)); got != tt.wantOwn {
+			t.Errorf("with %v a frame to the interface %v, want: %v", tt.macs, got, tt.wantOwn)
+		}
+		if got := run(t, program(s, 0), frame); got != tt.wantVirtual {
+			t.Errorf("with %v a frame to the virtual router %v, want: %v", tt.macs, got, tt.wantVirtual)
+		}
+	}
+}
