@@ -26,7 +26,7 @@ func (w *Worker) process(now clock.Mono) {
 		f, m := &w.in.Frames[i], &w.in.Metas[i]
 		v := Verdict{Service: NoService, Drop: w.reasons[i]}
 		if v.Drop == packet.NoDrop {
-			v = w.decide(m, conntrack.EventOf(f.Bytes(), m), w.hashes[i], now)
+			w.decide(&v, m, conntrack.EventOf(f.Bytes(), m), w.hashes[i], now)
 		}
 		if v.Drop == packet.NoDrop {
 			v.Drop = w.rewrite(f, m, &w.snap.Dests[v.Dest])
@@ -48,10 +48,13 @@ func (w *Worker) process(now clock.Mono) {
 	w.in.N = kept
 }
 
-// decide says where a well-formed packet goes, and moves its connection on.
-func (w *Worker) decide(m *packet.Meta, ev conntrack.Event, h uint64, now clock.Mono) Verdict {
+// decide sets v, which says no more than NoDrop, to where a well-formed packet goes, and moves its connection on. It
+// writes v in place: a Verdict that is returned is copied in words right after it was written in smaller pieces, which
+// costs 7 ns.
+func (w *Worker) decide(v *Verdict, m *packet.Meta, ev conntrack.Event, h uint64, now clock.Mono) {
 	if m.Flags&(packet.ICMPError|packet.LaterFragment) != 0 {
-		return w.decideRelated(m, now)
+		*v = w.decideRelated(m, now)
+		return
 	}
 	c, dir := w.table.Lookup(&m.Tuple, h)
 	if c != nil && c.Reuses(ev, conntrack.ReuseClosed) {
@@ -60,13 +63,14 @@ func (w *Worker) decide(m *packet.Meta, ev conntrack.Event, h uint64, now clock.
 		c = nil
 	}
 	if c == nil {
-		return w.schedule(m, ev, h, now)
+		*v = w.schedule(m, ev, h, now)
+		return
 	}
 	d := &w.snap.Dests[c.Dest] // not c.Service: that is in the entry's second line, which is not in the cache
-	v := Verdict{Why: WhyConnection, Service: d.Service, Dest: c.Dest}
+	v.Why, v.Service, v.Dest = WhyConnection, d.Service, c.Dest
 	if d.Gone {
 		v.Drop = packet.DropServerGone
-		return v
+		return
 	}
 	was, is := w.table.Advance(c, dir, ev, now)
 	if was != is && was.Active() != is.Active() {
@@ -83,7 +87,6 @@ func (w *Worker) decide(m *packet.Meta, ev conntrack.Event, h uint64, now clock.
 	if w.o.Observer != nil {
 		v.State, v.Left = c.State(), c.Left(now)
 	}
-	return v
 }
 
 // decideRelated handles what carries no ports of its own: a later fragment follows its first one, an ICMP error follows
