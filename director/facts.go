@@ -76,7 +76,7 @@ func (d *Director) ask(f *facts, a netip.Addr) {
 	case err != nil:
 		f.why[a] = err.Error()
 	case h.Unreachable:
-		f.why[a] = "no route: " + h.Reason
+		f.why[a] = h.Reason
 	case h.Local:
 		f.why[a] = "it is an address of this host, and delivery to the director itself is not served yet"
 	case port < 0:
