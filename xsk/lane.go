@@ -38,6 +38,7 @@ type lane struct {
 	lent   []bool // with invariants: which ones, by number
 	counts forward.LaneCounters
 	wakes  wakeups
+	dead   error // a *PortGoneError: it stays with the lane
 	closed bool
 }
 
@@ -88,12 +89,15 @@ func (l *lane) Recv(b *packet.Batch) (int, error) {
 
 // tidy takes back what was sent, goes on with what could not be sent, and looks at a socket now and then.
 func (l *lane) tidy() error {
+	if l.dead != nil {
+		return l.dead
+	}
 	for _, s := range l.senders {
 		if s.outstanding > 0 {
 			s.reap(l.umem)
 			s.kick(&l.wakes)
 			if s.gone {
-				return &PortGoneError{s.name}
+				return l.end(s)
 			}
 		}
 	}
@@ -111,9 +115,15 @@ func (l *lane) look() error {
 	s := l.sockets[l.looked]
 	s.look()
 	if s.gone {
-		return &PortGoneError{s.name}
+		return l.end(s)
 	}
 	return nil
+}
+
+// end notes that the lane is of no use without the interface of s.
+func (l *lane) end(s *socket) error {
+	l.dead = &PortGoneError{s.name}
+	return l.dead
 }
 
 // Send queues every frame on its port and has the kernel send them. It gives no error: a port that is gone is Recv's to
