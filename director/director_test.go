@@ -210,7 +210,9 @@ func TestFollowsTheNetwork(t *testing.T) {
 	delete(w.hops, addr)
 	w.mu.Unlock()
 	d.Wake()
-	waitFor(t, d, func(s *stats.Stats) bool { return strings.Contains(s.Services[0].Dests[1].NextHop, "there is no route") })
+	waitFor(t, d, func(s *stats.Stats) bool {
+		return strings.Contains(s.Services[0].Dests[1].NextHop, "there is no route")
+	})
 }
 
 // waitFor reads until ok; a director that never gets there hangs the test until its timeout.
