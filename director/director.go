@@ -72,12 +72,12 @@ type Director struct {
 	now     atomic.Pointer[decided]
 	ports   atomic.Pointer[[]Port] // never changed in place
 	ready   chan struct{}          // closed when the first snapshot is in force
-	started clock.Mono
 
 	// Of Run's goroutine only.
-	facts facts
-	held  []held
-	ticks int
+	facts  facts
+	held   []held
+	heldOn *[]Port // the ports that the addresses were put on
+	ticks  int
 }
 
 // decided is what is in force.
@@ -145,7 +145,7 @@ func (d *Director) Reload() ([]config.Change, []config.Note, error) {
 // addresses back first and stops taking frames after.
 func (d *Director) Run(ctx context.Context) error {
 	defer close(d.done)
-	d.started = d.o.Clock.Now()
+	d.heldOn = d.ports.Load()
 	d.facts = d.gather(d.o.Model)
 	if err := d.apply(d.o.Model); err != nil {
 		return err
@@ -265,6 +265,13 @@ func (d *Director) reachable(m *config.Model) error {
 // follow compiles anew if the facts have changed.
 func (d *Director) follow() {
 	now := d.now.Load()
+	if p := d.ports.Load(); p != d.heldOn { // an interface came back without its addresses
+		d.heldOn = p
+		if err := d.hold(now.model); err != nil {
+			d.o.Log.Error("addresses cannot be held", zap.Error(err))
+		}
+		d.confirm(false)
+	}
 	facts := d.gather(now.model)
 	if facts.equal(d.facts) {
 		return
