@@ -14,7 +14,6 @@ const (
 	largeChunk = 4096                     // the largest there is without hugepages and multi-buffer frames
 	headroom   = unix.XDP_PACKET_HEADROOM // bytes in a chunk before a packet that was received
 	linkHeader = packet.EthernetLen + 4   // with a tag
-	maxMTU     = largeChunk - headroom - linkHeader
 
 	// reserve is the number of free frames that are not given away to receive into: for what the director sends itself.
 	reserve = 2 * packet.BatchSize
@@ -82,18 +81,11 @@ func openLane(ports []port, worker int, o *Options) (*lane, error) {
 	case o.ZeroCopy == ZeroCopyOff || anyGeneric(ports):
 		flags = unix.XDP_COPY
 	}
-	l, err := tryLane(ports, worker, o, flags)
-	if err != nil && flags == 0 && l.sockets[0].zeroCopy {
-		_ = l.Close()
-		l, err = tryLane(ports, worker, o, unix.XDP_COPY)
+	l, zeroCopy, err := tryLane(ports, worker, o, flags)
+	if err != nil && zeroCopy && flags == 0 {
+		l, _, err = tryLane(ports, worker, o, unix.XDP_COPY)
 	}
-	if err != nil {
-		if l != nil {
-			_ = l.Close()
-		}
-		return nil, err
-	}
-	return l, nil
+	return l, err
 }
 
 func anyGeneric(ports []port) bool {
@@ -105,43 +97,60 @@ func anyGeneric(ports []port) bool {
 	return false
 }
 
-// tryLane opens the sockets with the flags of bind(2). On an error the lane has those that were opened, if any.
-func tryLane(ports []port, worker int, o *Options, flags uint16) (*lane, error) {
+// tryLane opens the sockets with the flags of bind(2). It says whether the first socket, which the others must follow, got
+// zero copy; also on an error, when nothing is left open.
+func tryLane(ports []port, worker int, o *Options, flags uint16) (_ *lane, zeroCopy bool, err error) {
 	all := seats(ports, worker, o.Workers)
 	ring := ringSize(len(all))
 	total, share, err := frames(all, ring, o)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	chunk := smallChunk
-	for i := range ports {
-		if ports[i].MTU+linkHeader+headroom > chunk {
-			chunk = largeChunk
-		}
-	}
-	u, err := newUmem(total, chunk)
+	u, err := newUmem(total, chunkSize(ports))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	l := newLane(ports, u, o.BusyPoll)
 	for _, at := range all {
-		s, err := newSocket(u, l.first(), at, uint32(ring), share)
-		if err != nil {
-			return l, err
-		}
-		l.add(s)
-		p := &ports[at.port]
-		if err := s.bind(p, l.first(), flags); err != nil {
-			return l, err
-		}
-		if o.BusyPoll {
-			if err := s.busyPoll(p.Name); err != nil {
-				return l, err
-			}
+		if err = l.open(at, &ports[at.port], uint32(ring), share, flags); err != nil {
+			break
 		}
 	}
+	if first := l.first(); first != nil {
+		zeroCopy = first.zeroCopy
+	}
+	if err != nil {
+		_ = l.Close()
+		return nil, zeroCopy, err
+	}
 	l.start()
-	return l, nil
+	return l, zeroCopy, nil
+}
+
+// open opens a socket and puts it on its queue.
+func (l *lane) open(at seat, p *port, ring uint32, share int, flags uint16) error {
+	s, err := newSocket(l.umem, l.first(), at, ring, share)
+	if err != nil {
+		return err
+	}
+	l.add(s)
+	if err := s.bind(p, l.first(), flags); err != nil {
+		return err
+	}
+	if l.busy {
+		return s.busyPoll()
+	}
+	return nil
+}
+
+// chunkSize returns the bytes of a frame: as many as the longest packet of any port takes, if that can be.
+func chunkSize(ports []port) int {
+	for i := range ports {
+		if ports[i].MTU+linkHeader+headroom > smallChunk {
+			return largeChunk
+		}
+	}
+	return smallChunk
 }
 
 func newLane(ports []port, u *umem, busy bool) *lane {

@@ -38,23 +38,21 @@ type socket struct {
 }
 
 // newSocket makes the socket with its rings. The first one of a lane registers the pool, the others share it.
-func newSocket(u *umem, first *socket, at seat, entries uint32, share int) (s *socket, err error) {
-	s = &socket{seat: at, fd: -1, share: share}
-	defer func() {
-		if err != nil {
-			_ = s.close()
-		}
-	}()
-	if s.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
+func newSocket(u *umem, first *socket, at seat, entries uint32, share int) (*socket, error) {
+	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
 		return nil, explain("open an AF_XDP socket", err, nil)
 	}
+	s := &socket{seat: at, fd: fd, share: share}
 	if first == nil {
-		if err = u.register(s.fd); err != nil {
-			return nil, explain(fmt.Sprintf("register %d KiB of memory for frames", len(u.mem)>>10), err, nil)
-		}
+		err = explain(fmt.Sprintf("register %d KiB of memory for frames", len(u.mem)>>10), u.register(fd), nil)
 	}
-	if err = s.makeRings(entries); err != nil {
-		return nil, explain(fmt.Sprintf("make rings of %d entries", entries), err, nil)
+	if err == nil {
+		err = explain(fmt.Sprintf("make rings of %d entries", entries), s.makeRings(entries), nil)
+	}
+	if err != nil {
+		_ = s.close()
+		return nil, err
 	}
 	return s, nil
 }
@@ -124,11 +122,11 @@ func (s *socket) bind(p *port, first *socket, flags uint16) error {
 }
 
 // busyPoll asks for polling on our calls. A driver without it accepts and ignores.
-func (s *socket) busyPoll(name string) error {
+func (s *socket) busyPoll() error {
 	for _, o := range [][2]int{{unix.SO_PREFER_BUSY_POLL, 1}, {unix.SO_BUSY_POLL, busyPollMicros},
 		{unix.SO_BUSY_POLL_BUDGET, busyPollBudget}} {
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, o[0], o[1]); err != nil {
-			return explain("ask for busy polling on "+name, err, map[unix.Errno]string{unix.ENOPROTOOPT: hintOld})
+			return explain("ask for busy polling on "+s.name, err, map[unix.Errno]string{unix.ENOPROTOOPT: hintOld})
 		}
 	}
 	return nil
