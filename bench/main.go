@@ -195,8 +195,8 @@ func machine() string {
 
 // footprint is the child process of the section memory.
 func footprint(ctx context.Context, n int, out io.Writer) error {
-	const collections = 15
-	f, err := pipeline.MeasureFootprint(ctx, n, collections, clock.NewSystem())
+	const collections = 51
+	f, err := pipeline.MeasureFootprint(ctx, n, collections)
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func (b *bench) memory(ctx context.Context) error {
 	}
 	one := func(v float64) []float64 { return []float64{v} }
 	const group, peer = "1 000 000 live connections", "none live"
-	gc := measure.Compare(group, "a garbage collection", "us", many.CollectionUs, peer, none.CollectionUs, measure.Target{})
+	gc := measure.Compare(group, "a garbage collection", "us CPU", many.CollectionUs, peer, none.CollectionUs, measure.Target{})
 	rows := []measure.Row{
 		{Group: group, Name: "memory of the process", Unit: "MB", Ours: measure.Summarize(one(many.ResidentMB)), Peer: peer,
 			Theirs: measure.Summarize(one(none.ResidentMB)), Target: measure.Target{AtMost: 160}},

@@ -30,10 +30,15 @@ func Pin() error {
 }
 
 // ThreadTime returns the processor time that the calling thread has used: what neighbours take is not in it.
-func ThreadTime() (time.Duration, error) {
+func ThreadTime() (time.Duration, error) { return cpuTime(unix.CLOCK_THREAD_CPUTIME_ID) }
+
+// ProcessTime returns the processor time that all threads of this process have used.
+func ProcessTime() (time.Duration, error) { return cpuTime(unix.CLOCK_PROCESS_CPUTIME_ID) }
+
+func cpuTime(clock int32) (time.Duration, error) {
 	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts); err != nil {
-		return 0, fmt.Errorf("read the thread's time: %w", err)
+	if err := unix.ClockGettime(clock, &ts); err != nil {
+		return 0, fmt.Errorf("read the processor time used: %w", err)
 	}
 	return time.Duration(ts.Nano()), nil
 }

@@ -12,7 +12,7 @@ import (
 	"strconv"
 	"time"
 
-	"dirsw/clock"
+	"dirsw/bench/measure"
 	"dirsw/packet"
 )
 
@@ -22,14 +22,15 @@ type Footprint struct {
 	Connections int     `json:"connections"`
 	ResidentMB  float64 `json:"residentMB"` // of the whole process, in 10^6 bytes
 	HeapMB      float64 `json:"heapMB"`     // of it, what the garbage collector looks after
-	// CollectionUs is how long each of some garbage collections took, in microseconds.
+	// CollectionUs is the processor time that each of some garbage collections took, all threads together, in
+	// microseconds.
 	CollectionUs []float64 `json:"collectionUs"`
 	ScannedKB    float64   `json:"scannedKB"` // bytes that a collection scans
 }
 
 // MeasureFootprint opens n connections, as a new director would, and looks at the memory and at the work of the garbage
 // collector.
-func MeasureFootprint(ctx context.Context, n, collections int, c clock.Clock) (*Footprint, error) {
+func MeasureFootprint(ctx context.Context, n, collections int) (*Footprint, error) {
 	var k Case
 	k.Servers = servers
 	lane := &stream{flows: k.flows(), flags: packet.SYN, end: n}
@@ -49,7 +50,11 @@ func MeasureFootprint(ctx context.Context, n, collections int, c clock.Clock) (*
 	f := &Footprint{Connections: n}
 	runtime.GC()
 	for range collections {
-		f.CollectionUs = append(f.CollectionUs, collect(c))
+		us, err := collect()
+		if err != nil {
+			return nil, err
+		}
+		f.CollectionUs = append(f.CollectionUs, us)
 	}
 	read := []metrics.Sample{{Name: "/gc/scan/total:bytes"}, {Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(read)
@@ -59,11 +64,16 @@ func MeasureFootprint(ctx context.Context, n, collections int, c clock.Clock) (*
 	return f, err
 }
 
-// collect returns how long a whole garbage collection takes, in microseconds.
-func collect(c clock.Clock) float64 {
-	before := c.Now()
+// collect returns what a whole garbage collection costs in processor time, in microseconds. Its duration would say more
+// about who else wanted the processors.
+func collect() (float64, error) {
+	before, err := measure.ProcessTime()
+	if err != nil {
+		return 0, err
+	}
 	runtime.GC()
-	return float64(c.Now().Sub(before)) / float64(time.Microsecond)
+	after, err := measure.ProcessTime()
+	return float64(after-before) / float64(time.Microsecond), err
 }
 
 // resident returns the memory of this process that is in RAM, in 10^6 bytes (proc_pid_status(5), VmRSS).

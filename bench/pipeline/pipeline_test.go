@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"dirsw/clock"
 	"dirsw/packet"
 )
 
@@ -78,7 +77,7 @@ func TestOpeningRefuses(t *testing.T) {
 }
 
 func TestFootprint(t *testing.T) {
-	f, err := MeasureFootprint(context.Background(), 10_000, 3, clock.NewSystem())
+	f, err := MeasureFootprint(context.Background(), 10_000, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +89,7 @@ func TestFootprint(t *testing.T) {
 func TestMeasurementsEndWithTheirContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := MeasureFootprint(ctx, 1000, 1, clock.NewSystem()); err != context.Canceled {
+	if _, err := MeasureFootprint(ctx, 1000, 1); err != context.Canceled {
 		t.Errorf("MeasureFootprint: %v", err)
 	}
 	alone(t, func() error {
