@@ -19,7 +19,6 @@ var clockUsers = map[string]string{
 	"cmd/dirsw":        "it gives everybody their clock",
 	"bench":            "it measures real time",
 	"internal/testenv": "it waits for the kernel, in tests only",
-	"xsk/set.go":       "opening waits for the kernel to let go of a queue that was just closed; no worker runs yet",
 	"health/prober.go": "a runner: its state machine takes the time as an argument",
 	"vrrp/runner.go":   "a runner: its state machine takes the time as an argument",
 }
