@@ -206,6 +206,15 @@ func (b *bench) conns() []forward.ConnInfo {
 }
 
 func (b *bench) counters() (c forward.Counters) {
+	b.t.Helper()
+	b.commit()
 	b.w.ReadCounters(&c)
 	return c
+}
+
+// commit lets so much time pass that the worker publishes its counters.
+func (b *bench) commit() {
+	b.t.Helper()
+	b.now = b.now.Add(time.Millisecond)
+	b.step()
 }

@@ -113,10 +113,17 @@ func (s Steer) Owner(client *packet.Addr) int {
 
 // Takes reports whether the packet filter takes a packet for this snapshot: the twin of the program in package xsk, for
 // captures, where nobody has filtered. It is not made for the packet path.
-func (s *Snapshot) Takes(m *packet.Meta) bool {
+func (s *Snapshot) Takes(frame []byte, m *packet.Meta) bool {
 	t := m.Tuple
 	later := m.Flags&packet.LaterFragment != 0
 	if m.Flags&packet.ICMPError != 0 {
+		to := packet.IPv6(frame[m.L3:]).Dst
+		if m.Family == packet.IPv4Family {
+			to = packet.IPv4(frame[m.L3:]).Dst
+		}
+		if to() != m.Src { // it must go to who sent the quoted packet
+			return false
+		}
 		t, later = t.Reverse(), m.Flags&packet.QuotedFragment != 0
 	}
 	if !later {

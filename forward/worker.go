@@ -22,11 +22,12 @@ type Options struct {
 const (
 	mailboxSize     = 64
 	commandsABreath = 32
-	expireABreath   = 64   // wheel steps, enough for 64 new connections a breath to end as fast as they come
-	commitEvery     = 16   // breaths between two commits of the counters while frames keep coming
-	idleSpins       = 64   // empty breaths before a worker sleeps
-	prefetchFrom    = 4    // frames in a batch for which asking memory ahead pays
-	prefetchTable   = 4096 // entries of the table from which on it pays: a smaller one stays in the caches
+	expireABreath   = 64                     // wheel steps, enough for 64 new connections a breath to end as fast as they come
+	commitEvery     = 200 * time.Microsecond // between two commits of the counters, which cost as much as some frames
+	commitIdle      = time.Second            // for what the lane counts without a frame
+	idleSpins       = 64                     // empty breaths before a worker sleeps
+	prefetchFrom    = 4                      // frames in a batch for which asking memory ahead pays
+	prefetchTable   = 4096                   // entries of the table from which on it pays: a smaller one stays in the caches
 )
 
 // Worker owns a lane, a connection table and the schedulers' state, and is the only one to touch them. Other goroutines
@@ -45,13 +46,14 @@ type Worker struct {
 	counters counterBlock
 
 	// The worker's own.
-	snap      *Snapshot
-	table     *conntrack.Table
-	scheds    []serviceState // by ServiceID
-	fragments fragments
-	acc       account
-	plain     Counters
-	sinceSync int
+	snap        *Snapshot
+	table       *conntrack.Table
+	scheds      []serviceState // by ServiceID
+	fragments   fragments
+	acc         account
+	plain       Counters
+	committed   clock.Mono // when the counters were published
+	uncommitted bool       // something has happened since
 
 	in, dropped packet.Batch
 	answers     packet.Batch // to senders of what was dropped
@@ -152,8 +154,10 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 		w.plain.Received += uint64(n)
 		w.plain.Breaths++
 	}
-	w.table.Expire(now, expireABreath, w.gone)
-	if w.sinceSync++; n < packet.BatchSize || w.sinceSync >= commitEvery {
+	ended := w.table.Expire(now, expireABreath, w.gone)
+	w.uncommitted = w.uncommitted || n > 0 || ended > 0
+	if since := now.Sub(w.committed); w.uncommitted && since >= commitEvery || since >= commitIdle || err != nil {
+		w.committed, w.uncommitted = now, false
 		w.commit()
 	}
 	return n, err
@@ -161,7 +165,6 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 
 // commit publishes the counters and tallies.
 func (w *Worker) commit() {
-	w.sinceSync = 0
 	w.acc.commit(w.id, w.snap)
 	p := &w.plain
 	p.Connections, p.Templates, p.TableBytes = uint64(w.table.Len()), uint64(w.table.Templates()), uint64(w.table.MemoryBytes())

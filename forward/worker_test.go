@@ -196,6 +196,7 @@ func TestTallies(t *testing.T) {
 	b := newBench(t, forward.Options{}, oneServer...)
 	b.tcp(client(1), vip, packet.SYN)
 	b.tcp(client(1), vip, packet.ACK)
+	b.commit()
 	want := forward.Traffic{Conns: 1, Packets: 2, Bytes: 80}
 	if got := b.snap.Services[0].Tally.Read(); got != want {
 		t.Errorf("service %+v, want %+v", got, want)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dirsw/bench/replay"
+	"dirsw/clock"
 	"dirsw/config"
 	"dirsw/director"
 	"dirsw/forward"
@@ -110,13 +111,18 @@ func (p *player) play(m *config.Model, in, out string) error {
 	}
 	defer worker.Close()
 	p.snap = snap
+	var last clock.Mono
 	for now, ok := p.lane.Next(); ok; now, ok = p.lane.Next() {
+		last = now
 		if p.start.IsZero() {
 			p.start = p.lane.Time()
 		}
 		if _, err := worker.Step(now); err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
+	}
+	if _, err := worker.Step(last); err != nil && !errors.Is(err, io.EOF) { // the counters are published with the end
+		return err
 	}
 	var c forward.Counters
 	worker.ReadCounters(&c)
@@ -126,7 +132,7 @@ func (p *player) play(m *config.Model, in, out string) error {
 
 // wanted is the packet filter: what belongs to a service and goes to the director's own address.
 func (p *player) wanted(frame []byte, m *packet.Meta) bool {
-	if !p.snap.Takes(m) {
+	if !p.snap.Takes(frame, m) {
 		return false
 	}
 	dst := packet.Ethernet(frame).Dst()
@@ -142,6 +148,12 @@ func (p *player) wanted(frame []byte, m *packet.Meta) bool {
 
 func (p *player) observe(_ *packet.Frame, m *packet.Meta, v forward.Verdict) {
 	what := v.Why.String()
+	switch v.Why {
+	case forward.WhyScheduler:
+		what += " " + p.snap.Services[v.Service].Kind.Name
+	case forward.WhyTemplate, forward.WhyConnection:
+		what += fmt.Sprintf(", %v left", v.Left.Round(time.Second))
+	}
 	to := ""
 	if v.Why != forward.WhyNone {
 		d := &p.snap.Dests[v.Dest]
@@ -153,13 +165,10 @@ func (p *player) observe(_ *packet.Frame, m *packet.Meta, v forward.Verdict) {
 		}
 		p.servers[to]++
 	} else {
-		what += fmt.Sprintf("; dropped, %v: %s", v.Drop, director.DropText(v.Drop))
-	}
-	if v.Why == forward.WhyScheduler {
-		what += " " + p.snap.Services[v.Service].Kind.Name
-	}
-	if v.Why == forward.WhyTemplate || v.Why == forward.WhyConnection {
-		what += fmt.Sprintf(", %v left", v.Left.Round(time.Second))
+		dropped := fmt.Sprintf("dropped, %v: %s", v.Drop, director.DropText(v.Drop))
+		if what += "; " + dropped; v.Why == forward.WhyNone {
+			what = dropped
+		}
 	}
 	if !p.quiet {
 		fmt.Fprintf(p.out, "%d %.6f %s%s: %s\n", p.lane.Number(), p.lane.Time().Sub(p.start).Seconds(), director.FlowText(m),
