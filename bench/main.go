@@ -177,7 +177,7 @@ func pinned[T any](f func() (T, error)) (T, error) {
 	return r.v, r.err
 }
 
-// machine names the processor, the kernel and Go.
+// machine names the processor, the kernel and Go, and says how busy others keep it.
 func machine() string {
 	model := runtime.GOARCH
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -189,8 +189,10 @@ func machine() string {
 		}
 	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return fmt.Sprintf("%s, %d CPUs, Linux %s, %s", model, runtime.NumCPU(), strings.TrimSpace(string(kernel)),
-		runtime.Version())
+	load, _ := os.ReadFile("/proc/loadavg")
+	busy, _, _ := strings.Cut(string(load), " ")
+	return fmt.Sprintf("%s, %d CPUs, Linux %s, %s, load %s at the start", model, runtime.NumCPU(),
+		strings.TrimSpace(string(kernel)), runtime.Version(), busy)
 }
 
 // footprint is the child process of the section memory.
