@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -236,6 +237,11 @@ func (d *Director) reload() (r reloaded) {
 		return r
 	}
 	old := d.now.Load().model
+	was, is := old.Dataplane, m.Dataplane
+	if was.Pos, is.Pos = (config.Pos{}), (config.Pos{}); !reflect.DeepEqual(was, is) {
+		r.notes = append(r.notes, config.Note{Pos: m.Dataplane.Pos, Text: "dataplane: what has changed here is in force " +
+			"from the next start on"})
+	}
 	before := d.facts
 	d.facts = d.gather(m)
 	r.changes = config.Diff(old, m)
@@ -250,6 +256,9 @@ func (d *Director) reload() (r reloaded) {
 
 // reachable refuses a model whose addresses belong on an interface that no lane serves.
 func (d *Director) reachable(m *config.Model) error {
+	if len(m.Dataplane.Interfaces) > 0 {
+		return nil // the operator has chosen
+	}
 	var errs config.Errors
 	for i := range m.Instances {
 		in := &m.Instances[i]

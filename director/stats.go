@@ -35,11 +35,11 @@ func (d *Director) ReadStats(dst *stats.Stats) {
 		dst.Drops = append(dst.Drops, stats.Drop{Reason: r.String(), Frames: sum.Drops[r]})
 	}
 	for i := range now.model.Services {
-		dst.Services = append(dst.Services, now.service(&now.model.Services[i]))
+		dst.Services = append(dst.Services, now.service(&now.model.Services[i], *d.ports.Load()))
 	}
 }
 
-func (n *decided) service(m *config.Service) stats.Service {
+func (n *decided) service(m *config.Service, ports []Port) stats.Service {
 	svc := &n.snap.Services[n.snap.Lookup[keyOf(m)]]
 	s := stats.Service{Proto: strings.ToUpper(protoName(svc.Key.Proto)), Addr: m.Addr, Port: m.Port, IPv6: m.Addr.Is6(),
 		Scheduler: svc.Kind.Name, Flags: m.SchedFlags, Persistence: m.Persistence, Granularity: m.Granularity,
@@ -49,13 +49,13 @@ func (n *decided) service(m *config.Service) stats.Service {
 		addr := d.Addr.Netip()
 		s.Dests = append(s.Dests, stats.Dest{Addr: addr, Port: d.Port, Method: d.Method.String(), Weight: int(d.Weight),
 			Upper: d.Upper, Lower: d.Lower, Active: d.Load.Active(), Inactive: d.Load.Inactive(),
-			Persistent: d.Load.Persistent(), Counters: counters(d.Tally), NextHop: n.way(addr, d), Origin: s.Origin})
+			Persistent: d.Load.Persistent(), Counters: counters(d.Tally), NextHop: n.way(addr, d, ports), Origin: s.Origin})
 	}
 	return s
 }
 
 // way says in words how a real server is reached, or why it is not.
-func (n *decided) way(addr netip.Addr, d *forward.Dest) string {
+func (n *decided) way(addr netip.Addr, d *forward.Dest, ports []Port) string {
 	if why, ok := n.facts.why[addr]; ok {
 		return why
 	}
@@ -63,7 +63,7 @@ func (n *decided) way(addr netip.Addr, d *forward.Dest) string {
 	if gw := n.facts.routes[addr].Gateway; gw.IsValid() && gw != addr {
 		via = " through " + gw.String()
 	}
-	return fmt.Sprintf("%v by port %d%s", macString(d.Hop.Dst), d.Hop.Port, via)
+	return fmt.Sprintf("%v by %s%s", macString(d.Hop.Dst), ports[d.Hop.Port].Name, via)
 }
 
 func originName(o config.Origin) string {

@@ -439,7 +439,17 @@ func TestListings(t *testing.T) {
 			}
 		}
 	}
-	out, code := r.tool("ipvsadm", "--socket", r.sock, "-A", "-t", "192.0.2.1:80")
+	out, code := r.tool("stats", "--socket", r.sock)
+	for _, want := range []string{"interface enp0s8: up, native, copy, 1 queues", "connections: 1 and 0 templates of 1048576",
+		"192.168.56.103", " by enp0s8", "with their checksum finished"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("stats: exit %d, %q is not in\n%s", code, want, out)
+		}
+	}
+	if out, code = r.tool("stats", "--socket", r.sock, "-json"); code != 0 || !strings.Contains(out, `"generation": `) {
+		t.Errorf("stats -json: exit %d, %s", code, out)
+	}
+	out, code = r.tool("ipvsadm", "--socket", r.sock, "-A", "-t", "192.0.2.1:80")
 	if code == 0 || !strings.Contains(out, "dirsw reload") {
 		t.Errorf("a change by command: exit %d, %s", code, out)
 	}

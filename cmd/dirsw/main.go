@@ -36,6 +36,7 @@ const usage = `dirsw: a director for LVS clusters in user space
   dirsw run      -f FILE                         attach, hold the addresses, forward until SIGTERM
   dirsw check    -f FILE                         report every mistake with its place and what to write instead
   dirsw ipvsadm  -Ln [--stats …] | -Lnc          list services, servers and connections of the running director
+  dirsw stats    [-json]                         interfaces, workers, next hops, and every drop by its reason
   dirsw explain  'tcp CLIENT:PORT > VIP:PORT'    ask the running director which server, why, and which frame would leave
   dirsw explain  -f FILE 'tcp …'                 the same for a file, without a director
   dirsw reload                                   read the file again (as SIGHUP) and say what changed
@@ -69,6 +70,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return cmdIpvsadm(rest, stdout, stderr)
 	case "explain":
 		return cmdExplain(rest, stdout, stderr)
+	case "stats":
+		return cmdStats(rest, stdout, stderr)
 	case "reload":
 		return cmdReload(rest, stdout, stderr)
 	case "replay":

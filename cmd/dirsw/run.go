@@ -177,6 +177,9 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	}()
 	if len(m.Dataplane.Cores) > 0 {
 		plane.core = m.Dataplane.Cores[0]
+		if len(m.Dataplane.Cores) > 1 {
+			log.Warn("there is one worker: only the first of the cores is used", zap.Ints("cores", m.Dataplane.Cores))
+		}
 	}
 	lane := plane.set.Lane(0)
 	plane.worker, err = forward.NewWorker(0, lane, forward.Options{Spin: m.Dataplane.Wait == config.WaitBusy,

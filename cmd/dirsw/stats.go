@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"dirsw/ctl"
+	"dirsw/stats"
+)
+
+// cmdStats shows what ipvsadm has no words for: interfaces, workers, the table, next hops, and every drop by its reason.
+func cmdStats(args []string, stdout, stderr io.Writer) int {
+	fs, parse := flags("stats", "[--socket PATH] [-json]", stderr)
+	socket := fs.String("socket", defaultSocket, "control socket `path`")
+	asJSON := fs.Bool("json", false, "everything, as JSON")
+	if code := parse(args); code >= 0 {
+		return code
+	}
+	if fs.NArg() > 0 {
+		fmt.Fprintf(stderr, "dirsw stats: what is %q? There are only flags\n", fs.Arg(0))
+		return exitUsage
+	}
+	c, err := ctl.Dial(*socket)
+	if err != nil {
+		return fail(stderr, "stats", err)
+	}
+	s, err := c.Stats()
+	if err != nil {
+		return fail(stderr, "stats", err)
+	}
+	if *asJSON {
+		e := json.NewEncoder(stdout)
+		e.SetIndent("", "  ")
+		if err := e.Encode(&s); err != nil {
+			return fail(stderr, "stats", err)
+		}
+		return exitOK
+	}
+	printStats(stdout, &s)
+	return exitOK
+}
+
+func printStats(out io.Writer, s *stats.Stats) {
+	fmt.Fprintf(out, "dirsw %s, running for %v, %s, generation %d\n", s.Version, time.Since(s.Start).Round(time.Second), s.Config,
+		s.Generation)
+	for _, p := range s.Ports {
+		copied := "copy"
+		if p.ZeroCopy {
+			copied = "zero-copy"
+		}
+		state := "up"
+		if !p.Up {
+			state = "down"
+		}
+		fmt.Fprintf(out, "interface %s: %s, %s, %s, %d queues\n", p.Name, state, p.Mode, copied, p.Queues)
+	}
+	fmt.Fprintf(out, "connections: %d and %d templates of %d; %d MiB resident\n", s.Connections, s.Templates, s.TableRoom,
+		s.MemoryBytes>>20)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	var received, lost, full uint64
+	for _, k := range s.Workers {
+		received += k.Frames
+		lost += k.Lane.RxDropped
+		full += k.Lane.SendFull + k.Lane.SendFailed
+	}
+	fmt.Fprintf(w, "frames:\t%d\treceived\n\t%d\tforwarded\n\t%d\tanswered by dirsw\n\t%d\twith their checksum finished\n",
+		received, s.Forwarded, s.Answered, s.Mended)
+	fmt.Fprintf(w, "\t%d\tlost before they were received\n\t%d\tnot sent: ring full, link down\n", lost, full)
+	for _, d := range s.Drops {
+		if d.Frames > 0 {
+			fmt.Fprintf(w, "dropped:\t%d\t%s\n", d.Frames, d.Reason)
+		}
+	}
+	for i := range s.Services {
+		for _, d := range s.Services[i].Dests {
+			fmt.Fprintf(w, "next hop:\t%s\t%s\n", d.Addr, d.NextHop)
+		}
+	}
+}
