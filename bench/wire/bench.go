@@ -29,6 +29,7 @@ type Bench struct {
 	o           Options
 	first, last int    // processors: of the generator, of the director
 	forwarder   string // the compiled peer in C; empty: there is no compiler
+	rigs        int    // that were built
 }
 
 // Setup is how the director is placed.
@@ -92,9 +93,15 @@ func (b *Bench) compile(ctx context.Context) error {
 	return nil
 }
 
+// rig builds the next rig.
+func (b *Bench) rig(arms int) (*rig, error) {
+	b.rigs++
+	return newRig(arms, b.rigs)
+}
+
 // Measure runs a contender once.
 func (b *Bench) Measure(ctx context.Context, c *Contender) (res Result, err error) {
-	r, err := newRig(c.Arms)
+	r, err := b.rig(c.Arms)
 	if err != nil {
 		return res, err
 	}

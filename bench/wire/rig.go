@@ -58,9 +58,11 @@ func (r *rig) serverAddr(i int) string {
 	return fmt.Sprintf("198.19.0.%d", i)
 }
 
-// newRig builds everything but the director itself.
-func newRig(arms int) (r *rig, err error) {
-	id := strconv.FormatInt(int64(os.Getpid()%(36*36*36*36)), 36)
+// newRig builds everything but the director itself. Rigs of one process have different serial numbers: the kernel's threads
+// for an interface live on for a moment when it is gone, and are known by its name.
+func newRig(arms, serial int) (r *rig, err error) {
+	const ids = 36 * 36 * 36 // more would not fit the name of such a thread
+	id := base36(os.Getpid()%ids) + base36(serial%ids)
 	r = &rig{arms: arms, cl: "dwc" + id, in: "dwi" + id, out: "dwo" + id, sv: "dws" + id}
 	defer func() {
 		if err != nil {
@@ -87,6 +89,12 @@ func newRig(arms int) (r *rig, err error) {
 		return r, err
 	}
 	return r, r.attachSink()
+}
+
+// base36 writes a number below 36^3 in three digits.
+func base36(n int) string {
+	s := "00" + strconv.FormatInt(int64(n), 36)
+	return s[len(s)-3:]
 }
 
 // close removes everything. The director must have ended.

@@ -217,11 +217,14 @@ func TestRigIsOutOfSight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRig(2)
+	r, err := newRig(2, 99999)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{r.cl, r.in, r.out, r.sv} {
+		if thread := "napi/" + name + "-"; len(thread) > 15 {
+			t.Errorf("%s: longer than the name of a thread", thread)
+		}
 		if _, err := net.InterfaceByName(name); err == nil {
 			t.Errorf("%s can be seen in our own namespace", name)
 		}
