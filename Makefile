@@ -32,7 +32,7 @@ install: build ## install dirsw below $(DESTDIR)$(PREFIX)
 demo: build ## the whole thing in network namespaces of this machine, step by step (root)
 	./dirsw lab demo
 
-test: deps check generate-check race demo privileged ## what CI runs
+test: deps check generate-check race privileged ## what CI runs
 
 check: fmt vet staticcheck lint unit ## before every commit: format, vet, staticcheck, the project's rules, unit tests
 

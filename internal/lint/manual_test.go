@@ -49,6 +49,32 @@ func TestManualNamesEveryScheduler(t *testing.T) {
 	}
 }
 
+func TestManualHasEveryCommand(t *testing.T) {
+	tree, err := Load(os.DirFS("../.."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual := readDoc(t, "docs/manual/dirsw.md")
+	found := 0
+	tree.goFiles(false, func(f *File) {
+		for _, d := range f.AST.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || f.Package() != "cmd/dirsw" {
+				continue
+			}
+			if name, ok := strings.CutPrefix(fn.Name.Name, "cmd"); ok {
+				found++
+				if !strings.Contains(manual, "\n### "+strings.ToLower(name)+"\n") {
+					t.Errorf("docs/manual/dirsw.md has no section about dirsw %s", strings.ToLower(name))
+				}
+			}
+		}
+	})
+	if found < 7 {
+		t.Errorf("only %d commands were found: have they other names now?", found)
+	}
+}
+
 // flagsOf returns the names of the flags that cmd/dirsw defines, read off calls like fs.StringVar(&v, "name", …).
 func flagsOf(t *Tree) []string {
 	var names []string
