@@ -18,7 +18,7 @@ func (w *Worker) process(now clock.Mono) {
 	for i := range n {
 		w.hashes[i] = w.table.Hash(&w.in.Metas[i].Tuple)
 	}
-	if n >= prefetchFrom && w.table.Len() >= prefetchTable {
+	if n >= prefetchFrom {
 		w.table.Prefetch(w.hashes[:n])
 	}
 	kept := 0

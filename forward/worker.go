@@ -27,7 +27,6 @@ const (
 	commitIdle      = time.Second            // for what the lane counts without a frame
 	idleSpins       = 64                     // empty breaths before a worker sleeps
 	prefetchFrom    = 4                      // frames in a batch for which asking memory ahead pays
-	prefetchTable   = 4096                   // entries of the table from which on it pays: a smaller one stays in the caches
 )
 
 // Worker owns a lane, a connection table and the schedulers' state, and is the only one to touch them. Other goroutines

@@ -208,18 +208,26 @@ func (r *rig) tool(args ...string) (string, int) {
 	return string(out), 0
 }
 
+// inside opens a netlink handle in a node and finds the node's interface. The caller closes the handle.
+func (r *rig) inside(node string) (*netlink.Handle, netlink.Link) {
+	r.t.Helper()
+	h, err := r.c.Netlink(node)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	l, err := h.LinkByName("enp0s8")
+	if err != nil {
+		h.Close()
+		r.t.Fatal(err)
+	}
+	return h, l
+}
+
 // link looks at enp0s8 of lb1: its XDP program (0: none) and whether the virtual address is on it.
 func (r *rig) link() (prog uint32, vip bool) {
 	r.t.Helper()
-	h, err := r.c.Netlink("lb1")
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	h, l := r.inside("lb1")
 	defer h.Close()
-	l, err := h.LinkByName("enp0s8")
-	if err != nil {
-		r.t.Fatal(err)
-	}
 	if x := l.Attrs().Xdp; x != nil && x.Attached {
 		prog = x.ProgId
 	}
@@ -463,15 +471,8 @@ func TestServerMovesToAnotherMAC(t *testing.T) {
 	r := newRig(t)
 	p := r.run().ready()
 	r.mustFetch()
-	h, err := r.c.Netlink("rs1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	h, l := r.inside("rs1")
 	defer h.Close()
-	l, err := h.LinkByName("enp0s8")
-	if err != nil {
-		t.Fatal(err)
-	}
 	mac := net.HardwareAddr{2, 0, 0, 0, 0x77, 1}
 	if err := h.LinkSetHardwareAddr(l, mac); err != nil {
 		t.Fatal(err)
@@ -493,15 +494,8 @@ func TestLinkDownAndUp(t *testing.T) {
 	r := newRig(t)
 	r.run().ready()
 	r.mustFetch()
-	h, err := r.c.Netlink("lb1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	h, l := r.inside("lb1")
 	defer h.Close()
-	l, err := h.LinkByName("enp0s8")
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := h.LinkSetDown(l); err != nil {
 		t.Fatal(err)
 	}
@@ -538,15 +532,8 @@ func TestInterfaceVanishes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := r.c.Netlink("lb1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	h, l := r.inside("lb1")
 	defer h.Close()
-	l, err := h.LinkByName("enp0s8")
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := h.LinkDel(l); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"github.com/google/gopacket/pcapgo"
+
+	"dirsw/lab"
+	"dirsw/packet"
+)
+
+// call runs a command as from a shell and returns what it printed and its exit status.
+func call(args ...string) (stdout, stderr string, code int) {
+	var out, err bytes.Buffer
+	code = dispatch(context.Background(), args, &out, &err)
+	return out.String(), err.String(), code
+}
+
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const replayConf = `virtual_server 192.0.2.100 80 {
+    lb_algo rr
+    lb_kind DR
+    protocol TCP
+    persistence_timeout 50
+    real_server 198.51.100.1 80 {
+        weight 1
+    }
+    real_server 198.51.100.2 80 {
+        weight 1
+    }
+}
+`
+
+func TestCheckExitStatus(t *testing.T) {
+	good := file(t, "good.conf", lab.Pasted)
+	bad := file(t, "bad.conf", strings.NewReplacer("lb_algo rr", "lb_algo rrr", "weight 1", "wieght 1").Replace(replayConf))
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"good", []string{"check", "-f", good}, exitOK, []string{"good.conf: good: 1 services, 2 real servers, 1 vrrp instances", "note:"}},
+		{"quiet", []string{"check", "-q", "-f", good}, exitOK, nil},
+		{"every complaint at once", []string{"check", "-f", bad}, exitComplain,
+			[]string{`bad.conf:2:13: unknown scheduler "rrr"`, "bad.conf:7:9:", "bad.conf:10:9:", `write weight`}},
+		{"no file", []string{"check", "-f", good + ".not"}, exitNoFile, []string{"cannot be read"}},
+		{"stray argument", []string{"check", good}, exitUsage, []string{"-f"}},
+		{"unknown flag", []string{"check", "-x"}, exitUsage, []string{"usage: dirsw check"}},
+		{"unknown command", []string{"chekc"}, exitUsage, []string{`there is no command "chekc"`}},
+		{"nothing", nil, exitUsage, []string{"dirsw run"}},
+		{"help", []string{"help"}, exitOK, []string{"dirsw replay"}},
+		{"version", []string{"version"}, exitOK, []string{"dirsw "}},
+		{"no director", []string{"stats", "--socket", good + ".sock"}, exitFailed, []string{good + ".sock"}},
+		{"no director to list", []string{"ipvsadm", "--socket", good + ".sock", "-Ln"}, exitFailed, []string{good + ".sock"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, errs, code := call(c.args...)
+			if code != c.code {
+				t.Errorf("exit %d, want %d\n%s%s", code, c.code, out, errs)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(out+errs, want) {
+					t.Errorf("%q is not in\n%s%s", want, out, errs)
+				}
+			}
+			if c.name == "quiet" && out+errs != "" {
+				t.Errorf("not quiet: %s%s", out, errs)
+			}
+		})
+	}
+}
+
+func TestExplainAFile(t *testing.T) {
+	conf := file(t, "e.conf", replayConf)
+	for _, c := range []struct {
+		flow string
+		code int
+		want []string
+	}{
+		{"tcp 203.0.113.1:4000 > 192.0.2.100:80", exitOK, []string{"server:  198.51.100.2:80 Route weight 1",
+			"scheduler rr gives it the turn", "54 bytes", "e.conf:1:1"}},
+		{"tcp ACK 203.0.113.1:4000 > 192.0.2.100:80", exitOK, []string{"dropped: no-connection"}},
+		{"tcp 203.0.113.1:4000 > 192.0.2.100:81", exitOK, []string{"dropped: no-service"}},
+		{"what", exitUsage, []string{"is not a flow"}},
+	} {
+		out, errs, code := call("explain", "-f", conf, c.flow)
+		for _, want := range c.want {
+			if code != c.code || !strings.Contains(out+errs, want) {
+				t.Errorf("%s: exit %d, %q is not in\n%s%s", c.flow, code, want, out, errs)
+			}
+		}
+	}
+}
+
+// capture writes frames a second apart.
+func capture(t *testing.T, specs ...packet.Spec) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := pcapgo.NewWriter(&b)
+	if err := w.WriteFileHeader(65535, layers.LinkTypeEthernet); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range specs {
+		frame := packet.Build(nil, s)
+		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: time.Unix(1000+int64(i), 0), CaptureLength: len(frame),
+			Length: len(frame)}, frame); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return file(t, "in.pcap", b.String())
+}
+
+func tcp(from, to string, flags uint8) packet.Spec {
+	src, dst := netip.MustParseAddrPort(from), netip.MustParseAddrPort(to)
+	return packet.Spec{SrcMAC: packet.MAC{2, 0, 0, 0, 0, 9}, DstMAC: packet.MAC{2, 0, 0, 0, 0, 1}, TCPFlags: flags,
+		Tuple: packet.Tuple{Src: packet.AddrFrom(src.Addr()), Dst: packet.AddrFrom(dst.Addr()), SrcPort: src.Port(),
+			DstPort: dst.Port(), Proto: packet.ProtoTCP, Family: packet.IPv4Family}}
+}
+
+func TestReplay(t *testing.T) {
+	conf := file(t, "r.conf", replayConf)
+	elsewhere := tcp("203.0.113.1:4000", "192.0.2.100:80", packet.ACK)
+	elsewhere.DstMAC = packet.MAC{2, 0, 0, 0, 0, 2}
+	in := capture(t,
+		tcp("203.0.113.1:4000", "192.0.2.100:80", packet.SYN),
+		tcp("203.0.113.1:4000", "192.0.2.100:80", packet.ACK),
+		tcp("203.0.113.1:4001", "192.0.2.100:80", packet.SYN),
+		tcp("203.0.113.1:4000", "192.0.2.100:22", packet.SYN),
+		elsewhere,
+		tcp("203.0.113.2:4000", "192.0.2.100:80", packet.ACK))
+	out := in + ".out"
+	text, errs, code := call("replay", "-f", conf, in, "-w", out)
+	for _, want := range []string{
+		"1 0.000000 tcp 203.0.113.1:4000 > 192.0.2.100:80 SYN -> 198.51.100.2:80: scheduler rr",
+		"2 1.000000 tcp 203.0.113.1:4000 > 192.0.2.100:80 ACK -> 198.51.100.2:80: connection, 15m0s left",
+		"3 2.000000 tcp 203.0.113.1:4001 > 192.0.2.100:80 SYN -> 198.51.100.2:80: persistence template, 50s left",
+		"6 5.000000 tcp 203.0.113.2:4000 > 192.0.2.100:80 ACK: dropped, no-connection",
+		"6 packets: 4 to the director, 3 forwarded, 1 dropped, 1 answered; 1 left to the kernel",
+		"1 for a service but addressed to another station than 02:00:00:00:00:01",
+		"2 connections and 1 templates remain",
+	} {
+		if code != 0 || !strings.Contains(text, want) {
+			t.Errorf("exit %d, %q is not in\n%s%s", code, want, text, errs)
+		}
+	}
+	f, err := os.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := pcapgo.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for {
+		data, ci, err := r.ReadPacketData()
+		if err != nil {
+			break
+		}
+		if n++; n == 3 && (ci.Timestamp.Unix() != 1002 || len(data) != 54) {
+			t.Errorf("third packet: %v, %d bytes", ci.Timestamp, len(data))
+		}
+	}
+	if n != 4 { // three forwarded, one RST
+		t.Errorf("%d packets were written, want 4", n)
+	}
+}
+
+func TestReplayRefusals(t *testing.T) {
+	conf := file(t, "r.conf", replayConf)
+	whole, err := os.ReadFile(capture(t, tcp("203.0.113.1:4000", "192.0.2.100:80", packet.SYN)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, content, want string }{
+		{"not a capture", "root:x:0:0", "not a capture"},
+		{"empty", "", "empty"},
+		{"cut off", string(whole[:len(whole)-9]), "ends before its first packet is whole"},
+	} {
+		in := file(t, "x.pcap", c.content)
+		out, errs, code := call("replay", "-f", conf, in)
+		if code != exitFailed || !strings.Contains(errs, c.want) || !strings.Contains(errs, in) {
+			t.Errorf("%s: exit %d, %s%s", c.name, code, out, errs)
+		}
+	}
+	if _, errs, code := call("replay", "-f", conf); code != exitUsage || errs == "" {
+		t.Errorf("no capture named: exit %d, %s", code, errs)
+	}
+	if _, errs, code := call("replay", "-f", conf, "-mac", "zz", "x"); code != exitUsage || !strings.Contains(errs, "zz") {
+		t.Errorf("bad address: exit %d, %s", code, errs)
+	}
+}
