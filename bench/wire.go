@@ -65,16 +65,12 @@ func (b *bench) wire(ctx context.Context) error {
 		b.skip("wire: %v", err)
 		return ctx.Err()
 	}
-	rounds := b.effort.Rounds
-	if b.quick {
-		rounds = 2
-	}
 	for _, g := range wireGroups(w, b.quick) {
-		if err := b.wireGroup(ctx, w, &g, rounds); err != nil {
+		if err := b.wireGroup(ctx, w, &g, b.effort.Rounds); err != nil {
 			return err
 		}
 	}
-	return b.latency(ctx, w, rounds)
+	return b.latency(ctx, w, b.effort.Rounds)
 }
 
 // wireGroup measures the contenders of one setup in interleaved rounds and holds dirsw against each of the others.
