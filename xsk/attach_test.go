@@ -91,6 +91,22 @@ func TestQueueInUse(t *testing.T) {
 	r.wantNoPrograms(t)
 }
 
+// TestSecondDirector opens what another dirsw has: it is left alone, with Replace too.
+func TestSecondDirector(t *testing.T) {
+	r := newRig(t, nil)
+	r.open(t, Options{Ports: oneArm()})
+	before, _ := r.programs(t, &r.lb0)
+	for _, replace := range []bool{false, true} {
+		_, err := r.tryOpen(t, Options{Ports: oneArm(), Replace: replace})
+		if want := "another dirsw runs on interface lb0; stop it first"; err == nil || err.Error() != want {
+			t.Errorf("Open says\n\t%v, want\n\t%s", err, want)
+		}
+	}
+	if after, _ := r.programs(t, &r.lb0); len(after) != 1 || after[0] != before[0] {
+		t.Errorf("lb0 has the programs %v, want %v as before", after, before)
+	}
+}
+
 // stranger is a program of somebody else, which drops nothing.
 func stranger(t *testing.T) *ebpf.Program {
 	t.Helper()

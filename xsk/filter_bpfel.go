@@ -36,6 +36,7 @@ const (
 	filterMapSockets      = "sockets"
 	filterMapStations     = "stations"
 	filterProgDirswFilter = "dirsw_filter"
+	filterVarFirst        = "first"
 )
 
 // loadFilter returns the embedded CollectionSpec for filter.
@@ -97,6 +98,7 @@ type filterMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type filterVariableSpecs struct {
+	First *ebpf.VariableSpec `ebpf:"first"`
 }
 
 // filterObjects contains all objects after they have been loaded into the kernel.
@@ -138,6 +140,7 @@ func (m *filterMaps) Close() error {
 //
 // It can be passed to loadFilterObjects or ebpf.CollectionSpec.LoadAndAssign.
 type filterVariables struct {
+	First *ebpf.Variable `ebpf:"first"`
 }
 
 // filterPrograms contains all programs after they have been loaded into the kernel.

@@ -193,6 +193,8 @@ func TestSetMACs(t *testing.T) {
 	}{
 		{[]packet.MAC{{2, 0, 0, 0, 0, 2}, virtual}, take, take},
 		{[]packet.MAC{virtual}, pass, take},
+		{[]packet.MAC{virtual, {2, 0, 0, 0, 0, 2}}, take, take},
+		{nil, pass, pass},
 		{[]packet.MAC{{2, 0, 0, 0, 0, 2}}, take, pass},
 	} {
 		if err := s.SetMACs(0, tt.macs); err != nil {
@@ -201,8 +203,33 @@ func TestSetMACs(t *testing.T) {
 		if got := run(t, program(s, 0), build(tcp4)); got != tt.wantOwn {
 			t.Errorf("with %v a frame to the interface %v, want: %v", tt.macs, got, tt.wantOwn)
 		}
+		if got := run(t, program(s, 0), set(0, 0, 0, 0, 0, 0, 0)(build(tcp4))); got != pass {
+			t.Errorf("with %v a frame to nobody %v, want: %v", tt.macs, got, pass)
+		}
 		if got := run(t, program(s, 0), frame); got != tt.wantVirtual {
 			t.Errorf("with %v a frame to the virtual router %v, want: %v", tt.macs, got, tt.wantVirtual)
 		}
+	}
+}
+
+// BenchmarkFilter runs the filter in the kernel on frames that are taken and on frames that pass.
+func BenchmarkFilter(b *testing.B) {
+	r := newRig(b, nil)
+	p := program(r.open(b, Options{Ports: oneArm()}), 0)
+	for _, bb := range []struct {
+		name  string
+		frame []byte
+	}{
+		{"taken/ipv4", build(tcp4)}, {"taken/ipv6", build(tcp6)},
+		{"passed/ipv4", with(tcp4, func(s *packet.Spec) { s.Dst = addr(lb4) })},
+		{"passed/arp", append(set(12, 8, 6)(make([]byte, 60)), 0)},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			if _, d, err := p.Benchmark(bb.frame, b.N, nil); err != nil {
+				b.Fatal(err)
+			} else {
+				b.ReportMetric(float64(d.Nanoseconds()), "ns/frame")
+			}
+		})
 	}
 }

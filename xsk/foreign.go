@@ -8,9 +8,22 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// foreign says whose XDP program is on the interface, and how to be rid of it.
-func foreign(p *PortOptions) error {
+// ours is the name of the filter, as programs that are loaded tell it.
+const ours = "dirsw_filter"
+
+// inTheWay is about an XDP program that is on the interface already: an error that says whose it is and how to be rid of
+// it, or nil after it has been displaced. The filter of another dirsw is never displaced: it goes with its process, so that
+// process lives, and has the queues.
+func inTheWay(p *PortOptions, replace bool) error {
 	progs, err := programsOn(p.Index)
+	for _, a := range progs {
+		if programName(ebpf.ProgramID(a.id)) == ours {
+			return fmt.Errorf("another dirsw runs on interface %s; stop it first", p.Name)
+		}
+	}
+	if replace {
+		return displace(p)
+	}
 	if err != nil || len(progs) == 0 {
 		return fmt.Errorf("interface %s has an XDP program of somebody else; detach it, or let dirsw displace it with replace_xdp", p.Name)
 	}

@@ -20,6 +20,7 @@ const maxStations = 256
 type gate struct {
 	xdp      *xdp.Program // the program, and the sockets by queue; attaching is ours
 	stations *ebpf.Map
+	first    *ebpf.Variable // the station that is compared without a look into the map
 	link     link.Link
 	mode     string
 	note     string // why not native
@@ -42,6 +43,7 @@ func newGate(services *ebpf.Map, queues int) (*gate, error) {
 		Queues   *ebpf.Map `ebpf:"queues"`
 		Sockets  *ebpf.Map `ebpf:"sockets"`
 		Stations *ebpf.Map `ebpf:"stations"`
+		filterVariables
 	}
 	opts := ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{filterMapServices: services}}
 	if err := spec.LoadAndAssign(&objs, &opts); err != nil {
@@ -52,7 +54,7 @@ func newGate(services *ebpf.Map, queues int) (*gate, error) {
 		return nil, explain("load the packet filter", err, nil)
 	}
 	return &gate{xdp: &xdp.Program{Program: objs.DirswFilter, Queues: objs.Queues, Sockets: objs.Sockets},
-		stations: objs.Stations, macs: map[packet.MAC]bool{}}, nil
+		stations: objs.Stations, first: objs.First, macs: map[packet.MAC]bool{}}, nil
 }
 
 // attach puts the program on the interface by a bpf_link, so that it goes with the process. A foreign program is left
@@ -92,10 +94,7 @@ func (g *gate) try(p *PortOptions, mode Mode, replace bool) (err error) {
 		if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EEXIST) { // EEXIST: a program in the other mode
 			break
 		}
-		if !replace {
-			return foreign(p)
-		}
-		if err := displace(p); err != nil {
+		if err := inTheWay(p, replace); err != nil {
 			return err
 		}
 		replace = false // who attaches again at once is left alone
@@ -123,6 +122,13 @@ func (g *gate) set(macs []packet.MAC) error {
 			return fmt.Errorf("tell the packet filter an address of the interface: %w", err)
 		}
 		g.macs[m] = true
+	}
+	first := filterStation{Zero: 1} // what no frame has
+	if len(macs) > 0 {
+		first = filterStation{Mac: macs[0]}
+	}
+	if err := g.first.Set(first); err != nil {
+		return fmt.Errorf("tell the packet filter the first address of the interface: %w", err)
 	}
 	for _, m := range remove {
 		if err := g.stations.Delete(filterStation{Mac: m}); err != nil {

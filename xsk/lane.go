@@ -28,7 +28,7 @@ type lane struct {
 	send      []*socket     // by port: where its frames leave
 	poll      []unix.PollFd // of receivers
 	timeout   unix.Timespec
-	busy      bool // the driver polls on our calls
+	busy      bool // the driver was asked to poll on our calls
 
 	next   int // receiver that Recv begins with
 	breath uint
@@ -70,7 +70,7 @@ func (l *lane) Recv(b *packet.Batch) (int, error) {
 		s := l.receivers[at]
 		s.take(l.umem, b)
 		s.refill(l.umem)
-		if s.fill.needWakeup() || l.busy && b.N == 0 {
+		if s.fill.needWakeup() || s.polls && b.N == 0 {
 			l.wakes.calls++
 			wakeRx(s.fd)
 		}
@@ -113,7 +113,7 @@ func (l *lane) look() error {
 		l.looked = 0
 	}
 	s := l.sockets[l.looked]
-	s.look()
+	s.look(l.busy)
 	if s.gone {
 		return l.end(s)
 	}

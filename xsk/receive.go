@@ -30,7 +30,7 @@ func (s *socket) take(u *umem, b *packet.Batch) {
 	for i := range n {
 		d := s.rx.take()
 		base := u.base(d.addr)
-		b.Frames[b.N+i] = packet.MakeFrame(u.buf(base), int(d.addr-base), int(d.len), uint8(s.port), base)
+		b.Frames[b.N+i].Lend(u.buf(base), int(d.addr-base), int(d.len), uint8(s.port), base)
 	}
 	b.N += n
 	s.rx.release()

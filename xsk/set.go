@@ -95,7 +95,7 @@ func (s *Set) findPorts(o *Options) error {
 		case o.Queues > 0:
 			p.queues = o.Queues
 		}
-		if most := min(max(rx, tx), tx); o.Workers > most || p.Receive && o.Workers > p.queues {
+		if o.Workers > tx || p.Receive && o.Workers > p.queues {
 			return fmt.Errorf("interface %s has %d receive and %d transmit queues, too few for %d workers; run at most as many "+
 				"workers as it has queues", p.Name, rx, tx, o.Workers)
 		}

@@ -22,6 +22,7 @@ type socket struct {
 	fd       int
 	zeroCopy bool
 	gone     bool // the kernel has unbound it: its interface was deleted
+	polls    bool // the driver works on our calls only
 
 	rx   ring[desc]   // if it receives
 	tx   ring[desc]   // if it sends
@@ -132,8 +133,10 @@ func (s *socket) busyPoll() error {
 	return nil
 }
 
-// look asks the kernel whether the socket still has its interface, and how many frames it could not deliver.
-func (s *socket) look() {
+// look asks the kernel whether the socket still has its interface, and how many frames it could not deliver. If busy
+// polling was asked for it also asks whether there is anything to poll: a driver without it says yes to all and then has no
+// NAPI instance for the socket, once frames have come.
+func (s *socket) look(busy bool) {
 	switch wakeRx(s.fd) {
 	case unix.ENXIO, unix.ENODEV, unix.EBADF:
 		s.gone = true
@@ -144,6 +147,10 @@ func (s *socket) look() {
 	var st unix.XDPStatistics
 	if err := getsockopt(s.fd, unix.XDP_STATISTICS, &st); err == nil {
 		s.lost = st.Rx_dropped + st.Rx_ring_full // a dry fill ring counts among the dropped
+	}
+	if busy {
+		id, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_INCOMING_NAPI_ID)
+		s.polls = err == nil && id != 0
 	}
 }
 
