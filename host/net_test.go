@@ -117,6 +117,16 @@ func (n *node) addr(link, prefix string) {
 		a.Flags = unix.IFA_F_NODAD
 	}
 	must(n.t, n.nl.AddrAdd(n.link(link), a))
+	if a.IP.To4() != nil {
+		return
+	}
+	// The kernel makes the local route of an IPv6 address, and joins its group, a moment after it has added the address.
+	if !within(2*time.Second, func() bool {
+		r, err := n.nl.RouteGet(a.IP)
+		return err == nil && len(r) > 0 && r[0].Type == unix.RTN_LOCAL
+	}) {
+		n.t.Fatalf("%s has not become an address of this namespace", prefix)
+	}
 }
 
 // route adds a route of a kind; gw and link may be empty.
