@@ -415,7 +415,7 @@ func TestRefusesToStart(t *testing.T) {
 			t.Errorf("on the same socket: exit %d\n%s", code, out)
 		}
 		out, code = r.tool("run", "-f", r.conf, "--socket", r.sock+"2")
-		if code != exitFailed || !strings.Contains(out, "dirsw_filter") {
+		if code != exitFailed || !strings.Contains(out, "another dirsw runs on interface enp0s8") {
 			t.Errorf("on the same interface: exit %d\n%s", code, out)
 		}
 		r.mustFetch()
