@@ -84,6 +84,11 @@ var importTable = map[string]edges{
 		other: "github.com/google/gopacket " + netlinks + " " + sysUnix + " " + ebpf, noStd: "log/…",
 		why: "bench measures the data plane; it needs neither a director nor a configuration",
 	},
+	"bench/oracle": {
+		own:   "clock packet conntrack sched forward forward/forwardtest config config/ipvsadm director",
+		noStd: "net net/http log log/… unsafe",
+		why:   "oracle plays transcripts through the director's own compiler and a worker, without a machine",
+	},
 	"bench/replay": {
 		own: "clock packet forward", other: "github.com/google/gopacket", noStd: "net/http log log/… unsafe",
 		why: "a Lane over capture files",
