@@ -116,9 +116,6 @@ func (s *socket) bind(p *port, first *socket, flags uint16) error {
 		s.zeroCopy = options&unix.XDP_OPTIONS_ZEROCOPY != 0
 	}
 	_ = unix.SetsockoptInt(s.fd, unix.SOL_XDP, unix.XDP_MAX_TX_SKB_BUDGET, txBudget) // unknown before 6.18: kick goes on
-	if !s.zeroCopy {
-		s.share = min(s.share, len(s.fill.entries)) // no driver keeps any
-	}
 	return nil
 }
 
