@@ -81,13 +81,13 @@ func (p *player) cliLine(line []byte) error {
 	s.n++
 	if l.Cmd == nil {
 		if s.err == nil {
-			s.err = s.happen(&l)
+			s.err = guarded(func() error { return s.happen(&l) })
 		}
 		return nil
 	}
 	err := s.err
 	if err == nil {
-		err = s.command(&l)
+		err = guarded(func() error { return s.command(&l) })
 	}
 	p.r.tell(fmt.Sprintf("cli/%s/%d: %s", l.Group, s.n, *l.Cmd), err)
 	return nil
@@ -219,8 +219,10 @@ func (s *shell) fill(l *ipvsadm.Listing) error {
 	m := s.m
 	for i := range l.Services {
 		to := &l.Services[i]
-		svc := &m.snap.Services[m.snap.Lookup[forward.ServiceKey{Addr: packet.AddrFrom(to.Addr), Port: to.Port,
-			Proto: uint8(to.Proto)}]]
+		svc, err := m.inForce(to.ServiceKey)
+		if err != nil {
+			return err
+		}
 		to.Stats = counters(svc.Tally)
 		for _, p := range svc.Pool.Dests {
 			d := &m.snap.Dests[p.ID]

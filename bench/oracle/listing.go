@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"dirsw/config"
 	"dirsw/forward"
 	"dirsw/packet"
 )
@@ -131,14 +132,26 @@ type listed struct {
 	Dests [][]any // address, port, method, weight, active, inactive
 }
 
+// inForce finds a service in the snapshot.
+func (m *machine) inForce(k config.ServiceKey) (*forward.Service, error) {
+	id, ok := m.snap.Lookup[forward.ServiceKey{Addr: packet.AddrFrom(k.Addr), Port: k.Port, Proto: uint8(k.Proto)}]
+	if !ok || k.Mark != 0 {
+		return nil, fmt.Errorf("service %v is not in the snapshot", k)
+	}
+	return &m.snap.Services[id], nil
+}
+
 // table lists the services in force, real servers in the kernel's order.
 func (m *machine) table() []listed {
 	var all []listed
 	for i := range m.model.Services {
 		s := &m.model.Services[i]
-		key := forward.ServiceKey{Addr: packet.AddrFrom(s.Addr), Port: s.Port, Proto: uint8(s.Proto)}
-		svc := &m.snap.Services[m.snap.Lookup[key]]
-		l := listed{Svc: protocolName(key.Proto) + " " + endpoint(s.Addr, s.Port), Sched: svc.Kind.Name}
+		svc, err := m.inForce(s.Key())
+		if err != nil {
+			all = append(all, listed{Svc: s.Key().String(), Sched: err.Error()})
+			continue
+		}
+		l := listed{Svc: protocolName(uint8(s.Proto)) + " " + endpoint(s.Addr, s.Port), Sched: svc.Kind.Name}
 		if s.OnePacket {
 			l.Flags = append(l.Flags, "ops")
 		}

@@ -60,10 +60,10 @@ func (p *player) reuseLine(line []byte) error {
 	g.n++
 	err := g.err
 	if err == nil {
-		err = r.play(g)
+		err = guarded(func() error { return r.play(g) })
 	}
-	p.r.tell(fmt.Sprintf("reuse/%s/mode=%d%s/weight0=%v/nodest=%d/%s", r.Fwd, r.Mode, strings.ReplaceAll(r.Persist, " ", "="),
-		r.Weight0, r.Nodest, strings.ReplaceAll(r.Prefix, " ", ",")), err)
+	p.r.tell(fmt.Sprintf("reuse/%s/mode=%d%s/weight0=%v/nodest=%d/%d:%s", r.Fwd, r.Mode, strings.ReplaceAll(r.Persist, " ", "="),
+		r.Weight0, r.Nodest, g.n, strings.ReplaceAll(r.Prefix, " ", ",")), err)
 	return nil
 }
 

@@ -172,6 +172,16 @@ func single[T any](r *report, line []byte, play func(*T) error, name func(*T) st
 	if err := json.Unmarshal(line, &c); err != nil {
 		return err
 	}
-	r.tell(name(&c), play(&c))
+	r.tell(name(&c), guarded(func() error { return play(&c) }))
 	return nil
+}
+
+// guarded makes an error of a panic: it says of one case that dirsw fails, and the others are played all the same.
+func guarded(play func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return play()
 }
