@@ -80,6 +80,14 @@ func keyOf(m *config.Service) forward.ServiceKey {
 	return forward.ServiceKey{Addr: packet.AddrFrom(m.Addr), Port: m.Port, Proto: uint8(m.Proto)}
 }
 
+// family is that of a service's clients.
+func family(k forward.ServiceKey) uint8 {
+	if k.Addr.Is4() {
+		return packet.IPv4Family
+	}
+	return packet.IPv6Family
+}
+
 func (c *compiler) service(m *config.Service) {
 	key := keyOf(m)
 	id := c.serviceSlot(key)
@@ -91,10 +99,10 @@ func (c *compiler) service(m *config.Service) {
 	flags := schedFlags(m.SchedFlags)
 	if svc.Gone = false; svc.Tally == nil {
 		*svc = forward.Service{Key: key, Kind: kind, Flags: flags, SchedGen: c.s.Gen, PoolGen: c.s.Gen,
-			Pool: &sched.Pool{Cursor: new(sched.Cursor)}, Tally: forward.NewTally(c.in.Workers)}
+			Pool: &sched.Pool{Cursor: new(sched.Cursor), Family: family(key)}, Tally: forward.NewTally(c.in.Workers)}
 	} else if svc.Kind.Name != kind.Name || svc.Flags != flags {
 		svc.Kind, svc.Flags, svc.SchedGen, svc.PoolGen, svc.Taken = kind, flags, c.s.Gen, c.s.Gen, true
-		svc.Pool = &sched.Pool{Cursor: new(sched.Cursor), Dests: svc.Pool.Dests}
+		svc.Pool = &sched.Pool{Cursor: new(sched.Cursor), Dests: svc.Pool.Dests, Family: family(key)}
 	}
 	svc.Persistence, svc.Mask, svc.OnePacket = m.Persistence, mask(m), m.OnePacket
 	c.s.Lookup[key] = id
@@ -128,7 +136,7 @@ func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m *config.Se
 	}
 	for _, d := range svc.Pool.Dests {
 		if _, ok := byID[d.ID]; ok {
-			kept = append(kept, c.poolDest(d.ID))
+			kept = append(kept, c.poolDest(d.ID).After(&d))
 			delete(byID, d.ID)
 		}
 	}
@@ -141,7 +149,7 @@ func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m *config.Se
 	}
 	dests := append(added, kept...)
 	if !slices.Equal(dests, svc.Pool.Dests) {
-		svc.Pool = &sched.Pool{Cursor: svc.Pool.Cursor, Dests: dests}
+		svc.Pool = &sched.Pool{Cursor: svc.Pool.Cursor, Dests: dests, Family: family(svc.Key)}
 		svc.PoolGen = c.s.Gen
 	}
 }

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"sync/atomic"
+	"time"
 
 	"dirsw/clock"
 	"dirsw/packet"
@@ -33,8 +34,17 @@ type Dest struct {
 	Addr         packet.Addr
 	Port         uint16
 	Weight       int32
+	Last         int32  // while Weight is 0: what it was edited from; 0 if the server was added so. Only mh asks
 	Upper, Lower uint32 // connection thresholds; 0: none
 	Load         *Load
+}
+
+// After returns d as it follows old in the list: the same server, edited (kernel: last_weight in __ip_vs_update_dest).
+func (d Dest) After(old *Dest) Dest {
+	if d.Last = 0; d.Weight == 0 {
+		d.Last = max(old.Weight, old.Last)
+	}
+	return d
 }
 
 // Pool is the destinations of one service, in the kernel's list order: the one added last stands first
@@ -42,6 +52,8 @@ type Dest struct {
 type Pool struct {
 	Dests  []Dest
 	Cursor *Cursor
+	Family uint8         // of the service's clients, as in packet.Tuple; 0: as each server's address
+	Expire time.Duration // of lblc and lblcr (net.ipv4.vs.lblc_expiration, lblcr_expiration); 0: the kernel's day
 }
 
 // Active returns the active connections of destination i, summed over workers.
@@ -72,6 +84,8 @@ func (p *Pool) index(id uint32) int {
 type Cursor struct {
 	at  atomic.Uint64
 	gen atomic.Uint64 // generation of the pool that the cursor was last fitted to
+
+	trial bool // never changes
 }
 
 // Load reads the cursor.
@@ -88,7 +102,10 @@ func (c *Cursor) Fit(gen uint64) bool {
 
 // Copy returns a cursor of its own that stands where c stands, to ask a scheduler without moving the turn.
 func (c *Cursor) Copy() *Cursor {
-	n := new(Cursor)
+	n := &Cursor{trial: true}
 	n.at.Store(c.at.Load())
 	return n
 }
+
+// Trial reports whether c is a Copy: then Pick is asked what it would do, and remembers nothing of it.
+func (c *Cursor) Trial() bool { return c.trial }
