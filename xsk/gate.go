@@ -18,7 +18,7 @@ const maxStations = 256
 // gate is the packet filter on one port: the program with its maps, and the link that holds it there. The director uses
 // it, under the lock of its Set.
 type gate struct {
-	xdp      *xdp.Program // the program, and the sockets by queue; attaching is ours
+	xdp      *xdp.Program // the program, and sockets registered by queue; attaching is ours, closed sockets leave by themselves
 	stations *ebpf.Map
 	first    *ebpf.Variable // the station that is compared without a look into the map
 	link     link.Link

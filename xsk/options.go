@@ -57,7 +57,7 @@ type PortOptions struct {
 type PortState struct {
 	Name     string
 	Mode     string // "native", "generic", or "send only"
-	Note     string // why the mode is not native although Auto was asked for; or ""
+	Note     string // what the operator should know: why not native mode, which packets are too long; or ""
 	ZeroCopy bool
 	Queues   int // served
 }

@@ -3,6 +3,7 @@ package xsk
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -145,10 +146,23 @@ func (s *Set) Ports() []PortState {
 		p := &s.ports[i]
 		out[i] = PortState{Name: p.Name, Mode: "send only", ZeroCopy: p.zeroCopy, Queues: p.queues}
 		if p.gate != nil {
-			out[i].Mode, out[i].Note = p.gate.mode, p.gate.note
+			out[i].Mode = p.gate.mode
 		}
+		out[i].Note = p.note()
 	}
 	return out
+}
+
+// note is what the operator should know about the port.
+func (p *port) note() string {
+	var notes []string
+	if p.gate != nil && p.gate.note != "" {
+		notes = append(notes, p.gate.note)
+	}
+	if p.MTU > maxMTU {
+		notes = append(notes, fmt.Sprintf("packets longer than %d bytes are lost, though the MTU is %d; lower it", maxMTU, p.MTU))
+	}
+	return strings.Join(notes, "; ")
 }
 
 // SetFilter makes the filter take exactly what f lists; it works out the difference and adds before it removes. On an
