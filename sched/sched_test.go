@@ -35,6 +35,12 @@ func dest(id uint32, weight int32) Dest {
 	return d
 }
 
+// client makes the i-th flow.
+func client(i int) *Flow {
+	return &Flow{Tuple: packet.Tuple{Src: packet.AddrFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})),
+		Dst: packet.AddrFrom(netip.AddrFrom4([4]byte{192, 0, 2, 1})), SrcPort: uint16(i * 7), DstPort: 80}}
+}
+
 func made(t testing.TB, name string, p *Pool) Scheduler {
 	k, ok := Lookup(name)
 	if !ok {
