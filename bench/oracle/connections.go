@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"dirsw/config/ipvsadm"
@@ -130,6 +132,12 @@ func (m *machine) edit(s *connectionsStep, where string) error {
 	return nil
 }
 
+// IP protocols of tunnels.
+const (
+	protoIPv4 = 4
+	protoIPv6 = 41
+)
+
 // reached is where a frame of a client went: the server "addr:port", or "" and what the client was told.
 func reached(sent []out, six bool) (server, reply string) {
 	for _, o := range sent {
@@ -142,11 +150,11 @@ func reached(sent []out, six bool) (server, reply string) {
 		if packet.Ethernet(o.frame).Type() == packet.EtherTypeIPv6 {
 			at, proto = packet.EthernetLen+packet.IPv6Len, o.frame[20]
 		}
-		if proto == 4 || proto == 41 || name == "" { // in a tunnel there is no port
+		if proto == protoIPv4 || proto == protoIPv6 || name == "" { // in a tunnel there is no port
 			return name, ""
 		}
 		var port uint16
-		if len(o.frame) >= at+4 {
+		if slices.Contains(slices.Collect(maps.Values(protocols)), proto) && len(o.frame) >= at+4 {
 			port = uint16(o.frame[at+2])<<8 | uint16(o.frame[at+3])
 		}
 		return endpoint(netip.MustParseAddr(name), port), ""
