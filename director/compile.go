@@ -197,6 +197,15 @@ func (c *compiler) destSlot(svc forward.ServiceID, addr packet.Addr, port uint16
 
 // mask is the part of a client's address that a template remembers.
 func mask(m *config.Service) (a packet.Addr) {
+	if m.Netmask.IsValid() { // one that is no prefix
+		a = packet.AddrFrom(m.Netmask)
+		for i := range 12 {
+			if m.Netmask.Is4() {
+				a[i] = 0xff
+			}
+		}
+		return a
+	}
 	bits := 128
 	if g := m.Granularity; g > 0 && m.Addr.Is4() {
 		bits = 96 + g

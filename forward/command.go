@@ -61,8 +61,7 @@ const listScan = 4096
 func (w *Worker) list(l *Listing, now clock.Mono) {
 	l.Conns = l.Conns[:0]
 	l.Next, l.End = w.table.Scan(l.From, min(cap(l.Conns), listScan), func(c *conntrack.Conn) bool {
-		d := &w.snap.Dests[c.Dest]
-		l.Conns = append(l.Conns, ConnInfo{Tuple: c.Tuple(), Dest: d.Addr, DestPort: d.Port, State: c.State(),
+		l.Conns = append(l.Conns, ConnInfo{Tuple: c.Tuple(), Dest: c.Real(), DestPort: c.RealPort(), State: c.State(),
 			Left: c.Left(now), Template: c.IsTemplate()})
 		return true
 	})

@@ -109,7 +109,11 @@ func (w *Worker) template(svc *Service, id ServiceID, m *packet.Meta, now clock.
 func (w *Worker) connect(v Verdict, template *conntrack.Conn, m *packet.Meta, ev conntrack.Event, h uint64,
 	now clock.Mono) *conntrack.Conn {
 	d := &w.snap.Dests[v.Dest]
-	spec := conntrack.Spec{Tuple: m.Tuple, Real: d.Addr, RealPort: d.Port, Flags: conntrack.OneWay, Dest: v.Dest,
+	port := d.Port
+	if port == 0 { // a service on all ports: the client's
+		port = m.DstPort
+	}
+	spec := conntrack.Spec{Tuple: m.Tuple, Real: d.Addr, RealPort: port, Flags: conntrack.OneWay, Dest: v.Dest,
 		Service: uint32(v.Service), Event: ev}
 	c, err := w.table.Insert(&spec, h, now)
 	if err != nil {

@@ -324,3 +324,16 @@ func TestNoAnswerToWhatMustNotBeAnswered(t *testing.T) {
 		}
 	}
 }
+
+func TestServiceOnAllPorts(t *testing.T) {
+	b := newBench(t, forward.Options{}, "-A -t 192.0.2.100:0 -s rr -p 50", "-a -t 192.0.2.100:0 -r 172.16.0.11:0",
+		"-a -t 192.0.2.100:0 -r 172.16.0.12:0")
+	if first, second := b.tcp(client(1), "192.0.2.100:22", packet.SYN), b.tcp(client(2), "192.0.2.100:8080", packet.SYN); first == "" || first != second {
+		t.Errorf("port 22 went to %q, port 8080 to %q: one template is for all ports", first, second)
+	}
+	for _, c := range b.conns() {
+		if c.Template && c.DestPort != 0 || !c.Template && c.DestPort != c.Tuple.DstPort {
+			t.Errorf("listed with the server's port %d: %+v", c.DestPort, c)
+		}
+	}
+}
