@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,6 +73,34 @@ func TestEveryScheduler(t *testing.T) {
 				s, f := made(t, name, p), Flow{}
 				if n := testing.AllocsPerRun(100, func() { s.Pick(p, &f) }); n != 0 {
 					t.Errorf("%v allocations a Pick", n)
+				}
+			})
+			t.Run("several workers", func(t *testing.T) {
+				p := pool(1, 2, 3, 4)
+				for i := range p.Dests {
+					p.Dests[i].Load = NewLoad(4)
+				}
+				var w sync.WaitGroup
+				for worker := range 4 {
+					s := made(t, name, p)
+					w.Go(func() {
+						for n := range 200 {
+							i := s.Pick(p, client(n*4+worker))
+							if i == None {
+								t.Error("no server")
+								return
+							}
+							p.Dests[i].Load.Add(worker, 0, 1, 0)
+						}
+					})
+				}
+				w.Wait()
+				sum := 0
+				for i := range p.Dests {
+					sum += p.Inactive(i)
+				}
+				if sum != 800 {
+					t.Errorf("%d connections, want 800", sum)
 				}
 			})
 			t.Run("Update idempotent", func(t *testing.T) {
