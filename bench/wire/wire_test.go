@@ -52,7 +52,7 @@ func newBench(t *testing.T) *Bench {
 	t.Helper()
 	testenv.NeedNetAdmin(t)
 	b, err := New(context.Background(), Options{Self: os.Args[0], Dir: t.TempDir(), Clock: clock.NewSystem(),
-		Settle: 50 * time.Millisecond, Window: 100 * time.Millisecond})
+		Settle: 50 * time.Millisecond, Window: 300 * time.Millisecond})
 	if err != nil {
 		t.Skip(err)
 	}
@@ -100,6 +100,23 @@ func TestGeneratorMakesEveryFlowOnce(t *testing.T) {
 	}
 }
 
+// measure expects a rate and a cost of a contender. Overloaded on purpose on a machine that others use too, one now and then
+// gets no processor for as long as the window: it is tried again, as go run ./bench does.
+func measure(t *testing.T, b *Bench, c *Contender) {
+	t.Helper()
+	const tries = 5
+	for try := 1; ; try++ {
+		r, err := b.Measure(context.Background(), c)
+		if err == nil && r.Mpps > 0 && r.CPU > 0 {
+			return
+		}
+		if try == tries {
+			t.Fatalf("%+v, %v; want a rate and a cost", r, err)
+		}
+		t.Logf("try %d: %+v, %v", try, r, err)
+	}
+}
+
 func TestPeersForward(t *testing.T) {
 	b := newBench(t)
 	for _, c := range []struct {
@@ -118,13 +135,7 @@ func TestPeersForward(t *testing.T) {
 			if err != nil {
 				t.Skip(err)
 			}
-			r, err := b.Measure(context.Background(), k)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if r.Mpps <= 0 || r.CPU <= 0 {
-				t.Errorf("%+v, want a rate and a cost", r)
-			}
+			measure(t, b, k)
 		})
 	}
 }
@@ -148,9 +159,7 @@ func TestDirswForwards(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r, err := b.Measure(context.Background(), c); err != nil || r.Mpps <= 0 || r.CPU <= 0 {
-				t.Errorf("%+v, %v; want a rate and a cost", r, err)
-			}
+			measure(t, b, c)
 		})
 	}
 }
