@@ -242,7 +242,7 @@ func TestFilterChangesWhileFramesFlow(t *testing.T) {
 		cl.Send(t, frame)
 		swapMACs(frame)
 		if cl.Recv(t, time.Second, func(f []byte) bool { return bytes.Equal(f, frame) }) == nil {
-			t.Fatalf("frame %d has not come back", i)
+			t.Fatalf("frame %d has not come back, the kernel has got % x", i, kernel.Recv(t, time.Second, mine))
 		}
 	}
 	close(quit)

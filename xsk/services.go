@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 )
 
 // Kinds of keys in the map of services (bpf/filter.bpf.c).
@@ -35,7 +36,7 @@ func newServiceMap(most int) (*serviceMap, error) {
 }
 
 // set makes f what is taken. What is new is added before what is gone is removed, so that a service which is in both in
-// other words, such as one port of what was all ports, is not interrupted.
+// other words, such as one port of what was all ports, is not interrupted. It may take some 20 ms.
 func (m *serviceMap) set(f Filter) error {
 	want, n := keysOf(f)
 	if n > m.most {
@@ -48,6 +49,9 @@ func (m *serviceMap) set(f Filter) error {
 		}
 		m.have[k] = true
 	}
+	if len(add) > 0 && len(remove) > 0 {
+		gracePeriod()
+	}
 	for _, k := range remove {
 		if err := m.kernel.Delete(k); err != nil {
 			return fmt.Errorf("remove a service from the packet filter: %w", err)
@@ -55,6 +59,20 @@ func (m *serviceMap) set(f Filter) error {
 		delete(m.have, k)
 	}
 	return nil
+}
+
+const (
+	membarrierGlobal = 1  // MEMBARRIER_CMD_GLOBAL of linux/membarrier.h
+	gracePause       = 20 // milliseconds, far longer than a filter runs
+)
+
+// gracePeriod returns when every run of a filter that was going on has ended. A filter looks for the port first, then for
+// all ports: one that has missed the port just before it was added must find all ports, before they are removed.
+// membarrier(2) waits for what a filter runs under (synchronize_rcu); where it is not to be had, time passes instead.
+func gracePeriod() {
+	if _, _, e := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0); e != 0 {
+		_, _ = unix.Poll(nil, gracePause)
+	}
 }
 
 // keysOf lists the entries for a filter: each service, and for later fragments its address and protocol. It returns how

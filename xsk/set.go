@@ -165,8 +165,8 @@ func (p *port) note() string {
 	return strings.Join(notes, "; ")
 }
 
-// SetFilter makes the filter take exactly what f lists; it works out the difference and adds before it removes. On an
-// error some of the change may be in force; a further call goes on from there.
+// SetFilter makes the filter take exactly what f lists; it works out the difference and adds before it removes. It may take
+// some 20 ms. On an error some of the change may be in force; a further call goes on from there.
 func (s *Set) SetFilter(f Filter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
