@@ -209,6 +209,9 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	for _, p := range plane.set.Ports() {
 		log.Info("attached", zap.String("interface", p.Name), zap.String("mode", p.Mode), zap.Bool("zero_copy", p.ZeroCopy),
 			zap.Int("queues", p.Queues), zap.Int("core", plane.core), zap.Bool("busy_poll", m.Dataplane.Wait == config.WaitBusy))
+		if p.Note != "" {
+			log.Warn("attached with a limit", zap.String("interface", p.Name), zap.String("note", p.Note))
+		}
 	}
 	return serve(ctx, r, d, plane, h, control, log)
 }
