@@ -53,6 +53,9 @@ func newBench(t *testing.T) *Bench {
 	testenv.NeedNetAdmin(t)
 	b, err := New(context.Background(), Options{Self: os.Args[0], Dir: t.TempDir(), Clock: clock.NewSystem(),
 		Settle: 50 * time.Millisecond, Window: 300 * time.Millisecond})
+	if err != nil && testenv.Privileged() {
+		t.Fatal(err)
+	}
 	if err != nil {
 		t.Skip(err)
 	}
