@@ -250,19 +250,31 @@ func (d *Director) reload() (r reloaded) {
 		return r
 	}
 	d.confirm(false)
-	r.err = d.hold(m)
+	if err := d.hold(m); err != nil { // the model is in force all the same; tick tries again
+		d.o.Log.Error("addresses cannot be held", zap.Error(err))
+		r.notes = append(r.notes, config.Note{Text: err.Error()})
+	}
 	return r
 }
 
-// reachable refuses a model whose addresses belong on an interface that no lane serves.
+// reachable refuses a model whose addresses belong on an interface that does not exist or that no lane serves. Interfaces
+// that the operator has chosen need not be those of the instances.
 func (d *Director) reachable(m *config.Model) error {
-	if len(m.Dataplane.Interfaces) > 0 {
-		return nil // the operator has chosen
-	}
 	var errs config.Errors
 	for i := range m.Instances {
 		in := &m.Instances[i]
-		if !slices.ContainsFunc(*d.ports.Load(), func(p Port) bool { return p.Name == in.Interface }) {
+		for k := range in.Addresses {
+			if a := &in.Addresses[k]; a.Dev != "" {
+				if _, err := d.o.Host.Link(a.Dev); err != nil {
+					errs = append(errs, config.Error{Pos: a.Pos, Message: err.Error(), Fix: "name one that exists behind dev"})
+				}
+			}
+		}
+		attached := slices.ContainsFunc(*d.ports.Load(), func(p Port) bool { return p.Name == in.Interface })
+		if _, err := d.o.Host.Link(in.Interface); err != nil {
+			errs = append(errs, config.Error{Pos: in.Pos, Message: "vrrp_instance " + in.Name + ": " + err.Error(),
+				Fix: "name one that exists"})
+		} else if !attached && len(m.Dataplane.Interfaces) == 0 {
 			errs = append(errs, config.Error{Pos: in.Pos, Message: fmt.Sprintf(
 				"vrrp_instance %s needs the interface %s, which was not attached at the start", in.Name, in.Interface),
 				Fix: "restart dirsw to attach it"})

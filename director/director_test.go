@@ -177,6 +177,7 @@ func TestBadReloadChangesNothing(t *testing.T) {
 		{"unreadable", "bad"},
 		{"not served", strings.Replace(directorConf, "lb_kind DR", "lb_kind NAT", 1)},
 		{"other interface", strings.Replace(directorConf, "interface eth0", "interface eth9", 1)},
+		{"other interface of an address", strings.Replace(directorConf, "        192.0.2.100\n", "        192.0.2.100 dev eth9\n", 1)},
 	} {
 		*text = c.text
 		if _, _, err := d.Reload(); err == nil {
