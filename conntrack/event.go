@@ -119,6 +119,10 @@ func (e Event) Opens(sloppy bool) bool {
 	return sloppy
 }
 
+// Starts reports whether a packet of a known connection may be the first of another one: a SYN, whatever else, or an INIT
+// (the kernel's is_new_conn).
+func (e Event) Starts() bool { return e == TCPSyn || e == TCPSynRst || e == SCTPChunkInit }
+
 // ReuseMode is the kernel's sysctl conn_reuse_mode: when a new connection from a known client port is scheduled anew.
 type ReuseMode uint8
 
@@ -132,7 +136,7 @@ const (
 // Reuses reports whether the packet starts a new connection in place of c: the caller then removes c and goes on as if
 // it had not been found. Connections through a template stay where they are.
 func (c *Conn) Reuses(e Event, m ReuseMode) bool {
-	if m == ReuseNever || e != TCPSyn && e != TCPSynRst && e != SCTPChunkInit {
+	if m == ReuseNever || !e.Starts() {
 		return false
 	}
 	switch c.state {
