@@ -17,7 +17,9 @@ import (
 // Inputs is what a snapshot is made from.
 type Inputs struct {
 	Model   *config.Model
-	Hops    map[netip.Addr]forward.Hop // of each real server whose next hop is known
+	Hops    map[netip.Addr]forward.Hop // of each real server whose next hop is known, or why it is not
+	Kernel  forward.Hop                // see forward.Snapshot
+	Own     [][2]packet.Addr           // likewise
 	Workers int
 }
 
@@ -43,6 +45,9 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 		Lookup:   make(map[forward.ServiceKey]forward.ServiceID, len(in.Model.Services)),
 		Steer:    forward.Steer{Workers: in.Workers},
 		Timeouts: conntrack.Timeouts(in.Model.Globals.Timeouts.OrDefault()),
+		Settings: forward.DefaultSettings(),
+		Kernel:   in.Kernel,
+		Own:      in.Own,
 	}
 	for i := range c.s.Services {
 		c.s.Services[i].Gone = true
@@ -70,6 +75,9 @@ type compiler struct {
 	free     []uint32 // slots of destinations that were gone before and that nobody refers to
 }
 
+// methods are the forwarding methods by their names in a configuration.
+var methods = [...]forward.Method{config.DR: forward.DR, config.TUN: forward.TUN, config.NAT: forward.NAT}
+
 type destKey struct {
 	service forward.ServiceID
 	addr    packet.Addr
@@ -77,6 +85,13 @@ type destKey struct {
 }
 
 func keyOf(m *config.Service) forward.ServiceKey {
+	if m.Mark != 0 {
+		family := packet.IPv4Family
+		if m.IPv6 {
+			family = packet.IPv6Family
+		}
+		return forward.MarkKey(m.Mark, family)
+	}
 	return forward.ServiceKey{Addr: packet.AddrFrom(m.Addr), Port: m.Port, Proto: uint8(m.Proto)}
 }
 
@@ -167,7 +182,7 @@ func (c *compiler) dest(svc forward.ServiceID, r *config.Real) uint32 {
 	if d.Load == nil {
 		*d = forward.Dest{Load: sched.NewLoad(c.in.Workers), Tally: forward.NewTally(c.in.Workers)}
 	}
-	d.Gone, d.Service, d.Method = false, svc, forward.DR
+	d.Gone, d.Service, d.Method = false, svc, methods[r.Method]
 	d.Addr, d.Port, d.Weight = addr, r.Port, int32(r.Weight)
 	d.Upper, d.Lower = r.Upper, r.Lower
 	d.Hop = c.in.Hops[r.Addr]
@@ -207,7 +222,7 @@ func mask(m *config.Service) (a packet.Addr) {
 		return a
 	}
 	bits := 128
-	if g := m.Granularity; g > 0 && m.Addr.Is4() {
+	if g := m.Granularity; g > 0 && (m.Mark == 0 && m.Addr.Is4() || m.Mark != 0 && !m.IPv6) {
 		bits = 96 + g
 	} else if g > 0 {
 		bits = g
@@ -234,7 +249,9 @@ func schedFlags(names []string) (f sched.Flags) {
 
 // FilterOf lists what the packet filter must take for a snapshot.
 func FilterOf(s *forward.Snapshot) []forward.ServiceKey {
-	return slices.SortedFunc(maps.Keys(s.Lookup), func(a, b forward.ServiceKey) int {
+	keys := slices.DeleteFunc(slices.Collect(maps.Keys(s.Lookup)), func(k forward.ServiceKey) bool { return k.ByMark() })
+	slices.SortFunc(keys, func(a, b forward.ServiceKey) int {
 		return cmp.Or(bytes.Compare(a.Addr[:], b.Addr[:]), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))
 	})
+	return keys
 }

@@ -73,7 +73,7 @@ func (w *Worker) Explain(q *Question, now clock.Mono) {
 	q.Snapshot = w.snap
 	q.Verdict = Verdict{Service: NoService, Drop: packet.Parse(q.Frame.Bytes(), &m)}
 	if q.Verdict.Drop == packet.NoDrop {
-		q.Verdict = w.foresee(&m, conntrack.EventOf(q.Frame.Bytes(), &m), now)
+		w.foresee(&q.Verdict, &q.Frame, &m, conntrack.EventOf(q.Frame.Bytes(), &m), now)
 	}
 	if q.Verdict.Why == WhyTemplate {
 		if svc := &w.snap.Services[q.Verdict.Service]; svc.Persistence > 0 {
@@ -81,37 +81,43 @@ func (w *Worker) Explain(q *Question, now clock.Mono) {
 		}
 	}
 	if q.Verdict.Drop == packet.NoDrop {
-		q.Verdict.Drop = w.rewrite(&q.Frame, &m, &w.snap.Dests[q.Verdict.Dest])
+		q.Verdict.Drop = w.rewrite(&q.Frame, &m, &q.Verdict)
 	}
 }
 
 // foresee is decide without its effects.
-func (w *Worker) foresee(m *packet.Meta, ev conntrack.Event, now clock.Mono) Verdict {
-	c, _ := w.table.Lookup(&m.Tuple, w.table.Hash(&m.Tuple))
-	if c != nil && !c.Reuses(ev, conntrack.ReuseClosed) {
-		v := Verdict{Why: WhyConnection, Service: w.snap.Dests[c.Dest].Service, Dest: c.Dest, State: c.State(), Left: c.Left(now)}
-		if w.snap.Dests[c.Dest].Gone {
+func (w *Worker) foresee(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event, now clock.Mono) {
+	c, dir := w.table.Lookup(&m.Tuple, w.table.Hash(&m.Tuple))
+	if c != nil && !(dir == conntrack.FromClient && w.outlived(c, &w.snap.Dests[c.Dest], ev)) {
+		v.Why, v.Service, v.Dest, v.Dir, v.conn = WhyConnection, w.snap.Dests[c.Dest].Service, c.Dest, dir, c
+		v.State, v.Left = c.State(), c.Left(now)
+		if dir == conntrack.FromClient && w.snap.Dests[c.Dest].Gone {
 			v.Drop = packet.DropServerGone
 		}
-		return v
+		return
 	}
-	id, ok := w.snap.service(&m.Tuple)
+	id, ok := w.serviceOf(f, m)
 	if !ok {
-		return Verdict{Service: NoService, Drop: packet.DropNoService}
+		w.stray(v, packet.DropNoService)
+		return
 	}
-	if !ev.Opens(false) {
-		return Verdict{Service: id, Drop: packet.DropNoConnection}
+	v.Service = id
+	if !w.snap.Settings.opens(m, ev) {
+		v.Drop = packet.DropNoConnection
+		return
 	}
 	svc := &w.snap.Services[id]
 	if svc.Persistence > 0 {
 		k := templateKey(svc, &m.Tuple)
-		if t := w.table.Template(&k, w.table.HashTemplate(&k)); t != nil && !w.snap.Dests[t.Dest].Gone {
-			return Verdict{Why: WhyTemplate, Service: id, Dest: t.Dest, State: t.State(), Left: t.Left(now)}
+		t := w.table.Template(&k, w.table.HashTemplate(&k))
+		if t != nil && w.snap.Settings.serves(&w.snap.Dests[t.Dest]) {
+			v.Why, v.Dest, v.State, v.Left = WhyTemplate, t.Dest, t.State(), t.Left(now)
+			return
 		}
 	}
 	pool := *svc.Pool
 	pool.Cursor = svc.Pool.Cursor.Copy() // the turn stays whose it was
 	peek := *svc
 	peek.Pool = &pool
-	return w.pick(&peek, id, m, now)
+	w.pick(v, &peek, m, now)
 }

@@ -26,17 +26,14 @@ func (w *Worker) process(now clock.Mono) {
 		f, m := &w.in.Frames[i], &w.in.Metas[i]
 		v := Verdict{Service: NoService, Drop: w.reasons[i]}
 		if v.Drop == packet.NoDrop {
-			w.decide(&v, m, conntrack.EventOf(f.Bytes(), m), w.hashes[i], now)
+			if m.Flags&packet.Fragment != 0 {
+				w.fragment(f, m, now)
+				w.dropped.Add(*f)
+				continue
+			}
+			w.decide(&v, f, m, conntrack.EventOf(f.Bytes(), m), w.hashes[i], now)
 		}
-		if v.Drop == packet.NoDrop {
-			v.Drop = w.rewrite(f, m, &w.snap.Dests[v.Dest])
-		}
-		if w.o.Observer != nil {
-			w.o.Observer(f, m, v)
-		}
-		if v.Drop != packet.NoDrop {
-			w.plain.Drops[v.Drop]++
-			w.answer(f, m, &v, now)
+		if !w.finish(f, m, &v, now) {
 			w.dropped.Add(*f)
 			continue
 		}
@@ -48,27 +45,60 @@ func (w *Worker) process(now clock.Mono) {
 	w.in.N = kept
 }
 
+// datagram does to a packet in the worker's own memory, which was reassembled, what process does to a frame of the lane.
+// Whole is the length of its longest fragment.
+func (w *Worker) datagram(f *packet.Frame, m *packet.Meta, whole uint16, now clock.Mono) {
+	v := Verdict{Service: NoService, whole: whole}
+	w.decide(&v, f, m, conntrack.EventOf(f.Bytes(), m), w.table.Hash(&m.Tuple), now)
+	if v.Drop == packet.NoDrop {
+		v.pieces = whole
+	}
+	if w.finish(f, m, &v, now) {
+		panic("forward: a datagram left uncut")
+	}
+}
+
+// finish rewrites the frame as v says. It reports whether the frame itself leaves: not if it is dropped, or cut.
+func (w *Worker) finish(f *packet.Frame, m *packet.Meta, v *Verdict, now clock.Mono) bool {
+	if v.Drop == packet.NoDrop {
+		v.Drop = w.rewrite(f, m, v)
+	}
+	if w.o.Observer != nil {
+		w.o.Observer(f, m, *v)
+	}
+	if v.Drop != packet.NoDrop {
+		w.plain.Drops[v.Drop]++
+		w.answer(f, m, v, now)
+		return false
+	}
+	if v.pieces != 0 {
+		w.cut(f, m, v)
+		return false
+	}
+	return true
+}
+
 // decide sets v, which says no more than NoDrop, to where a well-formed packet goes, and moves its connection on. It
 // writes v in place: a Verdict that is returned is copied in words right after it was written in smaller pieces, which
 // costs 7 ns.
-func (w *Worker) decide(v *Verdict, m *packet.Meta, ev conntrack.Event, h uint64, now clock.Mono) {
-	if m.Flags&(packet.ICMPError|packet.LaterFragment) != 0 {
-		*v = w.decideRelated(m, now)
+func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event, h uint64, now clock.Mono) {
+	if m.Flags&packet.ICMPError != 0 {
+		w.related(v, f, m, now)
 		return
 	}
 	c, dir := w.table.Lookup(&m.Tuple, h)
-	if c != nil && c.Reuses(ev, conntrack.ReuseClosed) {
-		w.gone(c)
-		w.table.Remove(c)
-		c = nil
-	}
 	if c == nil {
-		*v = w.schedule(m, ev, h, now)
+		w.schedule(v, f, m, ev, h, now)
 		return
 	}
 	d := &w.snap.Dests[c.Dest] // not c.Service: that is in the entry's second line, which is not in the cache
-	v.Why, v.Service, v.Dest = WhyConnection, d.Service, c.Dest
-	if d.Gone {
+	if dir == conntrack.FromClient && w.outlived(c, d, ev) {
+		w.end(c)
+		w.schedule(v, f, m, ev, h, now)
+		return
+	}
+	v.Why, v.Service, v.Dest, v.Dir, v.conn = WhyConnection, d.Service, c.Dest, dir, c
+	if d.Gone && dir == conntrack.FromClient {
 		v.Drop = packet.DropServerGone
 		return
 	}
@@ -80,37 +110,28 @@ func (w *Worker) decide(v *Verdict, m *packet.Meta, ev conntrack.Event, h uint64
 		}
 		d.Load.Add(w.id, n, -n, 0)
 	}
-	w.acc.packet(uint32(c.Dest), int(m.End-m.L3))
-	if m.Flags&packet.Fragment != 0 {
-		w.fragments.note(m, c.Dest, now)
+	if dir == conntrack.FromClient {
+		w.acc.packet(uint32(c.Dest), int(m.End-m.L3))
+	} else {
+		w.acc.reply(uint32(c.Dest), int(m.End-m.L3))
 	}
 	if w.o.Observer != nil {
 		v.State, v.Left = c.State(), c.Left(now)
 	}
 }
 
-// decideRelated handles what carries no ports of its own: a later fragment follows its first one, an ICMP error follows
-// the connection of the packet it quotes.
-func (w *Worker) decideRelated(m *packet.Meta, now clock.Mono) Verdict {
-	var v Verdict
-	if m.Flags&packet.ICMPError != 0 {
-		back := m.Tuple.Reverse() // the quoted packet went from the service to the client
-		c, _ := w.table.Lookup(&back, w.table.Hash(&back))
-		if c == nil {
-			return Verdict{Service: NoService, Drop: packet.DropICMP}
-		}
-		v = Verdict{Why: WhyRelated, Service: w.snap.Dests[c.Dest].Service, Dest: c.Dest, State: c.State(), Left: c.Left(now)}
-	} else {
-		dest, ok := w.fragments.find(m, now)
-		if !ok {
-			return Verdict{Service: NoService, Drop: packet.DropFragment}
-		}
-		v = Verdict{Why: WhyFragment, Service: w.snap.Dests[dest].Service, Dest: dest}
+// outlived reports whether a packet of the client is the first of a new connection in the place of c, as conn_reuse_mode
+// and expire_nodest_conn say.
+func (w *Worker) outlived(c *conntrack.Conn, d *Dest, ev conntrack.Event) bool {
+	s := &w.snap.Settings
+	if s.ExpireNodest && (d.Gone || d.Weight == 0 && ev.Starts()) {
+		return true
 	}
-	if w.snap.Dests[v.Dest].Gone {
-		v.Drop = packet.DropServerGone
-		return v
-	}
-	w.acc.packet(uint32(v.Dest), int(m.End-m.L3))
-	return v
+	return c.Reuses(ev, s.ReuseMode)
+}
+
+// end removes a connection before its time.
+func (w *Worker) end(c *conntrack.Conn) {
+	w.gone(c)
+	w.table.Remove(c)
 }

@@ -4,25 +4,81 @@ import (
 	"dirsw/packet"
 )
 
-// rewrite makes the frame that leaves towards d, or says why none does.
-func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, d *Dest) packet.DropReason {
-	if d.Method != DR {
-		return packet.DropMethod
+// rewrite makes the frame that leaves, or says why none does.
+func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, v *Verdict) packet.DropReason {
+	if v.Why == WhyKernel {
+		return w.giveBack(f, m)
 	}
-	if !packet.DecrementTTL(f, m) {
-		return packet.DropTTL
+	d := &w.snap.Dests[v.Dest]
+	switch d.Method {
+	case DR:
+		if d.Hop.Local {
+			return w.deliver(f, m, &d.Hop)
+		}
+		if !packet.DecrementTTL(f, m) {
+			return packet.DropTTL
+		}
+		return w.transmit(f, m, v, &d.Hop)
+	case NAT:
+		return w.translate(f, m, v, d)
+	case TUN:
+		return w.encapsulate(f, m, v, d)
 	}
-	if !d.Hop.OK {
+	return packet.DropMethod
+}
+
+// transmit is the end of each way to a next hop: the packet is as it will leave, from m.L3 to m.End. One that is too long
+// is cut, or if it may not be there is a reason to drop it.
+func (w *Worker) transmit(f *packet.Frame, m *packet.Meta, v *Verdict, hop *Hop) packet.DropReason {
+	if !hop.OK {
 		return packet.DropNoNextHop
 	}
-	if m.End-m.L3 > d.Hop.MTU {
-		return packet.DropTooBig
+	if m.End-m.L3 > hop.MTU {
+		if r := w.tooLong(f, m, v, hop.MTU); r != packet.NoDrop {
+			return r
+		}
 	}
 	if int(f.Port) < len(w.port) && w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
 		w.plain.Mended++
 	}
 	f.Resize(int(m.End)) // without Ethernet's padding, as the kernel sends it
-	packet.SetMACs(f, d.Hop.Src, d.Hop.Dst)
-	f.Port = d.Hop.Port
+	packet.SetMACs(f, hop.Src, hop.Dst)
+	f.Port = hop.Port
+	return packet.NoDrop
+}
+
+// tooLong sets v.pieces where the packet may be cut to fit.
+func (w *Worker) tooLong(f *packet.Frame, m *packet.Meta, v *Verdict, mtu uint16) packet.DropReason {
+	if v.whole != 0 && v.whole <= mtu { // it came in fragments that fit
+		return packet.NoDrop
+	}
+	if m.Family == packet.IPv6Family || packet.IPv4(f.Bytes()[m.L3:]).DontFragment() {
+		return packet.DropTooBig
+	}
+	v.pieces = mtu
+	return packet.NoDrop
+}
+
+// deliver gives a packet that is as it should be to the director's own network stack.
+func (w *Worker) deliver(f *packet.Frame, m *packet.Meta, hop *Hop) packet.DropReason {
+	if !hop.OK {
+		return packet.DropNoNextHop
+	}
+	return w.toKernel(f, m, hop)
+}
+
+// giveBack hands a frame that is not ours to the director's own network stack.
+func (w *Worker) giveBack(f *packet.Frame, m *packet.Meta) packet.DropReason {
+	w.plain.GivenBack++
+	return w.toKernel(f, m, &w.snap.Kernel)
+}
+
+func (w *Worker) toKernel(f *packet.Frame, m *packet.Meta, hop *Hop) packet.DropReason {
+	if int(f.Port) < len(w.port) && w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
+		w.plain.Mended++
+	}
+	f.Resize(int(m.End))
+	packet.SetMACs(f, hop.Src, hop.Dst)
+	f.Port = hop.Port
 	return packet.NoDrop
 }

@@ -1,13 +1,15 @@
 package forward
 
 import (
+	"encoding/binary"
+
 	"dirsw/clock"
 	"dirsw/conntrack"
 	"dirsw/packet"
 	"dirsw/sched"
 )
 
-// service finds the service of a packet: its port first, then all ports of its address.
+// service finds the service of a packet by its address: its port first, then all ports.
 func (s *Snapshot) service(m *packet.Tuple) (ServiceID, bool) {
 	key := ServiceKey{Addr: m.Dst, Port: m.DstPort, Proto: m.Proto}
 	if id, ok := s.Lookup[key]; ok {
@@ -18,103 +20,148 @@ func (s *Snapshot) service(m *packet.Tuple) (ServiceID, bool) {
 	return id, ok
 }
 
-// schedule places a new connection.
-func (w *Worker) schedule(m *packet.Meta, ev conntrack.Event, h uint64, now clock.Mono) Verdict {
-	id, ok := w.snap.service(&m.Tuple)
-	if !ok {
-		return Verdict{Service: NoService, Drop: packet.DropNoService}
+// MarkKey is the key of a service by firewall mark: the mark stands for an address of the family.
+func MarkKey(mark uint32, family uint8) (k ServiceKey) {
+	binary.BigEndian.PutUint32(k.Addr[12:], mark)
+	if family == packet.IPv4Family {
+		k.Addr[10], k.Addr[11] = 0xff, 0xff
 	}
-	if !ev.Opens(false) {
-		return Verdict{Service: id, Drop: packet.DropNoConnection}
+	return k
+}
+
+// ByMark reports whether the key is that of a service by firewall mark.
+func (k *ServiceKey) ByMark() bool { return k.Proto == 0 }
+
+// serviceOf finds the service of a packet: by its firewall mark first, then by its address.
+func (w *Worker) serviceOf(f *packet.Frame, m *packet.Meta) (ServiceID, bool) {
+	if mark := w.mark(f, m); mark != 0 {
+		if id, ok := w.snap.Lookup[MarkKey(mark, m.Family)]; ok {
+			return id, true
+		}
+	}
+	return w.snap.service(&m.Tuple)
+}
+
+// opens reports whether a packet that belongs to no connection may open one.
+func (s *Settings) opens(m *packet.Meta, ev conntrack.Event) bool {
+	return ev.Opens(m.Proto == packet.ProtoTCP && s.SloppyTCP || m.Proto == packet.ProtoSCTP && s.SloppySCTP)
+}
+
+// schedule places a new connection.
+func (w *Worker) schedule(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event, h uint64, now clock.Mono) {
+	id, ok := w.serviceOf(f, m)
+	if !ok {
+		w.stray(v, packet.DropNoService)
+		return
+	}
+	v.Service = id
+	if !w.snap.Settings.opens(m, ev) {
+		v.Drop = packet.DropNoConnection
+		return
 	}
 	svc := &w.snap.Services[id]
-	v := Verdict{Service: id}
 	var template *conntrack.Conn
 	if svc.Persistence > 0 {
-		template, v = w.template(svc, id, m, now)
+		template = w.template(v, svc, m, now)
 	} else {
-		v = w.pick(svc, id, m, now)
+		w.pick(v, svc, m, now)
 	}
 	if v.Drop != packet.NoDrop {
-		return v
+		return
 	}
 	if svc.OnePacket && m.Proto == packet.ProtoUDP {
 		w.countConn(v.Dest, m)
-		return v
+		return
 	}
-	c := w.connect(v, template, m, ev, h, now)
+	c := w.connect(v, svc, template, m, ev, h, now)
 	if c == nil {
 		v.Drop = packet.DropTableFull
-		return v
+		return
 	}
 	w.countConn(v.Dest, m)
-	if v.State, v.Left = c.State(), c.Left(now); v.Why == WhyTemplate {
+	if v.conn, v.State, v.Left = c, c.State(), c.Left(now); v.Why == WhyTemplate {
 		v.Left = template.Left(now)
 	}
-	if m.Flags&packet.Fragment != 0 {
-		w.fragments.note(m, v.Dest, now)
-	}
-	return v
 }
 
 // pick asks the service's scheduler.
-func (w *Worker) pick(svc *Service, id ServiceID, m *packet.Meta, now clock.Mono) Verdict {
+func (w *Worker) pick(v *Verdict, svc *Service, m *packet.Meta, now clock.Mono) {
 	w.flow = sched.Flow{Tuple: m.Tuple, Now: now}
-	i := w.scheds[id].sched.Pick(svc.Pool, &w.flow)
+	i := w.scheds[v.Service].sched.Pick(svc.Pool, &w.flow)
 	if i == sched.None {
-		return Verdict{Service: id, Drop: packet.DropNoServer}
+		v.Drop = packet.DropNoServer
+		return
 	}
-	return Verdict{Why: WhyScheduler, Service: id, Dest: conntrack.DestID(svc.Pool.Dests[i].ID)}
+	v.Why, v.Dest = WhyScheduler, conntrack.DestID(svc.Pool.Dests[i].ID)
 }
 
 // templateKey is the tuple under which a client's template is kept: its address as far as the mask reaches, no client
-// port, and the port of the service (0 for one on all ports).
+// port, and the port of the service (0 for one on all ports). One of a service by firewall mark has the mark for its
+// virtual address, and protocol 0.
 func templateKey(svc *Service, t *packet.Tuple) packet.Tuple {
 	k := *t
 	k.SrcPort, k.DstPort = 0, svc.Key.Port
+	if svc.Key.ByMark() {
+		k.Dst, k.Proto = svc.Key.Addr, 0
+	}
 	for i := range k.Src {
 		k.Src[i] &= svc.Mask[i]
 	}
 	return k
 }
 
+// serves reports whether a template may still place connections on d (kernel: ip_vs_check_template).
+func (s *Settings) serves(d *Dest) bool {
+	return !d.Gone && !(s.ExpireQuiescent && d.Weight == 0)
+}
+
 // template places a connection by the client's persistence template, or makes one with the scheduler's choice. A template
-// whose server is gone is of no more use; one whose server has weight 0 still is (expire_quiescent_template=0).
-func (w *Worker) template(svc *Service, id ServiceID, m *packet.Meta, now clock.Mono) (*conntrack.Conn, Verdict) {
+// whose server is gone is of no more use; one whose server has weight 0 still is, unless expire_quiescent_template says
+// otherwise.
+func (w *Worker) template(v *Verdict, svc *Service, m *packet.Meta, now clock.Mono) *conntrack.Conn {
 	k := templateKey(svc, &m.Tuple)
 	h := w.table.HashTemplate(&k)
 	t := w.table.Template(&k, h)
-	if t != nil && !w.snap.Dests[t.Dest].Gone {
-		return t, Verdict{Why: WhyTemplate, Service: id, Dest: t.Dest}
+	if t != nil && w.snap.Settings.serves(&w.snap.Dests[t.Dest]) {
+		v.Why, v.Dest = WhyTemplate, t.Dest
+		return t
 	}
 	if t != nil {
 		w.table.Retire(t)
 	}
-	v := w.pick(svc, id, m, now)
+	w.pick(v, svc, m, now)
 	if v.Drop != packet.NoDrop {
-		return nil, v
+		return nil
 	}
 	d := &w.snap.Dests[v.Dest]
-	spec := conntrack.Spec{Tuple: k, Real: d.Addr, RealPort: d.Port, Dest: v.Dest, Service: uint32(id)}
+	spec := conntrack.Spec{Tuple: k, Real: d.Addr, RealPort: d.Port, Dest: v.Dest, Service: uint32(v.Service)}
 	t, err := w.table.InsertTemplate(&spec, h, svc.Persistence, now)
 	if err != nil {
 		v.Drop = packet.DropTableFull
-		return nil, v
+		return nil
 	}
 	d.Load.Add(w.id, 0, 0, 1)
-	return t, v
+	return t
+}
+
+// realPort is the port that a new connection has at the server: that of the server, or the client's where the service is
+// on all ports or by mark and names none. A persistent one keeps the client's unless it is the service's own port.
+func realPort(svc *Service, d *Dest, m *packet.Meta) uint16 {
+	if d.Port == 0 || svc.Persistence > 0 && m.DstPort != svc.Key.Port {
+		return m.DstPort
+	}
+	return d.Port
 }
 
 // connect enters the connection into the table and counts it on its destination; nil if the table is full.
-func (w *Worker) connect(v Verdict, template *conntrack.Conn, m *packet.Meta, ev conntrack.Event, h uint64,
+func (w *Worker) connect(v *Verdict, svc *Service, template *conntrack.Conn, m *packet.Meta, ev conntrack.Event, h uint64,
 	now clock.Mono) *conntrack.Conn {
 	d := &w.snap.Dests[v.Dest]
-	port := d.Port
-	if port == 0 { // a service on all ports: the client's
-		port = m.DstPort
-	}
-	spec := conntrack.Spec{Tuple: m.Tuple, Real: d.Addr, RealPort: port, Flags: conntrack.OneWay, Dest: v.Dest,
+	spec := conntrack.Spec{Tuple: m.Tuple, Real: d.Addr, RealPort: realPort(svc, d, m), Dest: v.Dest,
 		Service: uint32(v.Service), Event: ev}
+	if d.Method != NAT {
+		spec.Flags = conntrack.OneWay
+	}
 	c, err := w.table.Insert(&spec, h, now)
 	if err != nil {
 		return nil

@@ -17,6 +17,13 @@ type Snapshot struct {
 	Lookup   map[ServiceKey]ServiceID
 	Steer    Steer
 	Timeouts conntrack.Timeouts
+	Settings Settings
+
+	// Kernel is the way to the director's own network stack: for frames that the packet filter took and that turn out
+	// not to be ours. Not OK where the lane has no such port.
+	Kernel Hop
+	// Own are the director's addresses on each port of the lane, IPv4 and IPv6: what errors about replies come from.
+	Own [][2]packet.Addr
 }
 
 // ServiceID is a slot of Snapshot.Services.
@@ -57,15 +64,25 @@ type Service struct {
 // Method is how a frame reaches a destination.
 type Method uint8
 
-// The forwarding methods that are served.
+// The forwarding methods.
 const (
 	// DR: the frame goes to the server's link layer address, the packet as it is (direct routing).
 	DR Method = iota + 1
+	// TUN: the packet travels to the server inside another one (tunnelling).
+	TUN
+	// NAT: the packet gets the server's address and port, replies come back by the director and get those of the service.
+	NAT
 )
 
+// String returns the name as ipvsadm lists it.
 func (m Method) String() string {
-	if m == DR {
+	switch m {
+	case DR:
 		return "Route"
+	case TUN:
+		return "Tunnel"
+	case NAT:
+		return "Masq"
 	}
 	return "invalid"
 }
@@ -87,11 +104,26 @@ type Dest struct {
 
 // Hop is the next hop towards a destination.
 type Hop struct {
-	OK       bool // resolved: the other fields are valid
+	OK bool // resolved: frames can be sent there
+	// Local: the address is the director's own. Frames go to its network stack: nothing is taken from their time to live,
+	// and they may have any length.
+	Local    bool
+	Fail     HopFail // if not OK
 	Port     uint8
 	MTU      uint16 // bytes of the IP packet
 	Src, Dst packet.MAC
+	Own      packet.Addr // what the director sends from on this way: the source of the outer header of a tunnel
 }
+
+// HopFail is why there is no next hop, as far as somebody must be told.
+type HopFail uint8
+
+// The reasons.
+const (
+	HopUnknown     HopFail = iota // not asked yet, or no route: nobody is told
+	HopUnreachable                // the route says unreachable, prohibit or blackhole
+	HopSilent                     // the neighbour has not answered (ARP, neighbour discovery)
+)
 
 // Steer says which worker owns a client.
 type Steer struct {

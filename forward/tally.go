@@ -7,15 +7,16 @@ import "sync/atomic"
 type Tally struct{ cells []tallyCell }
 
 type tallyCell struct {
-	conns, packets, bytes atomic.Uint64
-	_                     [40]byte // a cache line for each writer
+	conns, packets, bytes, outPackets, outBytes atomic.Uint64
+	_                                           [24]byte // a cache line for each writer
 }
 
 // NewTally returns an empty tally for that many workers.
 func NewTally(workers int) *Tally { return &Tally{cells: make([]tallyCell, workers)} }
 
-// Traffic is what a Tally counts: connections made, packets from clients, and bytes of those from the IP header on.
-type Traffic struct{ Conns, Packets, Bytes uint64 }
+// Traffic is what a Tally counts: connections made, packets from clients and (NAT only) from the server, and bytes of those
+// from the IP header on.
+type Traffic struct{ Conns, Packets, Bytes, OutPackets, OutBytes uint64 }
 
 // Read sums the workers.
 func (t *Tally) Read() (s Traffic) {
@@ -24,6 +25,8 @@ func (t *Tally) Read() (s Traffic) {
 		s.Conns += c.conns.Load()
 		s.Packets += c.packets.Load()
 		s.Bytes += c.bytes.Load()
+		s.OutPackets += c.outPackets.Load()
+		s.OutBytes += c.outBytes.Load()
 	}
 	return s
 }
@@ -35,6 +38,10 @@ func (c *tallyCell) add(t *Traffic) {
 	}
 	c.packets.Store(c.packets.Load() + t.Packets)
 	c.bytes.Store(c.bytes.Load() + t.Bytes)
+	if t.OutPackets != 0 {
+		c.outPackets.Store(c.outPackets.Load() + t.OutPackets)
+		c.outBytes.Store(c.outBytes.Load() + t.OutBytes)
+	}
 }
 
 // account collects the traffic of the destinations between two commits, without atomics.
@@ -48,10 +55,23 @@ type destAccount struct {
 	dirty bool
 }
 
+// packet counts a packet from a client.
 func (a *account) packet(dest uint32, bytes int) *destAccount {
-	d := &a.dests[dest]
+	d := a.touch(dest)
 	d.Packets++
 	d.Bytes += uint64(bytes)
+	return d
+}
+
+// reply counts a packet from the server.
+func (a *account) reply(dest uint32, bytes int) {
+	d := a.touch(dest)
+	d.OutPackets++
+	d.OutBytes += uint64(bytes)
+}
+
+func (a *account) touch(dest uint32) *destAccount {
+	d := &a.dests[dest]
 	if !d.dirty {
 		d.dirty = true
 		a.dirty = append(a.dirty, dest) // room for every destination was made in grow

@@ -17,7 +17,8 @@ const (
 	WhyTemplate       // a new connection, placed by a persistence template
 	WhyScheduler      // a new connection, placed by the scheduler
 	WhyRelated        // an ICMP error about a connection that is known
-	WhyFragment       // a later fragment of a datagram whose first one was forwarded
+	WhyFragment       // a fragment that waits for the rest of its datagram
+	WhyKernel         // not ours: the director's own network stack gets it
 )
 
 func (w Why) String() string {
@@ -33,7 +34,9 @@ func (w Why) String() string {
 	case WhyRelated:
 		return "ICMP error about a connection"
 	case WhyFragment:
-		return "fragment"
+		return "fragment of an incomplete datagram"
+	case WhyKernel:
+		return "left to the kernel"
 	}
 	return "invalid"
 }
@@ -43,9 +46,19 @@ type Verdict struct {
 	Why     Why
 	Drop    packet.DropReason // not NoDrop: the packet goes nowhere; Why may still say what chose the destination
 	Service ServiceID         // NoService when there is none
-	Dest    conntrack.DestID  // valid iff Why != WhyNone
+	Dest    conntrack.DestID  // valid iff a destination was chosen: not with WhyNone, WhyFragment, WhyKernel
+	Dir     conntrack.Dir     // FromServer: a reply, or an ICMP error about a packet of the client, on its way to the client
 	State   conntrack.State   // of the connection afterwards; valid iff there is one
 	Left    time.Duration     // of the connection, or of the template when that decided
+
+	conn   *conntrack.Conn // nil if there is none (one-packet scheduling)
+	pieces uint16          // cut it into packets of at most so many bytes; 0: it leaves as it is
+	whole  uint16          // it was reassembled, and this was the longest of its fragments; 0: it came like this
+}
+
+// chosen reports whether Dest says something.
+func (v *Verdict) chosen() bool {
+	return v.Why != WhyNone && v.Why != WhyFragment && v.Why != WhyKernel
 }
 
 // An Observer is told of every verdict before the frame leaves, on the worker's goroutine. It must not keep f or m.

@@ -48,7 +48,6 @@ type Worker struct {
 	snap        *Snapshot
 	table       *conntrack.Table
 	scheds      []serviceState // by ServiceID
-	fragments   fragments
 	acc         account
 	plain       Counters
 	committed   clock.Mono // when the counters were published
@@ -56,6 +55,7 @@ type Worker struct {
 
 	in, dropped packet.Batch
 	answers     packet.Batch // to senders of what was dropped
+	extra       packet.Batch // pieces of what was cut
 	errors      limiter      // of the ICMP errors among them
 	ipID        uint16       // identification of the last one
 	hashes      [packet.BatchSize]uint64
@@ -143,6 +143,10 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 		if w.in.N > 0 {
 			w.plain.Forwarded += uint64(w.in.N)
 			w.lane.Send(&w.in)
+		}
+		if w.extra.N > 0 {
+			w.plain.Forwarded += uint64(w.extra.N)
+			w.lane.Send(&w.extra)
 		}
 		if w.answers.N > 0 {
 			w.lane.Send(&w.answers)

@@ -124,8 +124,6 @@ func TestDrops(t *testing.T) {
 			packet.DropNoServer},
 		{"TTL", oneServer, packet.Spec{Tuple: tuple(packet.ProtoTCP, client(1), vip), TCPFlags: packet.SYN, TTL: 1},
 			packet.DropTTL},
-		{"later fragment", oneServer, packet.Spec{Tuple: tuple(packet.ProtoTCP, client(1), vip), FragmentOffset: 8,
-			Payload: make([]byte, 8)}, packet.DropFragment},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := newBench(t, forward.Options{}, c.rules...)
@@ -174,21 +172,6 @@ func TestServerRemovedAndBack(t *testing.T) {
 	b.rules("-a -t 192.0.2.100:80 -r 172.16.0.11:80")
 	if got := b.tcp(client(1), vip, packet.ACK); got != "172.16.0.11" || b.last.Why != forward.WhyConnection {
 		t.Errorf("went to %q by %v after the server came back", got, b.last.Why)
-	}
-}
-
-func TestFragmentsFollowTheFirst(t *testing.T) {
-	b := newBench(t, forward.Options{}, "-A -u 192.0.2.100:53 -s rr", "-a -u 192.0.2.100:53 -r 172.16.0.11:53",
-		"-a -u 192.0.2.100:53 -r 172.16.0.12:53")
-	tp := tuple(packet.ProtoUDP, client(1), "192.0.2.100:53")
-	first := b.flow(packet.Spec{Tuple: tp, ID: 77, MoreFragments: true, Payload: make([]byte, 8)})
-	later := b.flow(packet.Spec{Tuple: tp, ID: 77, FragmentOffset: 16, Payload: make([]byte, 8)})
-	if first == "" || first != later || b.last.Why != forward.WhyFragment {
-		t.Errorf("the first went to %q, the second to %q by %v", first, later, b.last.Why)
-	}
-	b.now = b.now.Add(31 * time.Second)
-	if got := b.flow(packet.Spec{Tuple: tp, ID: 77, FragmentOffset: 24, Payload: make([]byte, 8)}); got != "" {
-		t.Errorf("31 s later a fragment still went to %q", got)
 	}
 }
 
