@@ -30,6 +30,9 @@ const (
 	OneWay
 	// Retired: a template that new connections do not find any more (Table.Retire).
 	Retired
+	// Expected: a connection that a helper announced before its first packet, whose client port nobody knows yet
+	// (Table.InsertExpected, Table.Claim). It is listed with client port 0.
+	Expected
 )
 
 // Spaces of keys: a template never equals a connection, nor a free entry anything.
@@ -37,12 +40,13 @@ const (
 	spaceFree uint8 = iota
 	spaceConn
 	spaceTemplate
+	spaceExpected
 )
 
 // Conn is one connection, or one persistence template. It holds no pointers and is 128 bytes: what every packet touches
-// stands in the first line of 64, what only creation, change of state and expiry touch in the second. Dest, Service and
-// Packets are the caller's to read and set; the rest is read by methods and changed by the Table. A *Conn is valid until
-// the connection has been removed or has expired.
+// stands in the first line of 64, what only creation, change of state, translation and expiry touch in the second. Dest,
+// Service, Packets and App are the caller's to read and set; the rest is read by methods and changed by the Table. A *Conn
+// is valid until the connection has been removed or has expired.
 type Conn struct {
 	client   packet.Addr
 	virtual  packet.Addr
@@ -55,22 +59,24 @@ type Conn struct {
 	Packets uint32
 	state   State
 	flags   Flags
-	_       [2]byte
+	hopPort uint8
+	_       [1]byte
 
-	real    packet.Addr
-	tags    [2]uint32 // of the index cells: client to virtual, real to client
-	self    uint32    // own slot
-	gen     uint32    // how many connections the slot has held before
-	next    uint32    // in the wheel's bucket, or in the free list
-	prev    uint32    // in the wheel's bucket; 0 if first
-	ahead   uint32    // a slot that will probably be looked at soon after this one (wheel.link); 0 for none
-	tpl     uint32    // slot of the template it came through, 0 for none; of a template: connections through it
-	tplGen  uint32    // gen of that slot when it was linked
-	timeout uint32    // of a template: seconds
+	real  packet.Addr
+	tags  [2]uint32 // of the index cells: client to virtual, real to client
+	self  uint32    // own slot
+	next  uint32    // in the wheel's bucket, or in the free list
+	prev  uint32    // in the wheel's bucket; 0 if first
+	ahead uint32    // a slot that will probably be looked at soon after this one (wheel.link); 0 for none
+	via   uint32    // slot of the entry that controls it, 0 for none; of a template: its timeout in seconds
+	users uint32    // how many entries name this one in via
 	// Service is the virtual service. Its meaning is the caller's.
-	Service  uint32
+	Service uint32
+	// App is for a helper that follows what the connection says. It is 0 at first; the caller clears what stands behind
+	// it when the connection ends.
+	App      uint32
 	realPort uint16
-	_        [2]byte
+	hopMAC   packet.MAC
 }
 
 // portsKey packs what is no address of a key. space is 0 in a free entry, so no key equals a free entry.
@@ -120,13 +126,19 @@ func (c *Conn) IsTemplate() bool { return c.flags&Template != 0 }
 // Slot returns the index of the entry, for Table.At. It is valid as long as the *Conn is.
 func (c *Conn) Slot() uint32 { return c.self }
 
-// Users returns how many living connections came through the template; 0 for a connection.
-func (c *Conn) Users() int {
-	if c.flags&Template == 0 {
-		return 0
+// Users returns how many living connections came through the template, or were announced on the connection (Control).
+func (c *Conn) Users() int { return int(c.users) }
+
+// SetHop remembers which way the client's packets come: by the lane's port, from the station with this MAC address.
+// Replies go back that way. It writes only what has changed, so that the line stays clean.
+func (c *Conn) SetHop(port uint8, mac packet.MAC) {
+	if c.hopMAC != mac || c.hopPort != port {
+		c.hopPort, c.hopMAC = port, mac
 	}
-	return int(c.tpl)
 }
+
+// Hop returns what SetHop said last; zero if it never did.
+func (c *Conn) Hop() (port uint8, mac packet.MAC) { return c.hopPort, c.hopMAC }
 
 // Left returns how long the connection lives on if nothing happens; 0 if it is due.
 func (c *Conn) Left(now clock.Mono) time.Duration { return max(0, c.deadline.Sub(now)) }

@@ -7,8 +7,10 @@
 //
 // The forwarder calls, for a batch of packets: Hash for each, Prefetch for all, then Lookup for each. For a packet of a
 // connection that is known: Reuses, then Advance. For one that is not: Opens, then Insert; if the service is persistent
-// Template or InsertTemplate before it and Control after it. Once in each breath: Expire. Listings and flushes use Scan,
-// a bounded piece in each breath. Which server serves a connection, and what a DestID means, is the caller's business.
+// Template or InsertTemplate before it and Control after it. What a helper has read about a connection that is to come goes
+// in by InsertExpected, and a packet that Lookup does not find is asked about with Claim. Once in each breath: Expire.
+// Listings and flushes use Scan, a bounded piece in each breath. Which server serves a connection, and what a DestID
+// means, is the caller's business.
 //
 // A connection takes 128 bytes and its share of the index: a million with two directions take 150 MB, and the garbage
 // collector does not notice them (BenchmarkMemory, BenchmarkGC).

@@ -141,9 +141,9 @@ func (c *Conn) Reuses(e Event, m ReuseMode) bool {
 	}
 	switch c.state {
 	case TCPTimeWait, TCPClose, SCTPClosed:
-		return c.tpl == 0
+		return c.via == 0
 	case TCPFinWait:
-		return m == ReuseClosing && c.flags&OneWay != 0 && c.tpl == 0
+		return m == ReuseClosing && c.flags&OneWay != 0 && c.via == 0
 	}
 	return false
 }

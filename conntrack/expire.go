@@ -2,9 +2,9 @@ package conntrack
 
 import "dirsw/clock"
 
-// templateGrace is how long a template lives on when its time is over while connections through it live, in seconds
-// (kernel: ip_vs_conn_expire). It keeps this as its timeout.
-const templateGrace = 60
+// grace is how long an entry lives on when its time is over while connections that it controls live, in seconds (kernel:
+// ip_vs_conn_expire). A template keeps this as its timeout.
+const grace = 60
 
 // expireBatch is how many ended connections are taken out of the index together.
 const expireBatch = 32
@@ -46,9 +46,11 @@ func (t *Table) fire(b uint32, n int, now clock.Mono, gone func(*Conn)) (looked 
 		c := &t.slab[t.wheel.heads[b]]
 		t.prefetchEntry(c.ahead)
 		t.wheel.unlink(t.slab, c)
-		if c.flags&Template != 0 && c.tpl > 0 && c.deadline <= now {
-			c.timeout = templateGrace
-			c.deadline = now + seconds(templateGrace)
+		if c.users > 0 && c.deadline <= now {
+			if c.flags&Template != 0 {
+				c.via = grace
+			}
+			c.deadline = now + seconds(grace)
 		}
 		if c.deadline > now {
 			t.wheel.link(t.slab, c)

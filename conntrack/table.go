@@ -36,6 +36,8 @@ type Table struct {
 	touched   uint32 // slots from touched on have never been used
 	live      int    // connections and templates
 	templates int
+	expected  int // entries that wait for their client's port
+	orphaned  int // entries that were removed while they control others: neither free nor live
 	max       int
 	timeouts  [32]clock.Mono
 	machine   machine
@@ -168,7 +170,7 @@ func (t *Table) replyHash(s *Spec) uint64 {
 
 // take fetches a free slot and fills it from s; nil if there is none.
 func (t *Table) take(s *Spec, space uint8) *Conn {
-	if t.live == t.max {
+	if t.live+t.orphaned == t.max {
 		return nil
 	}
 	slot := t.free
@@ -183,7 +185,8 @@ func (t *Table) take(s *Spec, space uint8) *Conn {
 	c.client, c.virtual, c.ports = s.Src, s.Dst, portsKey(&s.Tuple, space)
 	c.real, c.realPort = s.Real, s.RealPort
 	c.Dest, c.Service = s.Dest, s.Service
-	c.tpl, c.timeout = 0, 0
+	c.via, c.users, c.App = 0, 0, 0
+	c.hopPort, c.hopMAC = 0, packet.MAC{}
 	return c
 }
 
@@ -197,7 +200,8 @@ func (t *Table) enter(c *Conn, h uint64, now clock.Mono) {
 	t.index.add(c.tags[0], c.self)
 }
 
-// Remove ends a connection or a template now. c is not valid afterwards.
+// Remove ends a connection or a template now. c is not valid afterwards; what it controlled lives on, and keeps its slot
+// from being used again.
 func (t *Table) Remove(c *Conn) {
 	t.wheel.unlink(t.slab, c)
 	t.release(c)
@@ -211,18 +215,26 @@ func (t *Table) release(c *Conn) {
 	if c.flags&Template != 0 {
 		t.templates--
 	} else {
-		if c.flags&OneWay == 0 {
+		if c.flags&Expected != 0 {
+			t.expected--
+		} else if c.flags&OneWay == 0 {
 			t.index.remove(c.tags[1], c.self|cellServer)
 		}
-		if p := t.TemplateOf(c); p != nil {
-			p.tpl--
-		}
+		t.letGo(c)
 	}
 	c.ports = 0
-	c.gen++
+	t.live--
+	if c.users > 0 {
+		t.orphaned++
+		return
+	}
+	t.put(c)
+}
+
+// put gives the slot of c, which is in nothing any more, to the free list.
+func (t *Table) put(c *Conn) {
 	c.next = t.free
 	t.free = c.self
-	t.live--
 }
 
 // Scan calls yield for the entries from slot from on, templates included, and looks at no more than limit slots. It

@@ -129,7 +129,7 @@ func TestLayout(t *testing.T) {
 		}
 	}
 	second := map[string]uintptr{"real": unsafe.Offsetof(c.real), "realPort": unsafe.Offsetof(c.realPort),
-		"next": unsafe.Offsetof(c.next), "prev": unsafe.Offsetof(c.prev), "tpl": unsafe.Offsetof(c.tpl),
+		"next": unsafe.Offsetof(c.next), "prev": unsafe.Offsetof(c.prev), "via": unsafe.Offsetof(c.via),
 		"Service": unsafe.Offsetof(c.Service), "ahead": unsafe.Offsetof(c.ahead)}
 	for name, at := range second {
 		if at < 64 {

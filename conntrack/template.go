@@ -11,12 +11,16 @@ import (
 // protocol. nil if there is none. h is HashTemplate(k). Templates have keys of their own: a client that uses port 0 does
 // not meet them.
 func (t *Table) Template(k *packet.Tuple, h uint64) *Conn {
+	return t.find(&k.Src, &k.Dst, portsKey(k, spaceTemplate), h)
+}
+
+// find returns the entry with this key, which is not that of a connection.
+func (t *Table) find(src, dst *packet.Addr, ports, h uint64) *Conn {
 	tag := tagOf(h)
-	ports := portsKey(k, spaceTemplate)
 	for i := t.index.home(tag); ; {
 		cell := t.index.cells[i]
-		if uint32(cell>>32) == tag {
-			if c := &t.slab[cell&cellSlot]; c.matches(&k.Src, &k.Dst, ports) {
+		if uint32(cell>>32) == tag && cell&cellServer == 0 {
+			if c := &t.slab[cell&cellSlot]; c.matches(src, dst, ports) {
 				return c
 			}
 		}
@@ -40,33 +44,56 @@ func (t *Table) InsertTemplate(s *Spec, h uint64, timeout time.Duration, now clo
 	c.flags = Template
 	c.Packets = 0
 	c.state = s.State
-	c.timeout = uint32(max(timeout/time.Second, 1))
-	c.deadline = now + seconds(c.timeout)
+	c.via = uint32(max(timeout/time.Second, 1))
+	c.deadline = now + seconds(c.via)
 	t.templates++
 	t.enter(c, h, now)
 	return c, nil
 }
 
-// Control notes that the new connection c came through template p, and starts p's time again.
+// Control notes that p controls the new connection c, and so lives as long as c does: p is the template that c came
+// through, whose time starts again, or the connection whose helper announced c.
 func (t *Table) Control(c, p *Conn, now clock.Mono) {
-	if old := t.TemplateOf(c); old != nil {
-		old.tpl--
+	t.letGo(c)
+	c.via = p.self
+	p.users++
+	if p.flags&Template == 0 {
+		return
 	}
-	c.tpl, c.tplGen = p.self, p.gen
-	p.tpl++
-	p.deadline = now + seconds(p.timeout)
+	p.deadline = now + seconds(p.via)
 	if int32(ceilTick(p.deadline)-p.armed) < 0 {
 		t.wheel.unlink(t.slab, p)
 		t.wheel.link(t.slab, p)
 	}
 }
 
-// TemplateOf returns the template that c came through; nil if it came through none, or that has been removed.
-func (t *Table) TemplateOf(c *Conn) *Conn {
-	if c.tpl == 0 || c.flags&Template != 0 {
+// letGo ends the control over c, and frees the slot of an entry that was removed before and only waited for that.
+func (t *Table) letGo(c *Conn) {
+	if c.via == 0 {
+		return
+	}
+	p := &t.slab[c.via]
+	c.via = 0
+	if p.users--; p.users == 0 && !p.used() {
+		t.orphaned--
+		t.put(p)
+	}
+}
+
+// Controller returns the template or connection that controls c (Control); nil if none does, or it has been removed.
+func (t *Table) Controller(c *Conn) *Conn {
+	if c.via == 0 || c.flags&Template != 0 {
 		return nil
 	}
-	if p := &t.slab[c.tpl]; p.gen == c.tplGen {
+	if p := &t.slab[c.via]; p.used() {
+		return p
+	}
+	return nil
+}
+
+// TemplateOf returns the template that c came through; nil if it came through none, or that has been removed.
+func (t *Table) TemplateOf(c *Conn) *Conn {
+	if p := t.Controller(c); p != nil && p.flags&Template != 0 {
 		return p
 	}
 	return nil

@@ -227,7 +227,7 @@ func TestTemplateOutlivesItsTime(t *testing.T) {
 	}
 }
 
-// TestTemplateGoesFirst: its slot serves another template when the connection ends.
+// TestTemplateGoesFirst: its slot serves nothing else before the connection through it has ended.
 func TestTemplateGoesFirst(t *testing.T) {
 	x := newTable(t, Options{MaxConns: 8})
 	tpl, c, k := template(t, x)
@@ -241,8 +241,8 @@ func TestTemplateGoesFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if other.Slot() != slot || other.Users() != 0 {
-		t.Fatalf("slot %d users %d, want %d and 0", other.Slot(), other.Users(), slot)
+	if other.Slot() == slot || x.Templates() != 1 || x.Len() != 1 {
+		t.Fatalf("slot %d again, %d templates and %d connections, want 1 and 1", other.Slot(), x.Templates(), x.Len())
 	}
 	x.Advance(c, FromServer, UDPAny, start)
 	if other.State() != None {
@@ -251,6 +251,16 @@ func TestTemplateGoesFirst(t *testing.T) {
 	x.Remove(c)
 	if other.Users() != 0 {
 		t.Errorf("a stranger's template has %d users", int32(other.Users()))
+	}
+	for i := range 2 { // the slots of the connection and of its template
+		k.Dst[15]++
+		again, err := x.InsertTemplate(&Spec{Tuple: k}, x.HashTemplate(&k), time.Second, start)
+		if err != nil || again.Users() != 0 {
+			t.Errorf("template %d has %d users, %v, want none", i, again.Users(), err)
+		}
+	}
+	if x.At(slot) == nil {
+		t.Errorf("the slot was not used again")
 	}
 }
 

@@ -18,6 +18,7 @@ type twin struct {
 	conns     map[packet.Tuple]*twinConn
 	templates map[packet.Tuple]*twinConn
 	lost      []*twinConn // retired templates
+	orphaned  int         // removed templates whose connections live
 	timeouts  Timeouts
 }
 
@@ -35,7 +36,7 @@ type twinConn struct {
 	service  uint32 // a name for this very entry
 }
 
-func (w *twin) live() int { return len(w.conns) + len(w.templates) + len(w.lost) }
+func (w *twin) live() int { return len(w.conns) + len(w.templates) + len(w.lost) + w.orphaned }
 
 func (w *twin) timeoutOf(s State) time.Duration {
 	switch s {
@@ -51,6 +52,9 @@ func (w *twin) timeoutOf(s State) time.Duration {
 
 func (w *twin) drop(c *twinConn) {
 	c.dead = true
+	if c.users > 0 {
+		w.orphaned++
+	}
 	if c.flags&Template == 0 {
 		delete(w.conns, c.key)
 	} else if c.flags&Retired != 0 {
@@ -58,8 +62,10 @@ func (w *twin) drop(c *twinConn) {
 	} else {
 		delete(w.templates, c.key)
 	}
-	if p := c.template; p != nil && !p.dead {
-		p.users--
+	if p := c.template; p != nil {
+		if p.users--; p.dead && p.users == 0 {
+			w.orphaned--
+		}
 	}
 }
 

@@ -9,10 +9,10 @@ func (t *Table) verify() error {
 	if err != nil {
 		return err
 	}
-	if used := int(t.touched) - 1 - free; used != t.live {
-		return fmt.Errorf("%d slots used, want %d", used, t.live)
+	if used := int(t.touched) - 1 - free; used != t.live+t.orphaned {
+		return fmt.Errorf("%d slots used, want %d and %d orphaned", used, t.live, t.orphaned)
 	}
-	cells, templates := 0, 0
+	cells, templates, expected := 0, 0, 0
 	users := make(map[uint32]int)
 	for s := uint32(1); s < t.touched; s++ {
 		c := &t.slab[s]
@@ -25,11 +25,11 @@ func (t *Table) verify() error {
 		if c.IsTemplate() {
 			templates++
 		}
-		if p := t.TemplateOf(c); p != nil {
-			if !p.used() || !p.IsTemplate() {
-				return fmt.Errorf("slot %d came through %d, which is no template", s, p.self)
-			}
-			users[p.self]++
+		if c.flags&Expected != 0 {
+			expected++
+		}
+		if c.flags&Template == 0 && c.via != 0 {
+			users[c.via]++
 		}
 		n, err := t.verifyCells(c)
 		if err != nil {
@@ -37,18 +37,35 @@ func (t *Table) verify() error {
 		}
 		cells += n
 	}
-	if cells != t.index.used || templates != t.templates {
-		return fmt.Errorf("%d cells and %d templates counted, want %d and %d", t.index.used, t.templates, cells, templates)
+	if cells != t.index.used || templates != t.templates || expected != t.expected {
+		return fmt.Errorf("%d cells, %d templates and %d expected counted, want %d, %d and %d", t.index.used, t.templates,
+			t.expected, cells, templates, expected)
 	}
-	for s := uint32(1); s < t.touched; s++ {
-		if c := &t.slab[s]; c.used() && c.Users() != users[s] {
-			return fmt.Errorf("template %d counts %d connections, want %d", s, c.Users(), users[s])
-		}
+	if err := t.verifyUsers(users); err != nil {
+		return err
 	}
 	if err := t.verifyIndex(); err != nil {
 		return err
 	}
 	return t.verifyWheel()
+}
+
+// verifyUsers compares what entries that control others have counted with users, by slot.
+func (t *Table) verifyUsers(users map[uint32]int) error {
+	orphaned := 0
+	for s := uint32(1); s < t.touched; s++ {
+		c := &t.slab[s]
+		if !c.used() && users[s] > 0 {
+			orphaned++
+		}
+		if (c.used() || users[s] > 0) && c.Users() != users[s] {
+			return fmt.Errorf("slot %d counts %d entries that it controls, want %d", s, c.Users(), users[s])
+		}
+	}
+	if orphaned != t.orphaned {
+		return fmt.Errorf("%d orphaned entries counted, want %d", t.orphaned, orphaned)
+	}
+	return nil
 }
 
 func (t *Table) verifyFree() (n int, err error) {
@@ -81,6 +98,8 @@ func (t *Table) verifyCells(c *Conn) (n int, err error) {
 	space := spaceConn
 	if c.IsTemplate() {
 		space = spaceTemplate
+	} else if c.flags&Expected != 0 {
+		space = spaceExpected
 	}
 	if c.flags&Retired == 0 {
 		k := c.Tuple()
@@ -91,7 +110,7 @@ func (t *Table) verifyCells(c *Conn) (n int, err error) {
 			return 0, err
 		}
 	}
-	if c.flags&(Template|OneWay) == 0 {
+	if c.flags&(Template|OneWay|Expected) == 0 {
 		if tag := tagOf(t.replyHash(&Spec{Tuple: c.Tuple(), Real: c.real, RealPort: c.realPort})); tag != c.tags[1] {
 			return 0, fmt.Errorf("slot %d: tag of replies %#x, want %#x", c.self, c.tags[1], tag)
 		}
