@@ -20,6 +20,7 @@ type Inputs struct {
 	Hops    map[netip.Addr]forward.Hop // of each real server whose next hop is known, or why it is not
 	Kernel  forward.Hop                // see forward.Snapshot
 	Own     [][2]packet.Addr           // likewise
+	Local   []packet.Addr              // likewise
 	Workers int
 }
 
@@ -48,6 +49,7 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 		Settings: forward.DefaultSettings(),
 		Kernel:   in.Kernel,
 		Own:      in.Own,
+		Local:    in.Local,
 	}
 	for i := range c.s.Services {
 		c.s.Services[i].Gone = true

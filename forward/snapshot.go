@@ -24,6 +24,8 @@ type Snapshot struct {
 	Kernel Hop
 	// Own are the director's addresses on each port of the lane, IPv4 and IPv6: what errors about replies come from.
 	Own [][2]packet.Addr
+	// Local are all addresses of the director, in order.
+	Local []packet.Addr
 }
 
 // ServiceID is a slot of Snapshot.Services.
@@ -141,31 +143,4 @@ func (s Steer) Owner(client *packet.Addr) int {
 		h = (h ^ uint32(b)) * 16777619
 	}
 	return int(h % uint32(s.Workers))
-}
-
-// Takes reports whether the packet filter takes a packet for this snapshot: the twin of the program in package xsk, for
-// captures, where nobody has filtered. It is not made for the packet path.
-func (s *Snapshot) Takes(frame []byte, m *packet.Meta) bool {
-	t := m.Tuple
-	later := m.Flags&packet.LaterFragment != 0
-	if m.Flags&packet.ICMPError != 0 {
-		to := packet.IPv6(frame[m.L3:]).Dst
-		if m.Family == packet.IPv4Family {
-			to = packet.IPv4(frame[m.L3:]).Dst
-		}
-		if to() != m.Src { // it must go to who sent the quoted packet
-			return false
-		}
-		t, later = t.Reverse(), m.Flags&packet.QuotedFragment != 0
-	}
-	if !later {
-		_, ok := s.service(&t)
-		return ok
-	}
-	for k := range s.Lookup {
-		if k.Addr == t.Dst && k.Proto == t.Proto {
-			return true
-		}
-	}
-	return false
 }
