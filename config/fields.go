@@ -72,7 +72,8 @@ func realFields(r *Real) []field {
 		}
 	}
 	fields := list("method", method, "weight", r.Weight, "uthreshold", r.Upper, "lthreshold", r.Lower, "inhibit_on_failure", r.Inhibit,
-		"notify_up", r.NotifyUp, "notify_down", r.NotifyDown, "virtualhost", r.VirtualHost)
+		"notify_up", r.NotifyUp, "notify_down", r.NotifyDown, "virtualhost", r.VirtualHost,
+		"owner", strings.TrimPrefix(r.Origin.String(), "file"))
 	var b strings.Builder
 	for _, c := range r.Checks {
 		settings := c.Settings
@@ -111,7 +112,7 @@ func addressFields(a *VirtualAddress) []field {
 func (r *Real) same(o *Real) bool {
 	return r.Key() == o.Key() && r.Weight == o.Weight && r.Method == o.Method && (r.Tunnel == o.Tunnel || r.Method != TUN) &&
 		r.Upper == o.Upper && r.Lower == o.Lower && r.Inhibit == o.Inhibit && r.NotifyUp == o.NotifyUp && r.NotifyDown == o.NotifyDown &&
-		r.VirtualHost == o.VirtualHost && slices.EqualFunc(r.Checks, o.Checks, sameCheck)
+		r.VirtualHost == o.VirtualHost && r.Origin == o.Origin && slices.EqualFunc(r.Checks, o.Checks, sameCheck)
 }
 
 func sameCheck(a, b Check) bool {

@@ -27,6 +27,9 @@ type Model struct {
 	Dataplane Dataplane
 	Services  []Service
 	Instances []Instance
+
+	// Births counts what commands have made, see Service.Birth.
+	Births uint64
 }
 
 // Globals is the block global_defs.
@@ -166,7 +169,7 @@ type Tunnel struct {
 	Sum  TunnelSum
 }
 
-// Origin says who owns an entry: a reload of the file replaces what came from the file only.
+// Origin says who made an entry: a reload of the file replaces what came from the file only, see Merge.
 type Origin uint8
 
 // The origins.
@@ -182,6 +185,11 @@ func (o Origin) String() string { return word(int(o), "file", "command") }
 type Service struct {
 	Pos    Pos
 	Origin Origin
+	// Edited is when a command made or changed the entry last; zero: none did.
+	Edited time.Time
+	// Birth tells the entry from one of the same key that was deleted before it: both may come between two looks at the
+	// Model, and what was deleted starts anew. 0 in what a file says.
+	Birth uint64
 
 	Addr  netip.Addr
 	Port  uint16 // 0: all ports (persistent services only)
@@ -219,6 +227,9 @@ type Service struct {
 // Real is a real server of one service.
 type Real struct {
 	Pos          Pos
+	Origin       Origin
+	Edited       time.Time // by a command, as in Service
+	Birth        uint64    // as in Service
 	Addr         netip.Addr
 	Port         uint16
 	Weight       int

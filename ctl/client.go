@@ -59,6 +59,19 @@ func (c *Client) Explain(query string) (string, error) {
 // Reload makes the director read its configuration again and returns what changed.
 func (c *Client) Reload() (string, error) { return c.text(request{Command: cmdReload}) }
 
+// Do has the director run a command line of one of its verbs, see Backend.Do. A standard input of more than some megabytes
+// is refused.
+func (c *Client) Do(verb string, args []string, stdin string) (stdout, stderr string, exit int, err error) {
+	var o Outcome
+	err = c.ask(request{Command: cmdDo, Verb: verb, Args: args, Stdin: stdin}, func(m *message) bool {
+		if m.Done != nil {
+			o = *m.Done
+		}
+		return true
+	})
+	return o.Stdout, o.Stderr, o.Exit, err
+}
+
 func (c *Client) text(req request) (string, error) {
 	var text string
 	err := c.ask(req, func(m *message) bool {
@@ -79,7 +92,14 @@ func (c *Client) ask(req request, take func(*message) bool) error {
 	}
 	defer conn.Close()
 	req.Protocol = protocol
-	if err := json.NewEncoder(conn).Encode(req); err != nil {
+	line, err := json.Marshal(req)
+	if err != nil {
+		return fmt.Errorf("ask the director at %s: %w", c.path, err)
+	}
+	if len(line) >= maxRequest {
+		return fmt.Errorf("the request is longer than %d bytes: give it to the director in several", maxRequest)
+	}
+	if _, err := conn.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("ask the director at %s: %w", c.path, err)
 	}
 	dec := json.NewDecoder(conn)

@@ -43,6 +43,10 @@ func (f *fake) Conns(yield func(stats.Conn) bool) error {
 func (f *fake) Explain(q string) (string, error) { return "about " + q, f.err }
 func (f *fake) Reload() (string, error)          { return "", f.err }
 
+func (f *fake) Do(verb string, args []string, stdin string) (Outcome, error) {
+	return Outcome{Stdout: verb + strings.Join(args, "|"), Stderr: fmt.Sprint(len(stdin)), Exit: len(args)}, f.err
+}
+
 func testConn(i int) stats.Conn {
 	client := netip.AddrFrom4([4]byte{203, 0, 113, byte(i)})
 	return stats.Conn{
@@ -111,6 +115,34 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+func TestDo(t *testing.T) {
+	path, _ := start(t, &fake{}, &clock.Manual{})
+	c := dial(t, path)
+	rules := strings.Repeat("-a -t 192.0.2.100:80 -r 198.51.100.11:80 -m -w 1\n", 100_000)
+	for _, tt := range []struct {
+		name, verb string
+		args       []string
+		stdin      string
+		stdout     string
+	}{
+		{"no words", "ipvsadm", nil, "", "ipvsadm"},
+		{"words", "ipvsadm", []string{"-A", "-t", "192.0.2.100:80", ""}, "", "ipvsadm-A|-t|192.0.2.100:80|"},
+		{"a long standard input", "ipvsadm", []string{"-R"}, rules, "ipvsadm-R"},
+		{"words with what JSON quotes", "mark", []string{"\"\n<", "\u2028"}, "", "mark\"\n<|\u2028"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			stdout, stderr, exit, err := c.Do(tt.verb, tt.args, tt.stdin)
+			if stdout != tt.stdout || stderr != fmt.Sprint(len(tt.stdin)) || exit != len(tt.args) || err != nil {
+				t.Errorf("got %q, %q, %d, %v, want %q", stdout, stderr, exit, err, tt.stdout)
+			}
+		})
+	}
+	if _, _, _, err := c.Do("ipvsadm", []string{"-R"}, strings.Repeat("x", maxRequest)); err == nil ||
+		!strings.Contains(err.Error(), "longer than") {
+		t.Errorf("a standard input beyond every measure: %v", err)
+	}
+}
+
 func TestErrorOfTheDirector(t *testing.T) {
 	b := &fake{conns: 3, err: errors.New("k.conf:3:1: unknown scheduler")}
 	path, _ := start(t, b, &clock.Manual{})
@@ -118,9 +150,10 @@ func TestErrorOfTheDirector(t *testing.T) {
 	_, statsErr := c.Stats()
 	_, explainErr := c.Explain("q")
 	_, reloadErr := c.Reload()
+	_, _, _, doErr := c.Do("v", nil, "")
 	connsErr := c.Conns(func(stats.Conn) bool { return true })
 	for name, err := range map[string]error{
-		"Stats": statsErr, "Explain": explainErr, "Reload": reloadErr, "Conns": connsErr,
+		"Stats": statsErr, "Explain": explainErr, "Reload": reloadErr, "Do": doErr, "Conns": connsErr,
 	} {
 		var remote *RemoteError
 		if !errors.As(err, &remote) || remote.Text != b.err.Error() {
@@ -197,7 +230,7 @@ func TestGarbage(t *testing.T) {
 		{"unknown command", `{"protocol":1,"command":"launch"}` + "\n", `command \"launch\"`},
 		{"no command", `{"protocol":1}` + "\n", `command \"\"`},
 		{"another protocol", `{"protocol":2,"command":"stats"}` + "\n", "protocol 2, this director speaks 1"},
-		{"too long", strings.Repeat("a", maxRequest) + "\n", "longer than 65536 bytes"},
+		{"too long", strings.Repeat("a", maxRequest) + "\n", "longer than 16777216 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := raw(t, path, tt.in)
@@ -216,7 +249,7 @@ func TestGarbage(t *testing.T) {
 			}
 		})
 	}
-	raw(t, path, strings.Repeat("a", 10*maxRequest))
+	raw(t, path, strings.Repeat("a", 2*maxRequest))
 	waitIdle(t, s)
 	if _, err := dial(t, path).Stats(); err != nil {
 		t.Errorf("after the garbage: %v", err)

@@ -13,7 +13,7 @@ const DefaultPath = "/run/dirsw/control.sock"
 const protocol = 1
 
 const (
-	maxRequest = 64 << 10 // bytes of a request
+	maxRequest = 16 << 20 // bytes of a request: a restore of 100 000 lines fits
 	connsChunk = 256      // connections in one message
 )
 
@@ -23,13 +23,25 @@ const (
 	cmdConns   = "conns"
 	cmdExplain = "explain"
 	cmdReload  = "reload"
+	cmdDo      = "do"
 )
 
 // request is what a client sends.
 type request struct {
-	Protocol int    `json:"protocol"`
-	Command  string `json:"command"`
-	Query    string `json:"query,omitempty"` // of explain
+	Protocol int      `json:"protocol"`
+	Command  string   `json:"command"`
+	Query    string   `json:"query,omitempty"` // of explain
+	Verb     string   `json:"verb,omitempty"`  // of do, with what follows
+	Args     []string `json:"args,omitempty"`
+	Stdin    string   `json:"stdin,omitempty"`
+}
+
+// Outcome is what a command line that the director ran has left: what goes to standard output and standard error, and the
+// exit status.
+type Outcome struct {
+	Stdout string `json:"stdout,omitempty"`
+	Stderr string `json:"stderr,omitempty"`
+	Exit   int    `json:"exit"`
 }
 
 // message is a piece of an answer. Exactly one field is set.
@@ -37,6 +49,7 @@ type message struct {
 	Stats *stats.Stats `json:"stats,omitempty"`
 	Conns []stats.Conn `json:"conns,omitempty"`
 	Text  *string      `json:"text,omitempty"`
+	Done  *Outcome     `json:"done,omitempty"`
 	Error string       `json:"error,omitempty"` // the command failed; nothing follows
 	End   bool         `json:"end,omitempty"`   // the answer is complete; nothing follows
 }
@@ -53,14 +66,14 @@ type Backend interface {
 	Explain(query string) (string, error)
 	// Reload reads the configuration file again and returns what changed, once that is in force.
 	Reload() (string, error)
+	// Do runs a command line of the verb ("ipvsadm", "mark", …), whose words follow in args, as if it had been typed at
+	// the director. A command that fails says so in the Outcome; an error means that there was no telling, as with a verb
+	// that does not exist.
+	Do(verb string, args []string, stdin string) (Outcome, error)
 }
 
 // ErrUnreachable: no director could be asked. The error that wraps it says why and what to do.
 var ErrUnreachable = errors.New("no director could be asked")
-
-// ErrFixed refuses a command that would change the table of a running director.
-var ErrFixed = errors.New("the running table cannot be changed by commands: " +
-	"edit the configuration file, then call \"dirsw reload\" (or send SIGHUP)")
 
 // A RemoteError is the director's own answer that a command failed.
 type RemoteError struct{ Text string }

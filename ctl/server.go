@@ -187,6 +187,12 @@ func dispatch(req request, b Backend, send func(any) error) error {
 		return sendText(send)(b.Explain(req.Query))
 	case cmdReload:
 		return sendText(send)(b.Reload())
+	case cmdDo:
+		o, err := b.Do(req.Verb, req.Args, req.Stdin)
+		if err != nil {
+			return err
+		}
+		return send(message{Done: &o})
 	}
 	return fmt.Errorf("this director does not know the command %q", req.Command)
 }

@@ -68,6 +68,7 @@ type Director struct {
 	o       Options
 	wake    chan struct{} // facts may have changed
 	reloads chan reload   // answered by Run
+	edits   chan edit     // likewise
 	done    chan struct{} // closed when Run has returned
 	mail    sync.Mutex    // orders the writers of the workers' mailboxes
 	now     atomic.Pointer[decided]
@@ -77,7 +78,8 @@ type Director struct {
 	// Of Run's goroutine only.
 	facts  facts
 	held   []held
-	heldOn *[]Port // the ports that the addresses were put on
+	heldOn *[]Port       // the ports that the addresses were put on
+	file   *config.Model // what Load returned last
 	ticks  int
 }
 
@@ -98,8 +100,8 @@ type reloaded struct {
 
 // New prepares a director. Nothing happens before Run.
 func New(o Options) *Director {
-	d := &Director{o: o, wake: make(chan struct{}, 1), reloads: make(chan reload), done: make(chan struct{}),
-		ready: make(chan struct{})}
+	d := &Director{o: o, wake: make(chan struct{}, 1), reloads: make(chan reload), edits: make(chan edit),
+		done: make(chan struct{}), ready: make(chan struct{}), file: o.Model}
 	d.ports.Store(&o.Ports)
 	return d
 }
@@ -170,6 +172,8 @@ func (d *Director) Run(ctx context.Context) error {
 			return nil
 		case r := <-d.reloads:
 			r.answer <- d.reload()
+		case e := <-d.edits:
+			e.answer <- d.edit(e.change)
 		case <-d.wake:
 			d.follow()
 		case <-tick:
@@ -226,17 +230,19 @@ func (d *Director) awaitAdoption(gen uint64) {
 
 // reload is Reload on Run's goroutine.
 func (d *Director) reload() (r reloaded) {
-	var m *config.Model
-	if m, r.notes, r.err = d.o.Load(); r.err != nil {
+	file, notes, err := d.o.Load()
+	if r.notes, r.err = notes, err; err != nil {
 		return r
 	}
+	old := d.now.Load().model
+	m, notes := config.Merge(d.file, old, file)
+	r.notes = append(r.notes, notes...)
 	if r.err = Unserved(m); r.err != nil {
 		return r
 	}
 	if r.err = d.reachable(m); r.err != nil {
 		return r
 	}
-	old := d.now.Load().model
 	was, is := old.Dataplane, m.Dataplane
 	if was.Pos, is.Pos = (config.Pos{}), (config.Pos{}); !reflect.DeepEqual(was, is) {
 		r.notes = append(r.notes, config.Note{Pos: m.Dataplane.Pos, Text: "dataplane: what has changed here is in force " +
@@ -249,6 +255,7 @@ func (d *Director) reload() (r reloaded) {
 		d.facts = before
 		return r
 	}
+	d.file = file
 	d.confirm(false)
 	if err := d.hold(m); err != nil { // the model is in force all the same; tick tries again
 		d.o.Log.Error("addresses cannot be held", zap.Error(err))

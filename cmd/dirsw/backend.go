@@ -91,6 +91,15 @@ func (b *backend) Reload() (string, error) {
 	return out.String(), nil
 }
 
+// Do runs a command line in the director's own process. What it changed is in force when it returns.
+func (b *backend) Do(verb string, args []string, stdin string) (ctl.Outcome, error) {
+	switch verb {
+	case "ipvsadm":
+		return b.ipvsadm(args, stdin), nil
+	}
+	return ctl.Outcome{}, fmt.Errorf("this director does not know the command %q", verb)
+}
+
 // reloadOn reloads for each signal until ctx ends. What there is to say of it is in the log.
 func (b *backend) reloadOn(ctx context.Context, hup <-chan os.Signal) {
 	for {

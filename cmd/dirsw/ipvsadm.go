@@ -9,6 +9,7 @@ import (
 	"dirsw/config"
 	"dirsw/config/ipvsadm"
 	"dirsw/ctl"
+	"dirsw/sched"
 	"dirsw/stats"
 )
 
@@ -42,13 +43,19 @@ func cmdIpvsadm(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stderr, "dirsw ipvsadm: rates are not measured yet; --stats shows the totals")
 			return exitFailed
 		}
-	default:
-		fmt.Fprintf(stderr, "dirsw ipvsadm: %v\n", ctl.ErrFixed)
-		return exitFailed
 	}
 	c, err := ctl.Dial(socket)
 	if err != nil {
 		return fail(stderr, "ipvsadm", err)
+	}
+	if cmd.Op != ipvsadm.OpList && cmd.Op != ipvsadm.OpSave {
+		out, errs, exit, err := c.Do("ipvsadm", args, "")
+		if err != nil {
+			return fail(stderr, "ipvsadm", err)
+		}
+		fmt.Fprint(stdout, out)
+		fmt.Fprint(stderr, errs)
+		return exit
 	}
 	l, err := listing(c, &cmd)
 	if err != nil {
@@ -66,6 +73,16 @@ func cmdIpvsadm(args []string, stdout, stderr io.Writer) int {
 		return ipvsadmError(stderr, err)
 	}
 	return exitOK
+}
+
+// ipvsadm changes the table as a command says.
+func (b *backend) ipvsadm(args []string, _ string) ctl.Outcome {
+	cmd, err := ipvsadm.ParseArgs(args)
+	if err == nil {
+		cmd.Schedulers = sched.Names()
+		_, err = b.d.Edit(cmd.Apply)
+	}
+	return ctl.Outcome{Stderr: ipvsadm.Stderr(err), Exit: ipvsadm.ExitStatus(err)}
 }
 
 func ipvsadmError(stderr io.Writer, err error) int {

@@ -1,0 +1,111 @@
+package director
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"go.uber.org/zap"
+
+	"dirsw/config"
+	"dirsw/sched"
+)
+
+// edit is a call of Edit on its way to Run's goroutine.
+type edit struct {
+	change func(*config.Model) error
+	answer chan<- reloaded
+}
+
+// Edit changes what is in force: change gets a copy of the Model, and what it leaves is validated, compiled and published
+// as one. Edit returns when all workers follow it, with what is different now; or with the error of change or of the
+// director, and then everything is as it was. Calls of Edit and Reload follow each other; change runs on the director's
+// own goroutine and must neither wait nor call the Director.
+func (d *Director) Edit(change func(*config.Model) error) ([]config.Change, error) {
+	answer := make(chan reloaded, 1)
+	select {
+	case d.edits <- edit{change, answer}:
+	case <-d.done:
+		return nil, ErrStopped
+	}
+	select {
+	case r := <-answer:
+		return r.changes, r.err
+	case <-d.done:
+		return nil, ErrStopped
+	}
+}
+
+// edit is Edit on Run's goroutine.
+func (d *Director) edit(change func(*config.Model) error) (r reloaded) {
+	old := d.now.Load().model
+	m := old.Clone()
+	if r.err = change(m); r.err != nil {
+		return r
+	}
+	if r.err = servable(m); r.err != nil {
+		return r
+	}
+	r.changes = config.Diff(old, m)
+	r.err = d.replace(old, m)
+	return r
+}
+
+// servable refuses what would not compile.
+func servable(m *config.Model) error {
+	for i := range m.Services {
+		if s := &m.Services[i]; !known(s.Scheduler) {
+			return fmt.Errorf("%s: there is no scheduler %q", s.Key(), s.Scheduler)
+		}
+	}
+	return Unserved(m)
+}
+
+func known(scheduler string) bool {
+	_, ok := sched.Lookup(scheduler)
+	return ok
+}
+
+// replace puts m in force in the place of old, or leaves old in force and says why.
+func (d *Director) replace(old, m *config.Model) error {
+	before := d.facts
+	if !sameServers(old, m) {
+		d.facts = d.gather(m)
+	}
+	err := d.apply(m)
+	if err == nil {
+		d.confirm(false)
+		return nil
+	}
+	d.facts = before
+	if d.now.Load().model != old { // it was published, but the filter did not follow
+		if undo := d.apply(old); undo != nil {
+			d.o.Log.Error("an edit failed and cannot be undone", zap.Error(undo))
+			err = errors.Join(err, undo)
+		}
+	}
+	return err
+}
+
+// sameServers reports whether two models send to the same addresses: then there is nothing to ask the kernel.
+func sameServers(a, b *config.Model) bool {
+	servers := func(m *config.Model) map[netip.Addr]bool {
+		set := map[netip.Addr]bool{}
+		for i := range m.Services {
+			for k := range m.Services[i].Reals {
+				set[m.Services[i].Reals[k].Addr] = true
+			}
+		}
+		return set
+	}
+	x, y := servers(a), servers(b)
+	if len(x) != len(y) {
+		return false
+	}
+	for addr := range y {
+		if !x[addr] {
+			return false
+		}
+	}
+	return true
+}
