@@ -14,6 +14,7 @@ import (
 func sample() *Model {
 	vip := netip.MustParseAddr("192.0.2.1")
 	return &Model{
+		Dataplane: Dataplane{Sysctls: []Sysctl{{Name: "sloppy_tcp", Value: "1"}}},
 		Services: []Service{{Addr: vip, Port: 80, Proto: TCP, Scheduler: "rr", SorryServer: &Real{Addr: netip.MustParseAddr("192.0.2.99"), Port: 80},
 			Reals: []Real{{Addr: netip.MustParseAddr("192.0.2.11"), Port: 80, Weight: 1, Checks: []Check{{Kind: TCPCheck,
 				Settings: []Statement{{Words: []string{"url"}, Block: []Statement{{Words: []string{"path", "/"}}}}}}}}}}},
@@ -30,6 +31,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 		"Services.Reals.Tunnel.Type", "Services.Reals.Tunnel.Port", "Services.Reals.Tunnel.Sum", // with TUN only, see below
 		"Services.IPv6",                                                                  // of a mark, which is another service then
 		"Services.SorryServer.Checks",                                                    // it has none
+		"Dataplane.Sysctls.Origin",                                                       // no setting
 		"Births", "Services.Birth", "Services.Reals.Birth", "Services.SorryServer.Birth", // no setting
 		"Services.SorryServer.Tunnel.Type", "Services.SorryServer.Tunnel.Port", "Services.SorryServer.Tunnel.Sum",
 	}

@@ -41,8 +41,9 @@ func globalFields(g *Globals) []field {
 }
 
 func dataplaneFields(d *Dataplane) []field {
-	return list("interfaces", d.Interfaces, "queues", d.Queues, "cores", strings.Trim(fmt.Sprint(d.Cores), "[]"), "mode", d.Mode,
+	fields := list("interfaces", d.Interfaces, "queues", d.Queues, "cores", strings.Trim(fmt.Sprint(d.Cores), "[]"), "mode", d.Mode,
 		"zero_copy", d.ZeroCopy, "wait", d.Wait, "connections", d.Connections, "replace_xdp", d.Replace)
+	return append(fields, sysctlFields(d)...)
 }
 
 func serviceFields(s *Service) []field {

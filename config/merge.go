@@ -13,6 +13,7 @@ func Merge(base, running, file *Model) (*Model, []Note) {
 	m := &merger{out: file.Clone()}
 	m.out.Births = running.Births
 	m.timeouts(base.Globals.Timeouts, running.Globals.Timeouts)
+	m.sysctls(running.Dataplane.Sysctls)
 	m.out.Services = nil
 	for i := range running.Services {
 		was := &running.Services[i]

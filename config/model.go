@@ -59,6 +59,7 @@ type Dataplane struct {
 	Wait        Wait
 	Connections int  // room in the connection table; 0: default
 	Replace     bool // displace a foreign XDP program
+	Sysctls     []Sysctl
 }
 
 // Mode is where the XDP program runs.
@@ -348,5 +349,6 @@ func (m *Model) Clone() *Model {
 		c.Services[i].Reals = slices.Clone(c.Services[i].Reals)
 	}
 	c.Instances = slices.Clone(m.Instances)
+	c.Dataplane.Sysctls = slices.Clone(m.Dataplane.Sysctls)
 	return &c
 }

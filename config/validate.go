@@ -66,6 +66,7 @@ func (v *validator) dataplane(d *Dataplane) {
 	if d.Connections < 0 {
 		v.fail(d.Pos, "leave it out for the default", "room for %d connections in dataplane", d.Connections)
 	}
+	v.sysctls(d.Sysctls)
 }
 
 func (v *validator) timeouts(t Timeouts) {

@@ -1,6 +1,7 @@
 package keepalived
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"time"
@@ -135,8 +136,38 @@ func (p *parser) dataplane(s *statement) {
 			p.choice(b, s, func(i int) { d.Wait = config.Wait(i) }, "auto", "sleep", "busy-poll")
 		case "replace_xdp":
 			p.setBool(b, s, &d.Replace)
+		case "sysctl":
+			p.sysctl(b, s, d)
 		}
 	})
+}
+
+// sysctl reads sysctl NAME VALUE, and the other ways in which sysctl.conf writes it.
+func (p *parser) sysctl(b *block, s *statement, d *config.Dataplane) {
+	args, ok := p.args(b, s, 1, math.MaxInt)
+	if !ok {
+		return
+	}
+	words := make([]string, len(args))
+	for i, a := range args {
+		words[i] = a.text
+	}
+	set, err := config.ParseSysctl(words)
+	if err != nil {
+		var e config.Error
+		if errors.As(err, &e) {
+			p.fail(args[0].pos, e.Fix, "%s", e.Message)
+		}
+		return
+	}
+	set.Pos = args[0].pos
+	d.Sysctls = append(d.Sysctls, set)
+	switch k, _ := config.FindKnob(set.Name); k.Use {
+	case config.SysctlIdle:
+		p.note(set.Pos, "%s%s has no effect: %s", config.SysctlPrefix, k.Name, k.Text)
+	case config.SysctlLater:
+		p.note(set.Pos, "%s%s has no effect yet: connections are not synchronised yet", config.SysctlPrefix, k.Name)
+	}
 }
 
 // numberOr returns 0 for the word, or the number.

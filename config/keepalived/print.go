@@ -141,7 +141,7 @@ func (p *printer) globals(g *config.Globals) {
 
 func (p *printer) dataplane(d *config.Dataplane) {
 	if d.Pos == (config.Pos{}) && len(d.Interfaces) == 0 && d.Queues == 0 && len(d.Cores) == 0 && d.Mode == 0 &&
-		d.ZeroCopy == 0 && d.Wait == 0 && d.Connections == 0 && !d.Replace {
+		d.ZeroCopy == 0 && d.Wait == 0 && d.Connections == 0 && !d.Replace && len(d.Sysctls) == 0 {
 		return
 	}
 	p.block(func() {
@@ -161,6 +161,9 @@ func (p *printer) dataplane(d *config.Dataplane) {
 		p.line("wait", d.Wait.String())
 		p.number("connections", int64(d.Connections))
 		p.flag("replace_xdp", d.Replace)
+		for _, s := range d.Sysctls {
+			p.line(append([]string{"sysctl", config.SysctlPrefix + s.Name}, strings.Fields(s.Value)...)...)
+		}
 	}, "dataplane")
 }
 
