@@ -33,7 +33,14 @@ func (w *Worker) process(now clock.Mono) {
 			}
 			w.decide(&v, f, m, conntrack.EventOf(f.Bytes(), m), w.hashes[i], now)
 		}
-		if !w.finish(f, m, &v, now) {
+		if v.Drop == packet.NoDrop {
+			v.Drop = w.rewrite(f, m, &v)
+		}
+		if w.o.Observer != nil {
+			w.o.Observer(f, m, v)
+		}
+		if v.Drop != packet.NoDrop || v.pieces != 0 {
+			w.replace(f, m, &v, now)
 			w.dropped.Add(*f)
 			continue
 		}
@@ -53,29 +60,23 @@ func (w *Worker) datagram(f *packet.Frame, m *packet.Meta, whole uint16, now clo
 	if v.Drop == packet.NoDrop {
 		v.pieces = whole
 	}
-	if w.finish(f, m, &v, now) {
-		panic("forward: a datagram left uncut")
-	}
-}
-
-// finish rewrites the frame as v says. It reports whether the frame itself leaves: not if it is dropped, or cut.
-func (w *Worker) finish(f *packet.Frame, m *packet.Meta, v *Verdict, now clock.Mono) bool {
 	if v.Drop == packet.NoDrop {
-		v.Drop = w.rewrite(f, m, v)
+		v.Drop = w.rewrite(f, m, &v)
 	}
 	if w.o.Observer != nil {
-		w.o.Observer(f, m, *v)
+		w.o.Observer(f, m, v)
 	}
+	w.replace(f, m, &v, now)
+}
+
+// replace sends what leaves instead of a frame that does not: an answer to its sender, or the pieces it is cut into.
+func (w *Worker) replace(f *packet.Frame, m *packet.Meta, v *Verdict, now clock.Mono) {
 	if v.Drop != packet.NoDrop {
 		w.plain.Drops[v.Drop]++
 		w.answer(f, m, v, now)
-		return false
+		return
 	}
-	if v.pieces != 0 {
-		w.cut(f, m, v)
-		return false
-	}
-	return true
+	w.cut(f, m, v)
 }
 
 // decide sets v, which says no more than NoDrop, to where a well-formed packet goes, and moves its connection on. It
@@ -92,15 +93,18 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 		return
 	}
 	d := &w.snap.Dests[c.Dest] // not c.Service: that is in the entry's second line, which is not in the cache
-	if dir == conntrack.FromClient && w.outlived(c, d, ev) {
-		w.end(c)
-		w.schedule(v, f, m, ev, h, now)
-		return
-	}
 	v.Why, v.Service, v.Dest, v.Dir, v.conn = WhyConnection, d.Service, c.Dest, dir, c
-	if d.Gone && dir == conntrack.FromClient {
-		v.Drop = packet.DropServerGone
-		return
+	if (d.Gone || ev.Starts()) && dir == conntrack.FromClient {
+		if w.outlived(c, d, ev) {
+			w.end(c)
+			*v = Verdict{Service: NoService, whole: v.whole}
+			w.schedule(v, f, m, ev, h, now)
+			return
+		}
+		if d.Gone {
+			v.Drop = packet.DropServerGone
+			return
+		}
 	}
 	was, is := w.table.Advance(c, dir, ev, now)
 	if was != is && was.Active() != is.Active() {
@@ -110,10 +114,10 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 		}
 		d.Load.Add(w.id, n, -n, 0)
 	}
-	if dir == conntrack.FromClient {
-		w.acc.packet(uint32(c.Dest), int(m.End-m.L3))
-	} else {
+	if dir == conntrack.FromServer {
 		w.acc.reply(uint32(c.Dest), int(m.End-m.L3))
+	} else {
+		w.acc.packet(uint32(c.Dest), int(m.End-m.L3))
 	}
 	if w.o.Observer != nil {
 		v.State, v.Left = c.State(), c.Left(now)

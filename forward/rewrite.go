@@ -10,18 +10,28 @@ func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, v *Verdict) packet.Dro
 		return w.giveBack(f, m)
 	}
 	d := &w.snap.Dests[v.Dest]
-	switch d.Method {
-	case DR:
-		if d.Hop.Local {
-			return w.deliver(f, m, &d.Hop)
-		}
+	if d.Method == DR && !d.Hop.Local { // most frames: transmit, without the calls
+		hop := &d.Hop
 		if !packet.DecrementTTL(f, m) {
 			return packet.DropTTL
 		}
-		return w.transmit(f, m, v, &d.Hop)
-	case NAT:
+		if !hop.OK || m.End-m.L3 > hop.MTU {
+			return w.transmit(f, m, v, hop)
+		}
+		if int(f.Port) < len(w.port) && w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
+			w.plain.Mended++
+		}
+		f.Resize(int(m.End))
+		packet.SetMACs(f, hop.Src, hop.Dst)
+		f.Port = hop.Port
+		return packet.NoDrop
+	}
+	switch {
+	case d.Method == NAT:
 		return w.translate(f, m, v, d)
-	case TUN:
+	case d.Hop.Local:
+		return w.deliver(f, m, &d.Hop)
+	case d.Method == TUN:
 		return w.encapsulate(f, m, v, d)
 	}
 	return packet.DropMethod

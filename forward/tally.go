@@ -57,26 +57,29 @@ type destAccount struct {
 
 // packet counts a packet from a client.
 func (a *account) packet(dest uint32, bytes int) *destAccount {
-	d := a.touch(dest)
+	d := &a.dests[dest]
 	d.Packets++
 	d.Bytes += uint64(bytes)
+	if !d.dirty {
+		a.touch(d, dest)
+	}
 	return d
 }
 
 // reply counts a packet from the server.
 func (a *account) reply(dest uint32, bytes int) {
-	d := a.touch(dest)
+	d := &a.dests[dest]
 	d.OutPackets++
 	d.OutBytes += uint64(bytes)
+	if !d.dirty {
+		a.touch(d, dest)
+	}
 }
 
-func (a *account) touch(dest uint32) *destAccount {
-	d := &a.dests[dest]
-	if !d.dirty {
-		d.dirty = true
-		a.dirty = append(a.dirty, dest) // room for every destination was made in grow
-	}
-	return d
+// touch notes that there is something to commit.
+func (a *account) touch(d *destAccount, dest uint32) {
+	d.dirty = true
+	a.dirty = append(a.dirty, dest) // room for every destination was made in grow
 }
 
 // grow makes room for n destinations. It may allocate: called when a snapshot is adopted.
