@@ -94,7 +94,7 @@ func (c *Cluster) build() error {
 		return err
 	}
 	sw := c.nodes[switchName].ns
-	if err := makeSwitch(sw); err != nil {
+	if err := makeSwitch(sw, c.spec.bridges()); err != nil {
 		return err
 	}
 	for i := range c.spec.Nodes {

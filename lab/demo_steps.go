@@ -32,7 +32,7 @@ func (d *demo) showPersistence() error {
 
 	flow := fmt.Sprintf("tcp %v:40000 > %v", d.addr(demoClient), d.vip)
 	d.did("dirsw explain '%s'", flow)
-	text, err := d.tool("explain", flow)
+	text, err := d.dirsw("explain", flow)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (d *demo) showPersistence() error {
 	d.check(left > 0 && left <= 50, "it says how long the template lasts: %d s", left)
 
 	d.did("dirsw ipvsadm -Lnc")
-	if text, err = d.tool("ipvsadm", "-Lnc"); err != nil {
+	if text, err = d.dirsw("ipvsadm", "-Lnc"); err != nil {
 		return err
 	}
 	d.saw("%s", text)
@@ -68,7 +68,7 @@ func (d *demo) showReload() error {
 		return fmt.Errorf("dirsw has ended: %w", err)
 	}
 	err := poll(d.ctx, d.c.clk, 5*time.Second, func() (bool, error) {
-		listing, err := d.tool("ipvsadm", "-Ln")
+		listing, err := d.dirsw("ipvsadm", "-Ln")
 		return lineWith(listing, d.vip.String()) != "" && lineWith(listing, "persistent") == "", err
 	})
 	if d.ctx.Err() != nil {
@@ -89,7 +89,7 @@ func (d *demo) showReload() error {
 	d.check(alternate, "each was answered by the other server than the one before")
 
 	d.did("dirsw ipvsadm -Ln --stats")
-	if text, err = d.tool("ipvsadm", "-Ln", "--stats"); err != nil {
+	if text, err = d.dirsw("ipvsadm", "-Ln", "--stats"); err != nil {
 		return err
 	}
 	d.saw("%s", text)

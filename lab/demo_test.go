@@ -115,22 +115,26 @@ func TestDemoSeesThroughAProxy(t *testing.T) {
 	tidy(t, cmd)
 }
 
-// The real thing: what `make demo` shows.
-func TestDemo(t *testing.T) {
+// The real thing: what `make demo` shows, and every other scenario.
+func TestScenarios(t *testing.T) {
 	testenv.NeedNetAdmin(t)
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "dirsw")
 	if out, err := exec.Command("go", "build", "-o", program, "dirsw/cmd/dirsw").CombinedOutput(); err != nil {
 		t.Fatalf("build dirsw: %v\n%s", err, out)
 	}
-	cmd := exec.Command(program, "lab", "demo")
-	cmd.Env = append(os.Environ(), testPrefix+"="+t.Name(), "TMPDIR="+t.TempDir())
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "of 5 steps OK.") {
-		t.Errorf("%v\n%s", err, out)
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			cmd := exec.Command(program, "lab", "demo", s.name)
+			cmd.Env = append(os.Environ(), testPrefix+"="+t.Name(), "TMPDIR="+t.TempDir())
+			out, err := cmd.CombinedOutput()
+			if err != nil || !strings.Contains(string(out), fmt.Sprintf("of %d steps OK.", len(s.steps))) {
+				t.Errorf("%v\n%s", err, out)
+			}
+			gone(t)
+			tidy(t, cmd)
+		})
 	}
-	gone(t)
-	tidy(t, cmd)
 }
 
 func TestInterruptedDemoLeavesNothing(t *testing.T) {

@@ -32,11 +32,22 @@ real servers on one switch, with the addresses of an article about keepalived.
   down                  remove it, or what is left of it
   status                list its nodes
   exec NODE -- CMD...   run a command inside a node
-  demo                  build one of its own, show dirsw at work in it, check
+  demo [SCENARIO]       build one of its own, show dirsw at work in it, check
                         every step, and remove it
 
-All need root. Nodes: client, lb1, rs1, rs2 and switch.
+All need root. Nodes: client, lb1, rs1, rs2 and switch. Scenarios:
+
 `
+
+// help is usage, with the scenarios.
+func help() string {
+	var b strings.Builder
+	b.WriteString(usage)
+	for _, s := range scenarios() {
+		fmt.Fprintf(&b, "  %-8s %s\n", s.name, s.title)
+	}
+	return b.String()
+}
 
 // errUsage marks an error of the command line.
 var errUsage = errors.New("usage")
@@ -55,10 +66,10 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer, o MainOp
 	case err == nil:
 		return exitOK
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprint(stdout, usage)
+		fmt.Fprint(stdout, help())
 		return exitOK
 	case errors.Is(err, errUsage):
-		fmt.Fprintf(stderr, "dirsw lab: %v\n\n%s", err, usage)
+		fmt.Fprintf(stderr, "dirsw lab: %v\n\n%s", err, help())
 		return exitUsage
 	}
 	fmt.Fprintf(stderr, "dirsw lab: %v\n", err)
@@ -77,6 +88,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer, o Mai
 		return execInside(opts, rest)
 	case "serve":
 		return serveCommand(ctx, rest, stdout)
+	case "demo":
+		return demoCommand(ctx, rest, stdout, o.Self)
 	case "-h", "-help", "--help", "help":
 		return flag.ErrHelp
 	}
@@ -84,7 +97,6 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer, o Mai
 		"up":     func() error { return upCommand(ctx, opts, stdout) },
 		"down":   func() error { return downCommand(opts, stdout) },
 		"status": func() error { return statusCommand(opts, stdout) },
-		"demo":   func() error { return Demo(ctx, stdout, DemoOptions{Self: o.Self}) },
 	}
 	run, ok := commands[name]
 	switch {
@@ -96,6 +108,24 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer, o Mai
 		return fmt.Errorf("%w: %s takes no %q", errUsage, name, rest[0])
 	}
 	return run()
+}
+
+// demoCommand plays a scenario: the first, if none is named.
+func demoCommand(ctx context.Context, args []string, stdout io.Writer, self string) error {
+	name := scenarios()[0].name
+	switch {
+	case len(args) > 0 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help"):
+		return flag.ErrHelp
+	case len(args) > 1:
+		return fmt.Errorf("%w: demo takes one scenario, not %q", errUsage, args)
+	case len(args) == 1:
+		name = args[0]
+	}
+	s, err := findScenario(name)
+	if err != nil {
+		return err
+	}
+	return s.play(ctx, stdout, self)
 }
 
 // upCommand builds the cluster; interrupted meanwhile, it takes it down again.

@@ -35,13 +35,27 @@ type Spec struct {
 	Nodes []NodeSpec
 }
 
-// NodeSpec is a machine of the cluster with one interface.
+// Wire is an interface of a node, and where it is plugged in.
+type Wire struct {
+	Net       string           // network; the empty one is that of most nodes. Frames do not pass from one to another
+	Interface string           // its name inside the node
+	MAC       net.HardwareAddr // nil: the kernel chooses
+	Addrs     []netip.Prefix   // on the interface
+	MTU       int              // of both ends; 0: 1500
+}
+
+// NodeSpec is a machine of the cluster.
 type NodeSpec struct {
 	Name      string // "lb1"; also the name of its port of the switch
 	Role      Role
-	Interface string           // its name inside the node: "enp0s8"
+	Interface string           // the name of its first interface inside the node: "enp0s8"
 	MAC       net.HardwareAddr // nil: the kernel chooses
 	Addrs     []netip.Prefix   // on the interface
+	Net       string           // see Wire
+	MTU       int              // see Wire
+	More      []Wire           // further interfaces; their ports of the switch are named NODE-NETWORK
+	Gateways  []netip.Addr     // default routes, one of each family at most
+	Forward   bool             // route between the interfaces
 	// VIPs are on the loopback, and the node neither answers nor asks ARP for them (arp_ignore 1, arp_announce 2): so is
 	// a real server set up for direct routing.
 	VIPs []netip.Prefix
@@ -49,6 +63,40 @@ type NodeSpec struct {
 	Page string
 	// Listen is where the HTTP server listens: ":80".
 	Listen string
+}
+
+// interfaces lists all of a node's.
+func (n *NodeSpec) interfaces() []Wire {
+	return append([]Wire{{n.Net, n.Interface, n.MAC, n.Addrs, n.MTU}}, n.More...)
+}
+
+// port is the name of the switch's end of a wire.
+func (n *NodeSpec) port(i int) string {
+	if i == 0 {
+		return n.Name
+	}
+	return n.Name + "-" + n.More[i-1].Net
+}
+
+// bridge is the name of a network's bridge in the switch.
+func bridge(network string) string {
+	if network == "" {
+		return bridgeName
+	}
+	return bridgeName + "-" + network
+}
+
+// bridges lists the bridges that the nodes need.
+func (s Spec) bridges() []string {
+	list := []string{bridgeName}
+	for i := range s.Nodes {
+		for _, w := range s.Nodes[i].interfaces() {
+			if b := bridge(w.Net); !slices.Contains(list, b) {
+				list = append(list, b)
+			}
+		}
+	}
+	return list
 }
 
 // DefaultSpec is the cluster of the configuration Pasted: a client (which stands for the host of the virtual machines),
@@ -81,6 +129,13 @@ func (s Spec) validate() error {
 			return fmt.Errorf("node %s: Page and Listen belong together", n.Name)
 		}
 		names[n.Name] = true
+		for i, w := range n.More {
+			if w.Interface == "" || len(w.Interface) > 15 || len(n.port(i+1)) > 15 || len(bridge(w.Net)) > 15 || names[n.port(i+1)] {
+				return fmt.Errorf("node %s: interface %d: its name, that of its network or that of its port is empty, taken or too long",
+					n.Name, i+2)
+			}
+			names[n.port(i+1)] = true
+		}
 		if i := slices.IndexFunc(slices.Concat(n.Addrs, n.VIPs), func(p netip.Prefix) bool { return !p.IsValid() }); i >= 0 {
 			return fmt.Errorf("node %s: address %d is not valid", n.Name, i+1)
 		}

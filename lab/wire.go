@@ -14,23 +14,25 @@ import (
 // bridgeName is the bridge inside the switch.
 const bridgeName = "br0"
 
-// makeSwitch puts the bridge into ns. It learns addresses and floods what it does not know, as a cheap switch does,
+// makeSwitch puts the bridges into ns. They learn addresses and flood what they do not know, as a cheap switch does,
 // without the listening period of spanning tree.
-func makeSwitch(ns netns.NsHandle) error {
+func makeSwitch(ns netns.NsHandle, bridges []string) error {
 	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
 	snooping := false
-	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridgeName}, MulticastSnooping: &snooping}
-	if err := h.LinkAdd(br); err != nil {
-		return fmt.Errorf("make the bridge: %w", err)
+	for _, name := range bridges {
+		br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}, MulticastSnooping: &snooping}
+		if err := h.LinkAdd(br); err != nil {
+			return fmt.Errorf("make the bridge: %w", err)
+		}
 	}
-	return up(h, bridgeName, "lo")
+	return up(h, append(bridges, "lo")...)
 }
 
-// plug makes the wire between a port of the switch, named like the node, and the node's interface. The veth is born in
+// plug makes the wires between ports of the switch, named like the node, and the node's interfaces. A veth is born in
 // the switch with its far end in the node: it is in no other namespace at any time.
 func plug(sw, ns netns.NsHandle, n *NodeSpec) error {
 	h, err := netlink.NewHandleAt(sw, unix.NETLINK_ROUTE)
@@ -38,20 +40,26 @@ func plug(sw, ns netns.NsHandle, n *NodeSpec) error {
 		return err
 	}
 	defer h.Close()
-	br, err := h.LinkByName(bridgeName)
-	if err != nil {
-		return fmt.Errorf("bridge: %w", err)
+	for i, w := range n.interfaces() {
+		br, err := h.LinkByName(bridge(w.Net))
+		if err != nil {
+			return fmt.Errorf("bridge: %w", err)
+		}
+		err = h.LinkAdd(&netlink.Veth{
+			LinkAttrs:        netlink.LinkAttrs{Name: n.port(i), MasterIndex: br.Attrs().Index, MTU: w.MTU},
+			PeerName:         w.Interface,
+			PeerNamespace:    netlink.NsFd(ns),
+			PeerHardwareAddr: w.MAC,
+			PeerMTU:          uint32(w.MTU),
+		})
+		if err != nil {
+			return fmt.Errorf("make the wire to %s: %w", n.Name, err)
+		}
+		if err := up(h, n.port(i)); err != nil {
+			return err
+		}
 	}
-	err = h.LinkAdd(&netlink.Veth{
-		LinkAttrs:        netlink.LinkAttrs{Name: n.Name, MasterIndex: br.Attrs().Index},
-		PeerName:         n.Interface,
-		PeerNamespace:    netlink.NsFd(ns),
-		PeerHardwareAddr: n.MAC,
-	})
-	if err != nil {
-		return fmt.Errorf("make the wire to %s: %w", n.Name, err)
-	}
-	return up(h, n.Name)
+	return nil
 }
 
 // configure gives a node its addresses and settings.
@@ -66,12 +74,27 @@ func configure(ns netns.NsHandle, n *NodeSpec) error {
 			return err
 		}
 	}
-	if err := up(h, "lo", n.Interface); err != nil {
+	if n.Forward {
+		if err := inside(ns, routing); err != nil {
+			return err
+		}
+	}
+	if err := up(h, "lo"); err != nil {
 		return err
 	}
-	for _, p := range n.Addrs {
-		if err := addAddr(h, n.Interface, "", p); err != nil {
+	for _, w := range n.interfaces() {
+		if err := up(h, w.Interface); err != nil {
 			return err
+		}
+		for _, p := range w.Addrs {
+			if err := addAddr(h, w.Interface, "", p); err != nil {
+				return err
+			}
+		}
+	}
+	for _, gw := range n.Gateways {
+		if err := h.RouteAdd(&netlink.Route{Gw: net.IP(gw.AsSlice())}); err != nil {
+			return fmt.Errorf("add the default route by %v: %w", gw, err)
 		}
 	}
 	for _, p := range n.VIPs {
@@ -90,6 +113,16 @@ func quietARP() error {
 	} {
 		if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+s[0], []byte(s[1]), 0); err != nil {
 			return fmt.Errorf("set %s: %w", s[0], err)
+		}
+	}
+	return nil
+}
+
+// routing makes the calling thread's namespace a router.
+func routing() error {
+	for _, s := range [...]string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
+		if err := os.WriteFile("/proc/sys/net/"+s, []byte("1"), 0); err != nil {
+			return fmt.Errorf("set %s: %w", s, err)
 		}
 	}
 	return nil

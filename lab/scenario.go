@@ -1,0 +1,205 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// scenario is a cluster, a configuration for its director, and what to see there. Each is in a file of its own.
+type scenario struct {
+	name  string // for `dirsw lab demo NAME`
+	title string // one line of what it shows
+	spec  func() Spec
+	// conf is the keepalived.conf of the director; about is said of it instead of showing it, if not empty.
+	conf, about string
+	// steps are run once dirsw forwards. An error of one ends the scenario; what is only wrong is told by check.
+	steps []func(*scene) error
+}
+
+// scenarios lists them all.
+func scenarios() []scenario {
+	return []scenario{
+		demoScenario(),
+		ipv6Scenario(),
+	}
+}
+
+// findScenario returns the scenario of a name.
+func findScenario(name string) (scenario, error) {
+	all := scenarios()
+	i := slices.IndexFunc(all, func(s scenario) bool { return s.name == name })
+	if i < 0 {
+		var names []string
+		for _, s := range all {
+			names = append(names, s.name)
+		}
+		return scenario{}, fmt.Errorf("%w: no scenario %q; there is %s", errUsage, name, strings.Join(names, ", "))
+	}
+	return all[i], nil
+}
+
+// scene is a scenario under way.
+type scene struct {
+	*report
+	ctx  context.Context
+	self string // path of the dirsw program
+	c    *Cluster
+	node string // the director's
+	d    *director
+
+	dir, conf, socket string // paths
+}
+
+// play builds the cluster of s, runs dirsw in it, takes the steps, and tells on w what happened. However it ends, also by
+// ctx, nothing is left behind. It needs root.
+func (s *scenario) play(ctx context.Context, w io.Writer, self string) (err error) {
+	spec := s.spec()
+	c, err := Up(spec, Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Down()) }()
+	dir, err := os.MkdirTemp("", "dirsw-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	sc := &scene{report: &report{w: w}, ctx: ctx, self: self, c: c, dir: dir, conf: filepath.Join(dir, "keepalived.conf"),
+		socket: filepath.Join(dir, "control.sock")}
+	for i := range spec.Nodes {
+		if spec.Nodes[i].Role == Director {
+			sc.node = spec.Nodes[i].Name
+		}
+	}
+	fmt.Fprintf(w, "%s\n", s.title)
+	sc.introduce()
+	if err := sc.start(s.conf, s.about); err != nil {
+		return sc.stopped(err)
+	}
+	defer func() { _ = sc.d.stop(unix.SIGTERM, gentle) }() // killed if it does not hear; it has been judged already
+	for _, step := range s.steps {
+		if err := step(sc); err != nil {
+			return sc.stopped(err)
+		}
+	}
+	if err := sc.result(); err != nil {
+		return sc.stopped(err)
+	}
+	return nil
+}
+
+// stopped tells why a scenario does not go on.
+func (s *scene) stopped(err error) error {
+	if s.ctx.Err() != nil {
+		return errInterrupted
+	}
+	if s.d != nil {
+		fmt.Fprintf(s.w, "\nFAILED: %v\nThe last lines of dirsw's log:\n%s\n", err, s.d.log.tail(20))
+	}
+	return err
+}
+
+// introduce says who is there.
+func (s *scene) introduce() {
+	fmt.Fprintln(s.w, "A lab of network namespaces, and in it")
+	for _, n := range s.c.Spec().Nodes {
+		var at []string
+		for _, i := range n.interfaces() {
+			for _, p := range i.Addrs {
+				at = append(at, p.Addr().String())
+			}
+		}
+		fmt.Fprintf(s.w, "   %-7s %-15s  %v", n.Name, strings.Join(at, " "), n.Role)
+		for _, vip := range n.VIPs {
+			fmt.Fprintf(s.w, ", %v on lo", vip.Addr())
+		}
+		if n.Page != "" {
+			fmt.Fprintf(s.w, ", HTTP server that says %s", n.Page)
+		}
+		fmt.Fprintln(s.w)
+	}
+}
+
+// start runs dirsw with a configuration and returns when it says that it forwards.
+func (s *scene) start(conf, about string) (err error) {
+	if err := os.WriteFile(s.conf, []byte(conf), 0o600); err != nil {
+		return err
+	}
+	if about == "" {
+		about = "\n" + indent(conf)
+	}
+	fmt.Fprintf(s.w, "\nIn %s: dirsw run -f keepalived.conf%s\n", s.node, strings.TrimSuffix(about, "\n"))
+	s.d, err = s.c.startDirector(s.ctx, s.node, s.self, s.conf, s.socket)
+	return err
+}
+
+func indent(text string) string {
+	var b strings.Builder
+	for l := range strings.Lines(text) {
+		b.WriteString("   | " + l)
+	}
+	return b.String()
+}
+
+// dirsw runs a dirsw command against the running one and returns what it prints; what it writes to standard error is in
+// the error.
+func (s *scene) dirsw(command string, args ...string) (string, error) {
+	return s.run(s.node, s.self, append([]string{command, "--socket", s.socket}, args...)...)
+}
+
+// curl runs the real curl on a node. It does not retry, and gives up after five seconds.
+func (s *scene) curl(node string, args ...string) (string, error) {
+	return s.run(node, "curl", append([]string{"--silent", "--show-error", "--max-time", "5"}, args...)...)
+}
+
+func (s *scene) run(node, program string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, 15*time.Second)
+	defer cancel()
+	out, err := s.c.Command(ctx, node, program, args...).CombinedOutput()
+	if err != nil {
+		return string(out), fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+// pages fetches a page n times with curl and returns the first lines, which name the servers, in order.
+func (s *scene) pages(node, url string, n int) ([]string, error) {
+	var out []string
+	for range n {
+		text, err := s.curl(node, url)
+		if err != nil {
+			return out, err
+		}
+		first, _, _ := strings.Cut(text, "\n")
+		out = append(out, first)
+	}
+	return out, nil
+}
+
+// counted is how often each of list is there.
+func counted(list []string) map[string]int {
+	n := map[string]int{}
+	for _, s := range list {
+		n[s]++
+	}
+	return n
+}
+
+// prefixes parses addresses with their lengths.
+func prefixes(list ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
