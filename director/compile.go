@@ -1,9 +1,6 @@
 package director
 
 import (
-	"bytes"
-	"cmp"
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -46,7 +43,7 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 		Lookup:   make(map[forward.ServiceKey]forward.ServiceID, len(in.Model.Services)),
 		Steer:    forward.Steer{Workers: in.Workers},
 		Timeouts: conntrack.Timeouts(in.Model.Globals.Timeouts.OrDefault()),
-		Settings: forward.DefaultSettings(),
+		Settings: settings(&in.Model.Dataplane, in.Workers),
 		Kernel:   in.Kernel,
 		Own:      in.Own,
 		Local:    in.Local,
@@ -79,6 +76,9 @@ type compiler struct {
 
 // methods are the forwarding methods by their names in a configuration.
 var methods = [...]forward.Method{config.DR: forward.DR, config.TUN: forward.TUN, config.NAT: forward.NAT}
+
+// tunnels are the encapsulations, likewise.
+var tunnels = [...]packet.TunnelType{config.IPIP: packet.IPIP, config.GUE: packet.GUE, config.GRE: packet.GRE}
 
 type destKey struct {
 	service forward.ServiceID
@@ -185,6 +185,7 @@ func (c *compiler) dest(svc forward.ServiceID, r *config.Real) uint32 {
 		*d = forward.Dest{Load: sched.NewLoad(c.in.Workers), Tally: forward.NewTally(c.in.Workers)}
 	}
 	d.Gone, d.Service, d.Method = false, svc, methods[r.Method]
+	d.Tunnel = packet.Tunnel{Type: tunnels[r.Tunnel.Type], Sum: r.Tunnel.Sum != config.NoSum, Port: r.Tunnel.Port}
 	d.Addr, d.Port, d.Weight = addr, r.Port, int32(r.Weight)
 	d.Upper, d.Lower = r.Upper, r.Lower
 	d.Hop = c.in.Hops[r.Addr]
@@ -247,13 +248,4 @@ func schedFlags(names []string) (f sched.Flags) {
 		}
 	}
 	return f
-}
-
-// FilterOf lists what the packet filter must take for a snapshot.
-func FilterOf(s *forward.Snapshot) []forward.ServiceKey {
-	keys := slices.DeleteFunc(slices.Collect(maps.Keys(s.Lookup)), func(k forward.ServiceKey) bool { return k.ByMark() })
-	slices.SortFunc(keys, func(a, b forward.ServiceKey) int {
-		return cmp.Or(bytes.Compare(a.Addr[:], b.Addr[:]), cmp.Compare(a.Proto, b.Proto), cmp.Compare(a.Port, b.Port))
-	})
-	return keys
 }

@@ -120,8 +120,11 @@ func dump(w io.Writer, s *forward.Snapshot) {
 		fmt.Fprintln(w)
 	}
 	fmt.Fprint(w, "  filter")
-	for _, k := range FilterOf(s) {
-		fmt.Fprintf(w, " %s/%s", protoName(k.Proto), addrPort(k.Addr, k.Port))
+	for _, k := range s.Filter().Keys {
+		if fmt.Fprint(w, " "); k.Kind != forward.ToService {
+			fmt.Fprintf(w, "%v:", k.Kind)
+		}
+		fmt.Fprintf(w, "%s/%s", protoName(k.Proto), addrPort(k.Addr, k.Port))
 	}
 	fmt.Fprintln(w)
 }

@@ -30,9 +30,9 @@ type Host interface {
 	Announce(link int, a netip.Addr) error
 }
 
-// Filter is what the director asks of the packet filter: which services' frames come to the workers.
+// Filter is what the director asks of the packet filter: which frames come to the workers.
 type Filter interface {
-	SetFilter([]forward.ServiceKey) error
+	SetFilter(forward.Filter) error
 }
 
 // Port is an interface that the lanes send by; its place in Options.Ports is the port's index in every Lane.
@@ -194,11 +194,10 @@ func (d *Director) apply(m *config.Model) error {
 	if err != nil {
 		return err
 	}
-	keys := FilterOf(snap)
+	filter := snap.Filter()
 	if prev != nil {
-		stay := slices.DeleteFunc(FilterOf(prev), func(k forward.ServiceKey) bool { return !slices.Contains(keys, k) })
-		if err := d.o.Filter.SetFilter(stay); err != nil {
-			return fmt.Errorf("take removed services from the packet filter: %w", err)
+		if err := d.o.Filter.SetFilter(prev.Filter().Common(filter)); err != nil {
+			return fmt.Errorf("take what was removed from the packet filter: %w", err)
 		}
 	}
 	for _, w := range d.o.Workers {
@@ -206,8 +205,8 @@ func (d *Director) apply(m *config.Model) error {
 	}
 	d.now.Store(&decided{model: m, snap: snap, facts: d.facts})
 	d.awaitAdoption(snap.Gen)
-	if err := d.o.Filter.SetFilter(keys); err != nil {
-		return fmt.Errorf("add services to the packet filter: %w", err)
+	if err := d.o.Filter.SetFilter(filter); err != nil {
+		return fmt.Errorf("add to the packet filter: %w", err)
 	}
 	return nil
 }
@@ -325,7 +324,7 @@ func (d *Director) tick() {
 // stop lets go of everything: addresses first, so that no client is sent here any more, then the filter.
 func (d *Director) stop() {
 	d.release(nil)
-	if err := d.o.Filter.SetFilter(nil); err != nil {
+	if err := d.o.Filter.SetFilter(forward.Filter{}); err != nil {
 		d.o.Log.Error("the packet filter cannot be emptied", zap.Error(err))
 	}
 }

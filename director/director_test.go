@@ -75,9 +75,9 @@ func (w *world) ReleaseAddr(_ int, p netip.Prefix) error { w.say("release %v", p
 func (w *world) Announce(_ int, a netip.Addr) error { w.say("announce %v", a); return nil }
 
 // SetFilter notes the generation that the worker follows at that moment: what is new must be published before.
-func (w *world) SetFilter(keys []forward.ServiceKey) error {
+func (w *world) SetFilter(f forward.Filter) error {
 	var names []string
-	for _, k := range keys {
+	for _, k := range f.Keys {
 		names = append(names, addrPort(k.Addr, k.Port))
 	}
 	w.say("generation %d, filter %v", w.w.Adopted(), names)

@@ -82,6 +82,19 @@ func (s *Snapshot) Filter() Filter {
 	return f
 }
 
+// Common returns what both f and o take: what is in force while a change is on its way.
+func (f Filter) Common(o Filter) Filter {
+	c := Filter{Own: slices.Concat(f.Own, o.Own)}
+	slices.SortFunc(c.Own, func(a, b packet.Addr) int { return bytes.Compare(a[:], b[:]) })
+	c.Own = slices.Compact(c.Own)
+	for _, k := range f.Keys {
+		if _, ok := slices.BinarySearchFunc(o.Keys, k, FilterKey.compare); ok {
+			c.Keys = append(c.Keys, k)
+		}
+	}
+	return c
+}
+
 func (k FilterKey) compare(o FilterKey) int {
 	return cmp.Or(cmp.Compare(k.Kind, o.Kind), bytes.Compare(k.Addr[:], o.Addr[:]), cmp.Compare(k.Free, o.Free),
 		cmp.Compare(k.Proto, o.Proto), cmp.Compare(k.Port, o.Port))

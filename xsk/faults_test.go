@@ -219,7 +219,7 @@ func TestFilterChangesWhileFramesFlow(t *testing.T) {
 	cl, kernel := testenv.OpenTap(t, &r.cl0), testenv.OpenTap(t, &r.lb0)
 	quit, done := make(chan struct{}), make(chan error)
 	go func() {
-		all := Filter{[]Key{{Addr: addr(vip4), Proto: packet.ProtoUDP}, {Addr: addr(vip6), Proto: packet.ProtoTCP, Port: 1}}}
+		all := forward.Filter{Keys: []forward.FilterKey{{Addr: addr(vip4), Proto: packet.ProtoUDP}, {Addr: addr(vip6), Proto: packet.ProtoTCP, Port: 1}}}
 		for i := 0; ; i++ {
 			select {
 			case <-quit:

@@ -27,15 +27,26 @@ type filterStation struct {
 	Zero uint16
 }
 
+type filterWide struct {
+	_     structs.HostLayout
+	Bits  uint32
+	Kind  uint8
+	Proto uint8
+	Port  uint16
+	Addr  [4]uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	filterMapPrefixes     = "prefixes"
 	filterMapQueues       = "queues"
 	filterMapServices     = "services"
 	filterMapSockets      = "sockets"
 	filterMapStations     = "stations"
 	filterProgDirswFilter = "dirsw_filter"
+	filterVarExtras       = "extras"
 	filterVarFirst        = "first"
 )
 
@@ -88,6 +99,7 @@ type filterProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type filterMapSpecs struct {
+	Prefixes *ebpf.MapSpec `ebpf:"prefixes"`
 	Queues   *ebpf.MapSpec `ebpf:"queues"`
 	Services *ebpf.MapSpec `ebpf:"services"`
 	Sockets  *ebpf.MapSpec `ebpf:"sockets"`
@@ -98,7 +110,8 @@ type filterMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type filterVariableSpecs struct {
-	First *ebpf.VariableSpec `ebpf:"first"`
+	Extras *ebpf.VariableSpec `ebpf:"extras"`
+	First  *ebpf.VariableSpec `ebpf:"first"`
 }
 
 // filterObjects contains all objects after they have been loaded into the kernel.
@@ -121,6 +134,7 @@ func (o *filterObjects) Close() error {
 //
 // It can be passed to loadFilterObjects or ebpf.CollectionSpec.LoadAndAssign.
 type filterMaps struct {
+	Prefixes *ebpf.Map `ebpf:"prefixes"`
 	Queues   *ebpf.Map `ebpf:"queues"`
 	Services *ebpf.Map `ebpf:"services"`
 	Sockets  *ebpf.Map `ebpf:"sockets"`
@@ -129,6 +143,7 @@ type filterMaps struct {
 
 func (m *filterMaps) Close() error {
 	return _FilterClose(
+		m.Prefixes,
 		m.Queues,
 		m.Services,
 		m.Sockets,
@@ -140,7 +155,8 @@ func (m *filterMaps) Close() error {
 //
 // It can be passed to loadFilterObjects or ebpf.CollectionSpec.LoadAndAssign.
 type filterVariables struct {
-	First *ebpf.Variable `ebpf:"first"`
+	Extras *ebpf.Variable `ebpf:"extras"`
+	First  *ebpf.Variable `ebpf:"first"`
 }
 
 // filterPrograms contains all programs after they have been loaded into the kernel.

@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
+	"dirsw/forward"
 	"dirsw/packet"
 )
 
@@ -36,17 +38,25 @@ func run(t testing.TB, p *ebpf.Program, frame []byte) verdict {
 
 func TestFilter(t *testing.T) {
 	r := newRig(t, nil)
-	p := program(r.open(t, Options{Ports: oneArm()}), 0)
+	s := r.open(t, Options{Ports: oneArm()})
 	for _, group := range []struct {
-		name string
-		rows []row
-	}{{"ipv4", service4Rows()}, {"ipv6", service6Rows()}, {"other", otherRows()}} {
+		name   string
+		filter forward.Filter
+		rows   []row
+	}{
+		{"ipv4", services, service4Rows()}, {"ipv6", services, service6Rows()}, {"other", services, otherRows()},
+		{"servers", everything, serverRows()}, {"tunnels", everything, tunnelRows()}, {"wide", anywhere, wideRows()},
+		{"services besides servers", everything, service4Rows()}, // the filter has no key that makes a difference to these
+	} {
+		if err := s.SetFilter(group.filter); err != nil {
+			t.Fatal(err)
+		}
 		for _, tt := range group.rows {
 			t.Run(group.name+"/"+tt.name, func(t *testing.T) {
-				if got := run(t, p, tt.frame); got != tt.want {
+				if got := run(t, program(s, 0), tt.frame); got != tt.want {
 					t.Errorf("the frame %v, want: %v\n% x", got, tt.want, tt.frame)
 				}
-				if got, known := twin(tt.frame, services, packet.MAC{2, 0, 0, 0, 0, 2}); known && got != tt.want {
+				if got, known := twin(tt.frame, group.filter, packet.MAC{2, 0, 0, 0, 0, 2}); known && got != tt.want {
 					t.Errorf("the slow twin says that the frame %v, want: %v", got, tt.want)
 				}
 			})
@@ -56,7 +66,7 @@ func TestFilter(t *testing.T) {
 
 // twin is the filter written again in Go on top of packet.Parse. Known is false where Parse looks at more than the filter
 // does (flags and lengths of transport headers).
-func twin(frame []byte, f Filter, mac packet.MAC) (v verdict, known bool) {
+func twin(frame []byte, f forward.Filter, mac packet.MAC) (v verdict, known bool) {
 	frame = edited(append([]byte{}, frame...), func(f []byte) []byte { return f }) // the filter verifies no checksum
 	if len(frame) >= 18 && binary.BigEndian.Uint16(frame[12:]) == packet.EtherTypeVLAN {
 		frame = edited(append(frame[:12:12], frame[16:]...), func(f []byte) []byte { return f })
@@ -68,31 +78,8 @@ func twin(frame []byte, f Filter, mac packet.MAC) (v verdict, known bool) {
 	if why := packet.Parse(frame, &m); why != packet.NoDrop {
 		return pass, why != packet.DropBadTransport
 	}
-	if packet.MAC(frame[:6]) != mac {
-		return pass, true
-	}
-	k := Key{Addr: m.Dst, Proto: m.Proto, Port: m.DstPort}
-	part := m.Flags&packet.LaterFragment != 0
-	if m.Flags&packet.ICMPError != 0 {
-		k.Addr, k.Port = m.Src, m.SrcPort
-		part = m.Flags&packet.QuotedFragment != 0
-		outer := packet.IPv6(frame[m.L3:]).Dst
-		if m.Family == packet.IPv4Family {
-			outer = packet.IPv4(frame[m.L3:]).Dst
-		}
-		if outer() != m.Src {
-			return pass, true
-		}
-	}
-	switch k.Proto {
-	case packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP:
-	default:
-		return pass, true
-	}
-	for _, s := range f.Services {
-		if s.Addr == k.Addr && s.Proto == k.Proto && (part || s.Port == 0 || s.Port == k.Port) {
-			return take, true
-		}
+	if packet.MAC(frame[:6]) == mac && f.Takes(frame, &m) {
+		return take, true
 	}
 	return pass, true
 }
@@ -100,8 +87,17 @@ func twin(frame []byte, f Filter, mac packet.MAC) (v verdict, known bool) {
 // TestFilterTwin compares filter and twin on frames that were changed at random.
 func TestFilterTwin(t *testing.T) {
 	r := newRig(t, nil)
-	p := program(r.open(t, Options{Ports: oneArm()}), 0)
-	rows := append(append(service4Rows(), service6Rows()...), otherRows()...)
+	s := r.open(t, Options{Ports: oneArm()})
+	rows := slices.Concat(service4Rows(), service6Rows(), otherRows(), serverRows(), tunnelRows(), wideRows())
+	for _, f := range []forward.Filter{services, everything, anywhere} {
+		if err := s.SetFilter(f); err != nil {
+			t.Fatal(err)
+		}
+		compareTwin(t, program(s, 0), f, rows)
+	}
+}
+
+func compareTwin(t *testing.T, p *ebpf.Program, f forward.Filter, rows []row) {
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	taken, compared := 0, 0
@@ -113,7 +109,7 @@ func TestFilterTwin(t *testing.T) {
 		if rnd.IntN(4) == 0 {
 			frame = frame[:rnd.IntN(len(frame)+1)]
 		}
-		want, known := twin(frame, services, packet.MAC{2, 0, 0, 0, 0, 2})
+		want, known := twin(frame, f, packet.MAC{2, 0, 0, 0, 0, 2})
 		if len(frame) <= 14 || !known {
 			continue
 		}
@@ -132,11 +128,11 @@ func TestFilterTwin(t *testing.T) {
 
 func TestSetFilter(t *testing.T) {
 	r := newRig(t, nil)
-	s := r.open(t, Options{Ports: twoArms(), MaxServices: 4})
-	web := Key{Addr: addr(vip4), Proto: packet.ProtoTCP, Port: 80}
-	any := Key{Addr: addr(vip4), Proto: packet.ProtoTCP}
-	other := Key{Addr: addr(vip4), Proto: packet.ProtoTCP, Port: 8080}
-	dns := Key{Addr: addr(vip4), Proto: packet.ProtoUDP, Port: 53}
+	s := r.open(t, Options{Ports: twoArms(), MaxKeys: 4})
+	web := forward.FilterKey{Addr: addr(vip4), Proto: packet.ProtoTCP, Port: 80}
+	any := forward.FilterKey{Addr: addr(vip4), Proto: packet.ProtoTCP}
+	other := forward.FilterKey{Addr: addr(vip4), Proto: packet.ProtoTCP, Port: 8080}
+	dns := forward.FilterKey{Addr: addr(vip4), Proto: packet.ProtoUDP, Port: 53}
 	frame := func(port uint16) []byte {
 		return with(tcp4, func(s *packet.Spec) { s.DstPort = port; s.DstMAC = packet.MAC{2, 0, 0, 0, 0, 3} })
 	}
@@ -145,20 +141,20 @@ func TestSetFilter(t *testing.T) {
 	})
 	for _, tt := range []struct {
 		name            string
-		keys            []Key
+		keys            []forward.FilterKey
 		want80, want443 verdict
 		wantPart        verdict
 	}{
-		{"one", []Key{web}, take, pass, take},
-		{"the same again", []Key{web, web}, take, pass, take},
-		{"all ports", []Key{any}, take, take, take},
-		{"both", []Key{any, web}, take, take, take},
-		{"another port", []Key{other}, pass, pass, take},
-		{"another protocol", []Key{dns}, pass, pass, pass},
-		{"as many as there may be", []Key{web, other, dns, {Addr: addr(vip6), Proto: packet.ProtoTCP, Port: 80}}, take, pass, take},
+		{"one", []forward.FilterKey{web}, take, pass, take},
+		{"the same again", []forward.FilterKey{web, web}, take, pass, take},
+		{"all ports", []forward.FilterKey{any}, take, take, take},
+		{"both", []forward.FilterKey{any, web}, take, take, take},
+		{"another port", []forward.FilterKey{other}, pass, pass, take},
+		{"another protocol", []forward.FilterKey{dns}, pass, pass, pass},
+		{"as many as there may be", []forward.FilterKey{web, other, dns, {Addr: addr(vip6), Proto: packet.ProtoTCP, Port: 80}}, take, pass, take},
 		{"none", nil, pass, pass, pass},
 	} {
-		if err := s.SetFilter(Filter{tt.keys}); err != nil {
+		if err := s.SetFilter(forward.Filter{Keys: tt.keys}); err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
 		for port, p := range []*ebpf.Program{program(s, 1), program(s, 0)} {
@@ -177,8 +173,8 @@ func TestSetFilter(t *testing.T) {
 			}
 		}
 	}
-	if err := s.SetFilter(Filter{append([]Key{web, any, other, dns}, services.Services...)}); err == nil {
-		t.Error("SetFilter took more services than MaxServices")
+	if err := s.SetFilter(forward.Filter{Keys: []forward.FilterKey{web, any, other, dns}, Own: []packet.Addr{addr(lb4)}}); err == nil {
+		t.Error("SetFilter took more keys than MaxKeys")
 	}
 }
 
@@ -212,24 +208,34 @@ func TestSetMACs(t *testing.T) {
 	}
 }
 
-// BenchmarkFilter runs the filter in the kernel on frames that are taken and on frames that pass.
+// BenchmarkFilter runs the filter in the kernel on frames that are taken and on frames that pass, with services alone and
+// with all that there can be.
 func BenchmarkFilter(b *testing.B) {
 	r := newRig(b, nil)
-	p := program(r.open(b, Options{Ports: oneArm()}), 0)
-	for _, bb := range []struct {
-		name  string
-		frame []byte
-	}{
-		{"taken/ipv4", build(tcp4)}, {"taken/ipv6", build(tcp6)},
-		{"passed/ipv4", with(tcp4, func(s *packet.Spec) { s.Dst = addr(lb4) })},
-		{"passed/arp", append(set(12, 8, 6)(make([]byte, 60)), 0)},
-	} {
-		b.Run(bb.name, func(b *testing.B) {
-			if _, d, err := p.Benchmark(bb.frame, b.N, nil); err != nil {
-				b.Fatal(err)
-			} else {
-				b.ReportMetric(float64(d.Nanoseconds()), "ns/frame")
-			}
-		})
+	s := r.open(b, Options{Ports: oneArm()})
+	for _, f := range []struct {
+		name string
+		forward.Filter
+	}{{"services", services}, {"everything", everything}} {
+		if err := s.SetFilter(f.Filter); err != nil {
+			b.Fatal(err)
+		}
+		for _, bb := range []struct {
+			name  string
+			frame []byte
+		}{
+			{"taken/ipv4", build(tcp4)}, {"taken/ipv6", build(tcp6)},
+			{"passed/ipv4", with(tcp4, func(s *packet.Spec) { s.Dst = addr(lb4) })},
+			{"passed/arp", append(set(12, 8, 6)(make([]byte, 60)), 0)},
+			{"reply/ipv4", build(answer4)},
+		} {
+			b.Run(f.name+"/"+bb.name, func(b *testing.B) {
+				if _, d, err := program(s, 0).Benchmark(bb.frame, b.N, nil); err != nil {
+					b.Fatal(err)
+				} else {
+					b.ReportMetric(float64(d.Nanoseconds()), "ns/frame")
+				}
+			})
+		}
 	}
 }

@@ -21,6 +21,7 @@ type gate struct {
 	xdp      *xdp.Program // the program, and sockets registered by queue; attaching is ours, closed sockets leave by themselves
 	stations *ebpf.Map
 	first    *ebpf.Variable // the station that is compared without a look into the map
+	extras   *ebpf.Variable // what the filter must look for besides services
 	link     link.Link
 	mode     string
 	note     string // why not native
@@ -28,8 +29,8 @@ type gate struct {
 	macs map[packet.MAC]bool // in stations
 }
 
-// newGate loads the program for a port with that many queues. Services is the map that all ports share.
-func newGate(services *ebpf.Map, queues int) (*gate, error) {
+// newGate loads the program for a port with that many queues. All ports share the maps of keys.
+func newGate(keys *keySets, queues int) (*gate, error) {
 	spec, err := loadFilter()
 	if err != nil {
 		return nil, err
@@ -37,7 +38,10 @@ func newGate(services *ebpf.Map, queues int) (*gate, error) {
 	spec.Maps[filterMapSockets].MaxEntries = uint32(queues)
 	spec.Maps[filterMapQueues].MaxEntries = uint32(queues)
 	spec.Maps[filterMapStations].MaxEntries = 2 * maxStations // old and new at once
-	spec.Maps[filterMapServices].MaxEntries = services.MaxEntries()
+	shared := map[string]*ebpf.Map{filterMapServices: keys.services.kernel, filterMapPrefixes: keys.prefixes.kernel}
+	for name, m := range shared {
+		spec.Maps[name].MaxEntries = m.MaxEntries()
+	}
 	var objs struct {
 		filterPrograms
 		Queues   *ebpf.Map `ebpf:"queues"`
@@ -45,7 +49,7 @@ func newGate(services *ebpf.Map, queues int) (*gate, error) {
 		Stations *ebpf.Map `ebpf:"stations"`
 		filterVariables
 	}
-	opts := ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{filterMapServices: services}}
+	opts := ebpf.CollectionOptions{MapReplacements: shared}
 	if err := spec.LoadAndAssign(&objs, &opts); err != nil {
 		var refused *ebpf.VerifierError
 		if errors.As(err, &refused) && !errors.Is(err, unix.EPERM) {
@@ -54,7 +58,7 @@ func newGate(services *ebpf.Map, queues int) (*gate, error) {
 		return nil, explain("load the packet filter", err, nil)
 	}
 	return &gate{xdp: &xdp.Program{Program: objs.DirswFilter, Queues: objs.Queues, Sockets: objs.Sockets},
-		stations: objs.Stations, first: objs.First, macs: map[packet.MAC]bool{}}, nil
+		stations: objs.Stations, first: objs.First, extras: objs.Extras, macs: map[packet.MAC]bool{}}, nil
 }
 
 // attach puts the program on the interface by a bpf_link, so that it goes with the process. A foreign program is left

@@ -25,20 +25,20 @@ const (
 	ZeroCopyOff
 )
 
-// DefaultMaxServices is how many services a filter has room for unless Options say otherwise.
-const DefaultMaxServices = 8192
+// DefaultMaxKeys is how many keys and addresses a filter has room for unless Options say otherwise.
+const DefaultMaxKeys = 32768
 
 // Options is what a Set is opened with. Ports must not be empty; the zero values of the others work.
 type Options struct {
-	Ports       []PortOptions // at most 256; the place of a port is its index in every Lane
-	Workers     int           // 0 stands for 1. Worker w serves the queues k with k mod Workers = w
-	Queues      int           // of each port; 0: all it has
-	Mode        Mode
-	ZeroCopy    ZeroCopy
-	BusyPoll    bool // ask the driver to poll on our system calls instead of interrupts, where it can
-	Frames      int  // of each lane; 0: enough for full rings
-	Replace     bool // displace a foreign XDP program
-	MaxServices int  // of a Filter; 0 stands for DefaultMaxServices
+	Ports    []PortOptions // at most 256; the place of a port is its index in every Lane
+	Workers  int           // 0 stands for 1. Worker w serves the queues k with k mod Workers = w
+	Queues   int           // of each port; 0: all it has
+	Mode     Mode
+	ZeroCopy ZeroCopy
+	BusyPoll bool // ask the driver to poll on our system calls instead of interrupts, where it can
+	Frames   int  // of each lane; 0: enough for full rings
+	Replace  bool // displace a foreign XDP program
+	MaxKeys  int  // of a forward.Filter, its addresses included; 0 stands for DefaultMaxKeys
 }
 
 // PortOptions names an interface. Index, MAC, MTU and Queues are asked of the kernel where they are zero, in the network
@@ -60,16 +60,6 @@ type PortState struct {
 	Note     string // what the operator should know: why not native mode, which packets are too long; or ""
 	ZeroCopy bool
 	Queues   int // served
-}
-
-// Filter is what the packet filter takes.
-type Filter struct{ Services []Key }
-
-// Key is a virtual service as the filter knows it. Port is in host order; 0 stands for all ports.
-type Key struct {
-	Addr  packet.Addr
-	Port  uint16
-	Proto uint8
 }
 
 var _ forward.Lane = (*lane)(nil)

@@ -75,7 +75,7 @@ func (r *rig) tryOpen(t testing.TB, o Options) (s *Set, err error) {
 }
 
 // services is what the filter takes in most tests.
-var services = Filter{Services: []Key{
+var services = forward.Filter{Keys: []forward.FilterKey{
 	{Addr: addr(vip4), Proto: packet.ProtoTCP, Port: 80},
 	{Addr: addr(vip4), Proto: packet.ProtoUDP, Port: 53},
 	{Addr: addr(vip6), Proto: packet.ProtoTCP, Port: 443},

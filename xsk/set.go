@@ -21,9 +21,9 @@ type Set struct {
 	ports []port
 	lanes []*lane
 
-	mu       sync.Mutex // of what follows, and the gates of the ports
-	services *serviceMap
-	closed   bool
+	mu     sync.Mutex // of what follows, and the gates of the ports
+	keys   *keySets
+	closed bool
 }
 
 // port is an interface as it was opened.
@@ -39,8 +39,8 @@ type port struct {
 // calling thread. On an error nothing is left behind.
 func Open(o Options) (_ *Set, err error) {
 	o.Workers = max(o.Workers, 1)
-	if o.MaxServices == 0 {
-		o.MaxServices = DefaultMaxServices
+	if o.MaxKeys == 0 {
+		o.MaxKeys = DefaultMaxKeys
 	}
 	if len(o.Ports) == 0 || len(o.Ports) > maxPorts {
 		return nil, fmt.Errorf("%d interfaces to open, there must be between 1 and %d", len(o.Ports), maxPorts)
@@ -57,7 +57,7 @@ func Open(o Options) (_ *Set, err error) {
 	if err := s.findPorts(&o); err != nil {
 		return nil, err
 	}
-	if s.services, err = newServiceMap(o.MaxServices); err != nil {
+	if s.keys, err = newKeySets(o.MaxKeys); err != nil {
 		return nil, err
 	}
 	for i := range s.ports {
@@ -110,7 +110,7 @@ func (s *Set) openGate(p *port, o *Options) (err error) {
 	if !p.Receive {
 		return nil
 	}
-	if p.gate, err = newGate(s.services.kernel, p.queues); err != nil {
+	if p.gate, err = newGate(s.keys, p.queues); err != nil {
 		return err
 	}
 	if err := p.gate.set([]packet.MAC{p.MAC}); err != nil {
@@ -167,13 +167,25 @@ func (p *port) note() string {
 
 // SetFilter makes the filter take exactly what f lists; it works out the difference and adds before it removes. It may take
 // some 20 ms. On an error some of the change may be in force; a further call goes on from there.
-func (s *Set) SetFilter(f Filter) error {
+func (s *Set) SetFilter(f forward.Filter) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return ErrClosed
 	}
-	return s.services.set(f)
+	return s.keys.set(f, s.announce)
+}
+
+// announce tells the filters what they have to look for.
+func (s *Set) announce(extras uint32) error {
+	for i := range s.ports {
+		if g := s.ports[i].gate; g != nil {
+			if err := g.extras.Set(extras); err != nil {
+				return fmt.Errorf("tell the packet filter what to look for: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // SetMACs makes macs the Ethernet addresses whose frames the filter takes on a port: that of the interface, which stands
@@ -208,8 +220,8 @@ func (s *Set) Close() error {
 	for _, l := range s.lanes {
 		errs = append(errs, l.Close())
 	}
-	if s.services != nil {
-		errs = append(errs, s.services.kernel.Close())
+	if s.keys != nil {
+		errs = append(errs, s.keys.close())
 	}
 	return errors.Join(errs...)
 }

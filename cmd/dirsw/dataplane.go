@@ -27,16 +27,16 @@ type dataplane struct {
 	worker *forward.Worker
 	core   int // to pin the worker to; -1: none
 
-	mu   sync.Mutex
-	set  *xsk.Set             // nil while an interface is away
-	keys []forward.ServiceKey // what the filter is to take
+	mu     sync.Mutex
+	set    *xsk.Set       // nil while an interface is away
+	filter forward.Filter // what it is to take
 }
 
 // SetFilter satisfies director.Filter.
-func (p *dataplane) SetFilter(keys []forward.ServiceKey) error {
+func (p *dataplane) SetFilter(f forward.Filter) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.keys = keys
+	p.filter = f
 	return p.applyFilter()
 }
 
@@ -45,11 +45,7 @@ func (p *dataplane) applyFilter() error {
 	if p.set == nil {
 		return nil // done by reopen
 	}
-	f := xsk.Filter{Services: make([]xsk.Key, len(p.keys))}
-	for i, k := range p.keys {
-		f.Services[i] = xsk.Key{Addr: k.Addr, Proto: k.Proto, Port: k.Port}
-	}
-	return p.set.SetFilter(f)
+	return p.set.SetFilter(p.filter)
 }
 
 // run forwards until ctx ends. The goroutine gets a thread of its own, pinned to its core.

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The packet filter of dirsw. It takes the frames of virtual services to the AF_XDP socket of their queue and passes all
-// else to the kernel: a frame once taken cannot be given back. What is cut short or malformed passes too. It reads frames
-// as packet.Parse does, which says where to follow the kernel's IPVS; the tests compare the two.
+// The packet filter of dirsw. It takes the frames of virtual services, and what comes back from their servers, to the
+// AF_XDP socket of their queue and passes all else to the kernel. What is cut short or malformed passes too. It reads
+// frames as packet.Parse does, which says where to follow the kernel's IPVS; the tests compare the two. What is taken is
+// forward.Filter, word for word.
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
@@ -26,10 +27,14 @@
 #define ICMP_TIME 11
 #define ICMP6_INFORMATIONAL 0x80 /* RFC 4443, section 2.1 */
 
-/* What a key of services stands for. */
+/* What a key stands for (forward.FilterKind). Port 0 is all ports. */
 enum kind {
-	SERVICE = 0,	/* a service; port 0 is all ports */
-	PART = 1,	/* some service on address and protocol (port 0): for later fragments, which have no ports */
+	TO = 0,		/* packets to a service */
+	FROM = 1,	/* packets from a server whose replies are translated */
+	TUNNEL = 2,	/* packets to a server that are quoted by ICMP errors about a tunnel */
+	OWN = 3,	/* an address of the director (protocol and port 0) */
+	FAMILY4 = 64,	/* in struct wide: a prefix of IPv4 */
+	PART = 128,	/* with TO and FROM: some key of address and protocol (port 0), for later fragments */
 };
 
 struct service {
@@ -37,6 +42,22 @@ struct service {
 	__be16 port;
 	__u8 proto;
 	__u8 kind;
+};
+
+/* A key TO all addresses with a prefix. */
+struct wide {
+	__u32 bits;	/* that count, of what follows */
+	__u8 kind;
+	__u8 proto;
+	__be16 port;
+	__u32 addr[4];
+};
+
+/* What there is besides keys TO addresses, so that nobody pays for what is not there. */
+enum extra {
+	SERVERS = 1,	/* keys FROM */
+	TUNNELS = 2,	/* keys TUNNEL */
+	PREFIXES = 4,	/* keys in the map of prefixes */
 };
 
 struct station {
@@ -47,10 +68,21 @@ struct station {
 /* Shared by the programs of all ports. The sizes of the maps are set before they are made. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1);
 	__type(key, struct service);
 	__type(value, __u32);
 } services SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1);
+	__type(key, struct wide);
+	__type(value, __u32);
+} prefixes SEC(".maps");
+
+__u32 extras = 0;
 
 /* Each port has these for itself: the sockets by queue, and whether a queue is served. */
 struct {
@@ -87,21 +119,73 @@ static __always_inline int ours(const __u8 *mac)
 	return *(__u64 *)&to == *(volatile __u64 *)&first || bpf_map_lookup_elem(&stations, &to);
 }
 
+static __always_inline int extra(__u32 which)
+{
+	return *(volatile __u32 *)&extras & which;
+}
+
 static __always_inline int known(struct service *k)
 {
 	return bpf_map_lookup_elem(&services, k) != 0;
 }
 
-/* wanted reports whether there is a service at k, whose port is at p, or on all ports. */
-static __always_inline int wanted(struct service *k, void *p, void *end)
+/* prefixed reports whether k is one of the addresses with a prefix. */
+static __noinline int prefixed(const struct service *k)
 {
-	if (p + sizeof(__be16) > end)
+	struct wide w = {};
+
+	if (!k)
 		return 0;
-	k->port = *(__be16 *)p;
+	w.bits = 8 * (sizeof(w) - sizeof(w.bits));
+	w.kind = k->kind;
+	if (!k->addr[0] && !k->addr[1] && k->addr[2] == bpf_htonl(0xffff))
+		w.kind |= FAMILY4;
+	w.proto = k->proto;
+	w.port = k->port;
+	__builtin_memcpy(w.addr, k->addr, sizeof(w.addr));
+	return bpf_map_lookup_elem(&prefixes, &w) != 0;
+}
+
+/* wanted reports whether there is a key like k for a port, or for all ports. */
+static __always_inline int wanted(struct service *k, __be16 port)
+{
+	k->port = port;
 	if (known(k))
 		return 1;
 	k->port = 0;
+	if (known(k))
+		return 1;
+	if (!extra(PREFIXES) || k->kind != TO)
+		return 0;
+	if (prefixed(k))
+		return 1;
+	k->port = port;
+	return port && prefixed(k);
+}
+
+/* part is wanted for a later fragment. */
+static __always_inline int part(struct service *k)
+{
+	k->kind |= PART;
+	if (known(k))
+		return 1;
+	return extra(PREFIXES) && k->kind == (TO | PART) && prefixed(k);
+}
+
+/* own reports whether k's address is the director's. */
+static __always_inline int own(struct service *k)
+{
+	k->port = 0;
+	k->proto = 0;
+	k->kind = OWN;
 	return known(k);
+}
+
+/* served reports whether there are services of a protocol. ESP and AH have no ports, and follow a connection of ISAKMP. */
+static __always_inline int served(__u8 proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP || proto == IPPROTO_ESP ||
+	       proto == IPPROTO_AH;
 }
 
 /* shortest is the least length of a transport header that has ports, 0 if proto has none. */
@@ -142,10 +226,68 @@ static __always_inline int equal6(const struct in6_addr *a, const struct in6_add
 	       a->s6_addr32[2] == b->s6_addr32[2] && a->s6_addr32[3] == b->s6_addr32[3];
 }
 
-/* icmp4 is for the n bytes at p of an ICMP message to addr: errors about what a service at addr sent are wanted. */
-static __always_inline int icmp4(void *p, __u32 n, __be32 addr, void *end)
+/* A packet, or one that is quoted: protocol, ports (0 without), whether it is a later fragment. */
+struct what {
+	__u8 proto, later;
+	__be16 sport, dport;
+};
+
+/* ports reads those of a transport header at p, of which n bytes are there and least are asked for. */
+static __always_inline int ports(struct what *w, void *p, __u32 n, __u32 least, void *end)
+{
+	__be16 *port = p;
+
+	if (w->later || !least)
+		return 1;
+	if (n < least || p + PORTS_LEN > end)
+		return 0;
+	w->sport = port[0];
+	w->dport = port[1];
+	return 1;
+}
+
+static __always_inline int match(struct service *k, const struct what *w, __be16 port)
+{
+	k->proto = w->proto;
+	return w->later ? part(k) : wanted(k, port);
+}
+
+/* quoted4 is for an ICMP error to addr, about packet w whose header is at q. */
+static __always_inline int quoted4(struct iphdr *q, const struct what *w)
 {
 	struct service k = {};
+
+	map4(k.addr, q->saddr);
+	if (served(w->proto)) {
+		k.kind = TO;
+		if (match(&k, w, w->sport))
+			return 1;
+	}
+	if (!extra(SERVERS | TUNNELS))
+		return 0;
+	if (extra(SERVERS) && served(w->proto)) {
+		map4(k.addr, q->daddr);
+		k.kind = FROM;
+		if (match(&k, w, w->dport)) {
+			map4(k.addr, q->saddr);
+			if (!own(&k))
+				return 1;
+		}
+	}
+	if (!extra(TUNNELS) || w->later)
+		return 0;
+	map4(k.addr, q->daddr);
+	k.kind = TUNNEL;
+	if (!match(&k, w, w->dport))
+		return 0;
+	map4(k.addr, q->saddr);
+	return own(&k);
+}
+
+/* icmp4 is for the n bytes at p of an ICMP message to addr. Errors must go to who sent what they quote. */
+static __always_inline int icmp4(void *p, __u32 n, __be32 addr, void *end)
+{
+	struct what w = {};
 	__u8 *type = p;
 	struct iphdr *q = p + ICMP_LEN;
 	__u32 hlen;
@@ -155,22 +297,20 @@ static __always_inline int icmp4(void *p, __u32 n, __be32 addr, void *end)
 	if (*type != ICMP_UNREACH && *type != ICMP_QUENCH && *type != ICMP_TIME)
 		return 0;
 	hlen = q->ihl * 4;
-	if (q->version != 4 || hlen < sizeof(*q) || n < ICMP_LEN + hlen + PORTS_LEN)
+	n -= ICMP_LEN;
+	if (q->version != 4 || hlen < sizeof(*q) || n < hlen || q->saddr != addr)
 		return 0;
-	if (!shortest(q->protocol) || q->saddr != addr)
+	w.proto = q->protocol;
+	if (shortest(w.proto) && n < hlen + PORTS_LEN)
 		return 0;
-	map4(k.addr, addr);
-	k.proto = q->protocol;
-	if (q->frag_off & bpf_htons(IP_OFFSET)) {
-		k.kind = PART;
-		return known(&k);
-	}
-	return wanted(&k, (void *)q + hlen, end);
+	w.later = (q->frag_off & bpf_htons(IP_OFFSET)) != 0;
+	return ports(&w, (void *)q + hlen, n - hlen, shortest(w.proto) ? PORTS_LEN : 0, end) && quoted4(q, &w);
 }
 
 static __always_inline int ip4(void *p, void *end)
 {
 	struct service k = {};
+	struct what w = {};
 	struct iphdr *ip = p;
 	__u32 hlen, n;
 
@@ -182,15 +322,24 @@ static __always_inline int ip4(void *p, void *end)
 		return 0;
 	if (ip->protocol == IPPROTO_ICMP)
 		return ip->frag_off & bpf_htons(IP_FRAGMENT) ? 0 : icmp4(p + hlen, n - hlen, ip->daddr, end);
-	if (!shortest(ip->protocol))
+	if (!served(ip->protocol))
+		return 0;
+	w.proto = ip->protocol;
+	w.later = (ip->frag_off & bpf_htons(IP_OFFSET)) != 0;
+	if (!ports(&w, p + hlen, n - hlen, shortest(w.proto), end))
 		return 0;
 	map4(k.addr, ip->daddr);
-	k.proto = ip->protocol;
-	if (ip->frag_off & bpf_htons(IP_OFFSET)) {
-		k.kind = PART;
-		return known(&k);
-	}
-	return n - hlen >= shortest(k.proto) && wanted(&k, p + hlen + 2, end);
+	k.kind = TO;
+	if (match(&k, &w, w.dport))
+		return 1;
+	if (!extra(SERVERS))
+		return 0;
+	map4(k.addr, ip->saddr);
+	k.kind = FROM;
+	if (!match(&k, &w, w.sport))
+		return 0;
+	map4(k.addr, ip->daddr);
+	return !own(&k);
 }
 
 /* Where a chain of extension headers ends. */
@@ -232,10 +381,42 @@ static __always_inline int follow(void *p, __u32 n, struct chain *c, void *end)
 	       c->proto != IPPROTO_FRAGMENT;
 }
 
+/* quoted6 is quoted4 for IPv6. */
+static __always_inline int quoted6(struct ipv6hdr *q, const struct what *w)
+{
+	struct service k = {};
+
+	copy6(k.addr, &q->saddr);
+	if (served(w->proto)) {
+		k.kind = TO;
+		if (match(&k, w, w->sport))
+			return 1;
+	}
+	if (!extra(SERVERS | TUNNELS))
+		return 0;
+	if (extra(SERVERS) && served(w->proto)) {
+		copy6(k.addr, &q->daddr);
+		k.kind = FROM;
+		if (match(&k, w, w->dport)) {
+			copy6(k.addr, &q->saddr);
+			if (!own(&k))
+				return 1;
+		}
+	}
+	if (!extra(TUNNELS) || w->later)
+		return 0;
+	copy6(k.addr, &q->daddr);
+	k.kind = TUNNEL;
+	if (!match(&k, w, w->dport))
+		return 0;
+	copy6(k.addr, &q->saddr);
+	return own(&k);
+}
+
 /* icmp6 is icmp4 for ICMPv6. */
 static __always_inline int icmp6(void *p, __u32 n, const struct in6_addr *addr, void *end)
 {
-	struct service k = {};
+	struct what w = {};
 	struct chain c = {};
 	__u8 *type = p;
 	struct ipv6hdr *q = p + ICMP_LEN;
@@ -247,20 +428,19 @@ static __always_inline int icmp6(void *p, __u32 n, const struct in6_addr *addr, 
 	c.off = sizeof(*q);
 	c.proto = q->nexthdr;
 	n -= ICMP_LEN;
-	if (!follow(q, n, &c, end) || n < c.off + PORTS_LEN || !shortest(c.proto))
+	if (!follow(q, n, &c, end))
 		return 0;
-	copy6(k.addr, &q->saddr);
-	k.proto = c.proto;
-	if (c.later) {
-		k.kind = PART;
-		return known(&k);
-	}
-	return wanted(&k, (void *)q + c.off, end);
+	w.proto = c.proto;
+	if (shortest(w.proto) && n < c.off + PORTS_LEN)
+		return 0;
+	w.later = c.later;
+	return ports(&w, (void *)q + c.off, n - c.off, shortest(w.proto) ? PORTS_LEN : 0, end) && quoted6(q, &w);
 }
 
 static __always_inline int ip6(void *p, void *end)
 {
 	struct service k = {};
+	struct what w = {};
 	struct chain c = {};
 	struct ipv6hdr *ip = p;
 	__u32 n;
@@ -276,18 +456,27 @@ static __always_inline int ip6(void *p, void *end)
 		return 0;
 	if (c.proto == IPPROTO_ICMPV6)
 		return c.fragment ? 0 : icmp6(p + c.off, n - c.off, &ip->daddr, end);
-	if (!shortest(c.proto))
+	if (!served(c.proto))
+		return 0;
+	w.proto = c.proto;
+	w.later = c.later;
+	if (!ports(&w, p + c.off, n - c.off, shortest(w.proto), end))
 		return 0;
 	copy6(k.addr, &ip->daddr);
-	k.proto = c.proto;
-	if (c.later) {
-		k.kind = PART;
-		return known(&k);
-	}
-	return n >= c.off + shortest(k.proto) && wanted(&k, p + c.off + 2, end);
+	k.kind = TO;
+	if (match(&k, &w, w.dport))
+		return 1;
+	if (!extra(SERVERS))
+		return 0;
+	copy6(k.addr, &ip->saddr);
+	k.kind = FROM;
+	if (!match(&k, &w, w.sport))
+		return 0;
+	copy6(k.addr, &ip->daddr);
+	return !own(&k);
 }
 
-/* service reports whether the frame belongs to a virtual service. At most one tag of 802.1Q is followed. */
+/* service reports whether the frame is wanted. At most one tag of 802.1Q is followed. */
 static __always_inline int service(struct ethhdr *eth, void *end)
 {
 	void *p = eth + 1;
