@@ -111,11 +111,11 @@ func (w *Worker) icmpError(s *packet.Spec, in []byte, m *packet.Meta, v *Verdict
 	case packet.DropTTL:
 		typ = choose(v4, icmpTimeExceeded, icmp6TimeExceeded)
 	case packet.DropTooBig:
-		if v4 && !packet.IPv4(in[m.L3:]).DontFragment() {
+		if v.mtu == 0 {
 			return false
 		}
 		typ, code = choose(v4, icmpUnreachable, icmp6TooBig), choose(v4, 4, 0)
-		s.ICMPRest = uint32(w.snap.Dests[v.Dest].Hop.MTU)
+		s.ICMPRest = uint32(v.mtu)
 	default:
 		return false
 	}

@@ -126,7 +126,23 @@ func (b *filterBuilder) server(d *Dest) {
 	switch {
 	case d.Method == NAT && !d.Hop.Local: // what the director itself answers comes by the port to its own stack
 		b.replies(svc, d)
+	case d.Method == TUN && !d.Hop.Local:
+		b.tunnelled(svc, d)
 	}
+}
+
+// tunnelled adds the errors about the tunnel to a real server.
+func (b *filterBuilder) tunnelled(svc *Service, d *Dest) {
+	k := FilterKey{Kind: Tunnelled, Proto: packet.ProtoIPIP, Addr: d.Addr}
+	switch {
+	case d.Tunnel.Type == packet.GUE:
+		k.Proto, k.Port = packet.ProtoUDP, d.Tunnel.Port
+	case d.Tunnel.Type == packet.GRE:
+		k.Proto = packet.ProtoGRE
+	case !svc.Key.Addr.Is4():
+		k.Proto = packet.ProtoIPv6
+	}
+	b.keys[k] = true
 }
 
 func (b *filterBuilder) replies(svc *Service, d *Dest) {

@@ -84,7 +84,9 @@ func (w *Worker) replace(f *packet.Frame, m *packet.Meta, v *Verdict, now clock.
 // costs 7 ns.
 func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event, h uint64, now clock.Mono) {
 	if m.Flags&packet.ICMPError != 0 {
-		w.related(v, f, m, now)
+		if !w.tunnelError(v, f, m) {
+			w.related(v, f, m, now)
+		}
 		return
 	}
 	c, dir := w.table.Lookup(&m.Tuple, h)

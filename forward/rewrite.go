@@ -63,6 +63,7 @@ func (w *Worker) tooLong(f *packet.Frame, m *packet.Meta, v *Verdict, mtu uint16
 		return packet.NoDrop
 	}
 	if m.Family == packet.IPv6Family || packet.IPv4(f.Bytes()[m.L3:]).DontFragment() {
+		v.mtu = mtu
 		return packet.DropTooBig
 	}
 	v.pieces = mtu

@@ -93,7 +93,8 @@ func (m Method) String() string {
 type Dest struct {
 	Hop     Hop
 	Method  Method
-	Gone    bool // removed from its service: packets of its connections are dropped until it comes back
+	Tunnel  packet.Tunnel // iff Method == TUN
+	Gone    bool          // removed from its service: packets of its connections are dropped until it comes back
 	Service ServiceID
 
 	Upper, Lower uint32 // connection thresholds; 0: none

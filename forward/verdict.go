@@ -52,6 +52,7 @@ type Verdict struct {
 	Left    time.Duration     // of the connection, or of the template when that decided
 
 	conn   *conntrack.Conn // nil if there is none (one-packet scheduling)
+	mtu    uint16          // with DropTooBig: what the sender is told; 0: nothing
 	pieces uint16          // cut it into packets of at most so many bytes; 0: it leaves as it is
 	whole  uint16          // it was reassembled, and this was the longest of its fragments; 0: it came like this
 }

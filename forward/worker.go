@@ -46,8 +46,11 @@ type Worker struct {
 
 	// The worker's own.
 	snap        *Snapshot
+	now         clock.Mono // of this breath
 	table       *conntrack.Table
 	scheds      []serviceState // by ServiceID
+	paths       []path         // by DestID
+	tunnels     map[tunnelEnd]bool
 	acc         account
 	plain       Counters
 	committed   clock.Mono // when the counters were published
@@ -127,6 +130,7 @@ func (w *Worker) Run(ctx context.Context, c clock.Clock) error {
 // Step is one breath at the time now, which must not go back. It returns how many frames came. An error is the lane's
 // (io.EOF at the end of a capture).
 func (w *Worker) Step(now clock.Mono) (int, error) {
+	w.now = now
 	if s := w.published.Load(); s != w.snap && s != nil {
 		w.adopt(s)
 	}
@@ -180,6 +184,7 @@ func (w *Worker) adopt(s *Snapshot) {
 	w.acc.commit(w.id, w.snap)
 	w.acc.grow(len(s.Dests))
 	w.table.SetTimeouts(s.Timeouts)
+	w.adoptTunnels(s)
 	for len(w.scheds) < len(s.Services) {
 		w.scheds = append(w.scheds, serviceState{})
 	}

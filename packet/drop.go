@@ -47,6 +47,8 @@ const (
 	DropFragment
 	// DropICMP: an ICMP error about a connection that is not known.
 	DropICMP
+	// DropTunnelError: an ICMP error about a tunnel of ours. What it says has been told to the client, or is kept in mind.
+	DropTunnelError
 	// DropMethod: the forwarding method of the real server is not served.
 	DropMethod
 	// DropProtocol: an IP protocol that no service has.
@@ -77,6 +79,7 @@ var dropNames = [DropReasons]string{
 	DropExtensionHeaders: "too-many-extension-headers", DropNoService: "no-service",
 	DropNoConnection: "no-connection", DropNoServer: "no-server", DropTableFull: "table-full",
 	DropServerGone: "server-gone", DropNoNextHop: "no-next-hop", DropTTL: "ttl-exceeded", DropTooBig: "too-big",
-	DropFragment: "fragment-without-first", DropICMP: "icmp-without-connection", DropMethod: "method-not-served",
-	DropProtocol: "protocol-not-served", DropSendFull: "send-ring-full", DropSendFailed: "send-failed",
+	DropFragment: "fragment-without-first", DropICMP: "icmp-without-connection", DropTunnelError: "tunnel-error",
+	DropMethod: "method-not-served", DropProtocol: "protocol-not-served", DropSendFull: "send-ring-full",
+	DropSendFailed: "send-failed",
 }
