@@ -153,4 +153,6 @@ type Spec struct {
 	Service      uint32
 	Event        Event // what the opening packet says: the first state follows from it
 	State        State // if not None the first state, whatever Event says; for connections told by another director
+	// Life is, if not 0, how long the connection lives at first, whatever its state says (Insert only).
+	Life time.Duration
 }

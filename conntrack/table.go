@@ -154,6 +154,9 @@ func (t *Table) Insert(s *Spec, h uint64, now clock.Mono) (*Conn, error) {
 		c.state = t.machine[c.flags&OneWay][s.Event&31][None]
 	}
 	c.deadline = now + t.timeouts[c.state&31]
+	if s.Life != 0 {
+		c.deadline = now.Add(s.Life)
+	}
 	t.enter(c, h, now)
 	if c.flags&OneWay == 0 {
 		c.tags[1] = reply
