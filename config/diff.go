@@ -41,11 +41,13 @@ const (
 	KindAddress
 	KindService
 	KindReal
+	KindMarkChain // of iptables; a built-in one changes only
+	KindMarkRule
 )
 
 // String returns the word a Change is printed with.
 func (k Kind) String() string {
-	return word(int(k), "globals", "dataplane", "vrrp_instance", "address", "service", "real")
+	return word(int(k), "globals", "dataplane", "vrrp_instance", "address", "service", "real", "chain", "rule")
 }
 
 // String returns the change in one line: `~ real 192.0.2.11:80 of TCP 192.0.2.1:80: weight 1 -> 3`.
@@ -69,6 +71,7 @@ func Diff(old, new *Model) []Change {
 	d.changed(Change{Kind: KindDataplane}, dataplaneFields(&old.Dataplane), dataplaneFields(&new.Dataplane))
 	d.instances(old, new)
 	d.services(old, new)
+	d.marks(&old.Marks, &new.Marks)
 	slices.SortStableFunc(d.out, func(a, b Change) int { return int(a.Action) - int(b.Action) })
 	return d.out
 }

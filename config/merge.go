@@ -14,6 +14,7 @@ func Merge(base, running, file *Model) (*Model, []Note) {
 	m.out.Births = running.Births
 	m.timeouts(base.Globals.Timeouts, running.Globals.Timeouts)
 	m.sysctls(running.Dataplane.Sysctls)
+	m.marks(&running.Marks)
 	m.out.Services = nil
 	for i := range running.Services {
 		was := &running.Services[i]

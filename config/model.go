@@ -27,6 +27,7 @@ type Model struct {
 	Dataplane Dataplane
 	Services  []Service
 	Instances []Instance
+	Marks     Marks
 
 	// Births counts what commands have made, see Service.Birth.
 	Births uint64
@@ -350,5 +351,6 @@ func (m *Model) Clone() *Model {
 	}
 	c.Instances = slices.Clone(m.Instances)
 	c.Dataplane.Sysctls = slices.Clone(m.Dataplane.Sysctls)
+	c.Marks = m.Marks.Clone()
 	return &c
 }

@@ -20,6 +20,7 @@ func (m *Model) Validate(schedulers []string) error {
 	v.timeouts(m.Globals.Timeouts)
 	v.instances(m.Instances)
 	v.services(m.Services)
+	v.marks(&m.Marks)
 	return v.errs.Or()
 }
 

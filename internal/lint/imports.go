@@ -61,7 +61,8 @@ var importTable = map[string]edges{
 		why: "host asks the kernel and returns plain data",
 	},
 	"config":            {noStd: noIO, why: "config is data"},
-	"config/keepalived": {own: "config", noStd: "net/http os os/… log log/… unsafe", why: "a grammar: text in, Model out"},
+	"config/iptables":   {own: "config", noStd: "net net/http os os/… log log/… unsafe", why: "a grammar: text in, rules out"},
+	"config/keepalived": {own: "config config/iptables", noStd: "net/http os os/… log log/… unsafe", why: "a grammar: text in, Model out"},
 	"config/ipvsadm":    {own: "config stats", noStd: "net/http os os/… log log/… unsafe", why: "a grammar, and listings of plain data"},
 	"stats":             {noStd: noIO, why: "stats is data"},
 	"ctl":               {own: "clock config config/ipvsadm stats", noStd: "net/http log log/… unsafe", why: "ctl carries messages and decides nothing"},
@@ -85,7 +86,7 @@ var importTable = map[string]edges{
 		why: "bench measures the data plane; it needs neither a director nor a configuration",
 	},
 	"bench/oracle": {
-		own:   "clock packet conntrack sched forward forward/forwardtest config config/ipvsadm director",
+		own:   "clock packet conntrack sched forward forward/forwardtest config config/ipvsadm config/iptables director",
 		noStd: "net net/http log log/… unsafe",
 		why:   "oracle plays transcripts through the director's own compiler and a worker, without a machine",
 	},
