@@ -127,7 +127,7 @@ func (m *machine) publish(model *config.Model) error {
 			}
 		}
 	}
-	snap, err := director.Compile(&director.Inputs{Model: model, Hops: hops, Workers: 1}, m.snap)
+	snap, err := director.Compile(&director.Inputs{Model: model, Hops: hops, Local: m.top.addresses(), Workers: 1}, m.snap)
 	if err != nil {
 		return refusal(err)
 	}

@@ -136,7 +136,16 @@ func (t *topology) hop(a netip.Addr) (forward.Hop, bool) {
 		ok = false
 	}
 	p := t.ports[port]
-	return forward.Hop{OK: true, Port: uint8(port), MTU: uint16(p.MTU), Src: p.MAC, Dst: mac}, ok
+	return forward.Hop{OK: true, Port: uint8(port), MTU: uint16(p.MTU), Src: p.MAC, Dst: mac, Own: ownAddress(port, a.Is6())}, ok
+}
+
+// ownAddress is what the director sends from by a port.
+func ownAddress(port int, six bool) packet.Addr {
+	own := [2][2]string{clientSide: {"192.168.1.1", "2001:db8:1::1"}, serverSide: {"172.16.0.1", "2001:db8:2::1"}}[port]
+	if six {
+		return packet.AddrFrom(netip.MustParseAddr(own[1]))
+	}
+	return packet.AddrFrom(netip.MustParseAddr(own[0]))
 }
 
 func serverMAC(i int, known bool) (packet.MAC, bool) {
@@ -156,3 +165,13 @@ func serverOf(mac packet.MAC, six bool) string {
 }
 
 func inPrefix(a netip.Addr, p string) bool { return netip.MustParsePrefix(p).Contains(a) }
+
+// addresses are those of the director.
+func (t *topology) addresses() (list []packet.Addr) {
+	for _, p := range t.local {
+		if p.IsSingleIP() {
+			list = append(list, packet.AddrFrom(p.Addr()))
+		}
+	}
+	return list
+}
