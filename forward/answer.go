@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"dirsw/clock"
+	"dirsw/conntrack"
 	"dirsw/packet"
 )
 
@@ -56,12 +57,12 @@ func (w *Worker) answer(f *packet.Frame, m *packet.Meta, v *Verdict, now clock.M
 	}
 	in := f.Bytes()
 	s := packet.Spec{Tuple: m.Reverse(), VLAN: m.VLAN, SrcMAC: packet.Ethernet(in).Dst(), DstMAC: packet.Ethernet(in).Src()}
-	if v.Drop == packet.DropNoConnection && m.Proto == packet.ProtoTCP {
+	if v.Drop == packet.DropNoConnection && v.Dir == conntrack.FromClient && m.Proto == packet.ProtoTCP {
 		if m.TCPFlags&packet.RST != 0 {
 			return
 		}
 		reset(&s, in, m)
-	} else if !w.icmpError(&s, in, m, v) || !w.errors.take(now) {
+	} else if !w.icmpError(&s, f, m, v) || !w.errors.take(now) {
 		return
 	}
 	out, ok := w.lane.Alloc()
@@ -97,14 +98,21 @@ func reset(s *packet.Spec, in []byte, m *packet.Meta) {
 }
 
 // icmpError fills s with the error for a drop reason; false where the kernel is silent.
-func (w *Worker) icmpError(s *packet.Spec, in []byte, m *packet.Meta, v *Verdict) bool {
+func (w *Worker) icmpError(s *packet.Spec, f *packet.Frame, m *packet.Meta, v *Verdict) bool {
 	v4 := m.Family == packet.IPv4Family
+	if v.Dir == conntrack.FromServer && !w.fromOwn(s, f.Port, v4) {
+		return false
+	}
 	var typ, code uint8
 	switch v.Drop {
 	case packet.DropNoServer:
 		typ, code = choose(v4, icmpUnreachable, icmp6Unreachable), choose(v4, 3, 4)
-	case packet.DropNoConnection: // SCTP, which the kernel's own stack does not speak
-		typ, code = choose(v4, icmpUnreachable, icmp6Param), choose(v4, 2, 1)
+	case packet.DropNoConnection:
+		typ, code = choose(v4, icmpUnreachable, icmp6Unreachable), choose(v4, 3, 4)
+		if v.Dir == conntrack.FromServer {
+			break
+		}
+		typ, code = choose(v4, icmpUnreachable, icmp6Param), choose(v4, 2, 1) // SCTP, which the kernel's stack does not speak
 		if !v4 {
 			s.ICMPRest = nextHeaderAt // pointer to what is not known
 		}
@@ -116,6 +124,11 @@ func (w *Worker) icmpError(s *packet.Spec, in []byte, m *packet.Meta, v *Verdict
 		}
 		typ, code = choose(v4, icmpUnreachable, icmp6TooBig), choose(v4, 4, 0)
 		s.ICMPRest = uint32(v.mtu)
+	case packet.DropNoNextHop:
+		if !v.chosen() || v.Dir == conntrack.FromServer || !w.unreachable(s, f, m, v) {
+			return false
+		}
+		typ, code = choose(v4, icmpUnreachable, icmp6Unreachable), choose(v4, 1, 3)
 	default:
 		return false
 	}
@@ -127,7 +140,50 @@ func (w *Worker) icmpError(s *packet.Spec, in []byte, m *packet.Meta, v *Verdict
 	}
 	w.ipID++
 	s.ICMPType, s.ICMPCode, s.ID = typ, code, w.ipID
-	s.Payload = in[m.L3 : int(m.L3)+min(int(m.End-m.L3), room)]
+	s.Payload = f.Bytes()[m.L3 : int(m.L3)+min(int(m.End-m.L3), room)]
+	return true
+}
+
+// fromOwn makes the director's own address on a port the source of s: of errors about replies, and where the kernel does so
+// in others. It reports false if there is none.
+func (w *Worker) fromOwn(s *packet.Spec, port uint8, v4 bool) bool {
+	if int(port) >= len(w.snap.Own) {
+		return false
+	}
+	own := &w.snap.Own[port][1]
+	if v4 {
+		own = &w.snap.Own[port][0]
+	}
+	if *own == (packet.Addr{}) {
+		return false
+	}
+	s.Src = *own
+	return true
+}
+
+// unreachable prepares s and f for the error about a server that has no next hop; false if nobody is told. Where no
+// neighbour has answered, the kernel finds out when the packet has been made ready to leave, which shows in the error: its
+// source is no more the address that the client spoke to (IPv4), or the packet that it quotes has been translated there and
+// back, but for the transport checksum.
+func (w *Worker) unreachable(s *packet.Spec, f *packet.Frame, m *packet.Meta, v *Verdict) bool {
+	d := &w.snap.Dests[v.Dest]
+	switch {
+	case d.Hop.Fail == HopUnreachable:
+		return true
+	case d.Hop.Fail != HopSilent:
+		return false
+	case d.Method == DR && m.Family == packet.IPv4Family:
+		w.fromOwn(s, f.Port, true)
+	case d.Method == NAT:
+		real, port := w.serverEnd(m, v, d)
+		b := f.Bytes()
+		var head [packet.IPv6Len]byte
+		var ports [4]byte
+		n, k := copy(head[:], b[m.L3:m.L4]), copy(ports[:], b[m.L4:m.End])
+		packet.RewriteDst(f, m, &real, port)
+		copy(b[m.L3:], head[:n])
+		copy(b[m.L4:], ports[:k])
+	}
 	return true
 }
 

@@ -61,7 +61,7 @@ const listScan = 4096
 func (w *Worker) list(l *Listing, now clock.Mono) {
 	l.Conns = l.Conns[:0]
 	l.Next, l.End = w.table.Scan(l.From, min(cap(l.Conns), listScan), func(c *conntrack.Conn) bool {
-		l.Conns = append(l.Conns, ConnInfo{Tuple: c.Tuple(), Dest: c.Real(), DestPort: c.RealPort(), State: c.State(),
+		l.Conns = append(l.Conns, ConnInfo{Tuple: c.Tuple(), Dest: w.snap.Dests[c.Dest].Addr, DestPort: c.RealPort(), State: c.State(),
 			Left: c.Left(now), Template: c.IsTemplate()})
 		return true
 	})

@@ -1,8 +1,167 @@
 package forward
 
-import "dirsw/packet"
+import (
+	"dirsw/conntrack"
+	"dirsw/packet"
+)
 
-// translate makes the frame that leaves by masquerading.
-func (w *Worker) translate(*packet.Frame, *packet.Meta, *Verdict, *Dest) packet.DropReason {
-	return packet.DropMethod
+// Masquerading: what goes to a server gets its address and port, what comes back those of the service (kernel:
+// ip_vs_nat_xmit in ip_vs_xmit.c, handle_response in ip_vs_core.c).
+
+// translate makes the frame that leaves to a server by masquerading.
+func (w *Worker) translate(f *packet.Frame, m *packet.Meta, v *Verdict, d *Dest) packet.DropReason {
+	if d.Hop.Local && loopback(&d.Addr) {
+		return packet.DropNoNextHop // the kernel takes nothing from outside that is for a loopback address
+	}
+	if r := w.toServer(f, m, v, d); r != packet.NoDrop {
+		return r
+	}
+	real, port := w.serverEnd(m, v, d)
+	if m.Flags&packet.ICMPError != 0 {
+		packet.RewriteErrorToServer(f, m, &real, port)
+	} else {
+		packet.RewriteDst(f, m, &real, port)
+	}
+	return packet.NoDrop
+}
+
+// loopback reports whether a is an address that never stands on a wire (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3).
+func loopback(a *packet.Addr) bool {
+	return a.Is4() && a[12] == 127 || *a == packet.Addr{15: 1}
+}
+
+// serverEnd is the address and port that a packet of a client gets.
+func (w *Worker) serverEnd(m *packet.Meta, v *Verdict, d *Dest) (packet.Addr, uint16) {
+	if v.conn != nil {
+		return v.conn.Real(), v.conn.RealPort()
+	}
+	if m.Flags&packet.ICMPError != 0 { // what it quotes went the other way
+		back := packet.Meta{Tuple: m.Reverse()}
+		m = &back
+	}
+	return d.Addr, realPort(&w.snap.Services[v.Service], d, m)
+}
+
+// toServer sends a packet of a client on as it came, but for its time to live.
+func (w *Worker) toServer(f *packet.Frame, m *packet.Meta, v *Verdict, d *Dest) packet.DropReason {
+	if d.Hop.Local {
+		return w.deliver(f, m, &d.Hop)
+	}
+	if !d.Hop.OK && d.Hop.Fail == HopUnreachable { // the route comes before the time to live
+		return packet.DropNoNextHop
+	}
+	if !packet.DecrementTTL(f, m) {
+		return packet.DropTTL
+	}
+	return w.transmit(f, m, v, &d.Hop)
+}
+
+// toClient sends on what came from a server, the way that the client's last packet came.
+func (w *Worker) toClient(f *packet.Frame, m *packet.Meta, v *Verdict, d *Dest) packet.DropReason {
+	hop := w.wayBack(v.conn)
+	if !d.Hop.Local && !packet.DecrementTTL(f, m) { // what the director's own stack says has just begun to live
+		return packet.DropTTL
+	}
+	if r := w.transmit(f, m, v, &hop); r != packet.NoDrop {
+		return r
+	}
+	if d.Method != NAT {
+		return packet.NoDrop
+	}
+	virtual, port := v.conn.Virtual(), v.conn.VirtualPort()
+	if m.Flags&packet.ICMPError != 0 {
+		packet.RewriteErrorToClient(f, m, &virtual, port)
+	} else {
+		packet.RewriteSrc(f, m, &virtual, port)
+	}
+	return packet.NoDrop
+}
+
+// wayBack is the next hop towards the client of c (docs/adr/0009-the-way-back-to-the-client.md); not OK if none of its
+// packets has been seen.
+func (w *Worker) wayBack(c *conntrack.Conn) (hop Hop) {
+	port, mac := c.Hop()
+	if int(port) < len(w.port) && mac != (packet.MAC{}) {
+		p := &w.port[port]
+		hop = Hop{OK: true, Port: port, MTU: uint16(min(p.MTU, 0xffff)), Src: p.MAC, Dst: mac}
+	}
+	return hop
+}
+
+// cameBy remembers the way that a packet of the client came, where replies are seen that need it.
+func cameBy(c *conntrack.Conn, f *packet.Frame) {
+	if c.Flags()&conntrack.OneWay == 0 {
+		c.SetHop(f.Port, packet.Ethernet(f.Bytes()).Src())
+	}
+}
+
+// twoWay is for a packet of a connection whose replies are seen. It remembers which way those of the client came. Of a
+// reply it reports whether it can be sent on, and says in v why not: the kernel routes a reply before it looks for the
+// connection, so that one whose time to live is used up, or that is too long, tells the connection nothing (ip_forward,
+// ip6_forward).
+func (w *Worker) twoWay(v *Verdict, f *packet.Frame, m *packet.Meta, d *Dest) bool {
+	switch {
+	case v.Dir == conntrack.FromClient:
+		cameBy(v.conn, f)
+	case d.Hop.Local:
+	case d.Method != NAT: // the address was the director's own
+		v.Drop = packet.DropNoNextHop
+	case ttl(f, m) <= 1:
+		v.Drop = packet.DropTTL
+	default:
+		if hop := w.wayBack(v.conn); hop.OK && m.End-m.L3 > hop.MTU {
+			v.Drop = w.tooLong(f, m, v, hop.MTU)
+		}
+	}
+	return v.Drop == packet.NoDrop
+}
+
+// ttl is the time to live or hop limit.
+func ttl(f *packet.Frame, m *packet.Meta) uint8 {
+	if ip := f.Bytes()[m.L3:]; m.Family == packet.IPv6Family {
+		return packet.IPv6(ip).HopLimit()
+	} else {
+		return packet.IPv4(ip).TTL()
+	}
+}
+
+// isakmp finds the connection that a packet of flow t belongs to if it is ESP or AH: that of the key exchange between the
+// same addresses (kernel: ip_vs_proto_ah_esp.c).
+func (w *Worker) isakmp(t packet.Tuple) (*conntrack.Conn, conntrack.Dir) {
+	if t.Proto != packet.ProtoESP && t.Proto != packet.ProtoAH {
+		return nil, conntrack.FromClient
+	}
+	t.Proto, t.SrcPort, t.DstPort = packet.ProtoUDP, isakmpPort, isakmpPort
+	return w.table.Lookup(&t, w.table.Hash(&t))
+}
+
+// unserved is for a packet that belongs to no connection and to no service. With nat_icmp_send a server is told that
+// nobody waits for what it sends from the port of a service; the kernel does so when it has routed the packet already.
+func (w *Worker) unserved(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event) {
+	if !w.snap.Settings.NATICMPSend || !w.servers[ServiceKey{m.Src, m.SrcPort, m.Proto}] &&
+		!w.servers[ServiceKey{Addr: m.Src, Port: m.SrcPort}] {
+		w.stray(v, packet.DropNoService)
+		return
+	}
+	switch ev {
+	case conntrack.TCPRst, conntrack.TCPSynRst, conntrack.SCTPChunkAbort:
+		w.stray(v, packet.DropNoService)
+		return
+	}
+	v.Dir, v.Drop = conntrack.FromServer, packet.DropNoConnection
+	if !packet.DecrementTTL(f, m) {
+		v.Drop = packet.DropTTL
+	}
+}
+
+// serversOf lists the addresses and ports from which servers answer by masquerading, under the protocol of their service;
+// under 0 if that is one by firewall mark (kernel: ip_vs_has_real_service).
+func serversOf(s *Snapshot) map[ServiceKey]bool {
+	all := map[ServiceKey]bool{}
+	for i := range s.Dests {
+		if d := &s.Dests[i]; d.Method == NAT && !d.Gone {
+			all[ServiceKey{d.Addr, d.Port, s.Services[d.Service].Key.Proto}] = true
+		}
+	}
+	return all
 }

@@ -91,6 +91,9 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 	}
 	c, dir := w.table.Lookup(&m.Tuple, h)
 	if c == nil {
+		c, dir = w.isakmp(m.Tuple)
+	}
+	if c == nil {
 		w.schedule(v, f, m, ev, h, now)
 		return
 	}
@@ -107,6 +110,9 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 			v.Drop = packet.DropServerGone
 			return
 		}
+	}
+	if c.Flags()&conntrack.OneWay == 0 && !w.twoWay(v, f, m, d) {
+		return
 	}
 	was, is := w.table.Advance(c, dir, ev, now)
 	if was != is && was.Active() != is.Active() {

@@ -1,25 +1,92 @@
 package forward
 
 import (
+	"time"
+
 	"dirsw/clock"
+	"dirsw/conntrack"
 	"dirsw/packet"
 )
 
-// related handles an ICMP error, which follows the connection of the packet it quotes.
+// related handles an ICMP error, which follows the connection of the packet it quotes: one about a packet to the client
+// goes to the server, one about a packet to the server goes to the client (kernel: ip_vs_in_icmp, ip_vs_out_icmp and their
+// IPv6 kin).
 func (w *Worker) related(v *Verdict, f *packet.Frame, m *packet.Meta, now clock.Mono) {
-	back := m.Tuple.Reverse() // the quoted packet went from the service to the client
-	c, _ := w.table.Lookup(&back, w.table.Hash(&back))
-	if c == nil {
+	if m.Flags&packet.QuotedFragment != 0 && !portsInFragments(m) {
 		w.stray(v, packet.DropICMP)
 		return
 	}
-	v.Why, v.Service, v.Dest, v.conn = WhyRelated, w.snap.Dests[c.Dest].Service, c.Dest, c
-	v.State, v.Left = c.State(), c.Left(now)
-	if w.snap.Dests[v.Dest].Gone {
-		v.Drop = packet.DropServerGone
+	back := m.Reverse() // who gets the error has sent the quoted packet
+	h := w.table.Hash(&back)
+	c, dir := w.table.Lookup(&back, h)
+	if c == nil {
+		c, dir = w.isakmp(back)
+	}
+	if c == nil {
+		w.scheduleRelated(v, f, m, back, h, now)
 		return
 	}
-	w.acc.packet(uint32(v.Dest), int(m.End-m.L3))
+	d := &w.snap.Dests[c.Dest]
+	v.Why, v.Service, v.Dest, v.Dir, v.conn = WhyRelated, d.Service, c.Dest, dir, c
+	v.State, v.Left = c.State(), c.Left(now)
+	if damaged(f, m, d) {
+		v.Drop = packet.DropBadTransport
+		return
+	}
+	if dir == conntrack.FromClient {
+		w.acc.packet(uint32(v.Dest), int(m.End-m.L3))
+	} else {
+		w.acc.reply(uint32(v.Dest), int(m.End-m.L3))
+	}
+}
+
+// portsInFragments reports whether the ports of a later fragment that an error quotes count: IPVS takes what stands there
+// for them in IPv4, and for protocols that have ports.
+func portsInFragments(m *packet.Meta) bool {
+	return m.Family == packet.IPv4Family && m.Proto != packet.ProtoESP && m.Proto != packet.ProtoAH
+}
+
+// damaged reports whether an error must not go on because its checksum is wrong: in IPv4 none does, in IPv6 none whose
+// checksum is going to be made anew.
+func damaged(f *packet.Frame, m *packet.Meta, d *Dest) bool {
+	return (m.Family == packet.IPv4Family || d.Method == NAT) && !packet.ChecksumOK(f.Bytes(), m)
+}
+
+// unopenedLife is how long a connection lives at first that only an error has spoken of (kernel: ip_vs_conn_new).
+const unopenedLife = 3 * time.Second
+
+// unopened makes s a connection of which no packet has been seen.
+func unopened(s *conntrack.Spec) {
+	s.Life = unopenedLife
+	if s.Proto == packet.ProtoUDP { // has but one state
+		s.State = conntrack.UDPNormal
+	}
+}
+
+// scheduleRelated is for an error about a packet of no connection that is known. With schedule_icmp it opens one if the
+// packet came from a service; flow is that of the client.
+func (w *Worker) scheduleRelated(v *Verdict, f *packet.Frame, m *packet.Meta, flow packet.Tuple, h uint64, now clock.Mono) {
+	quoted := *m
+	quoted.Tuple = flow
+	if !w.snap.Settings.ScheduleICMP || !scheduled(m.Proto) {
+		w.stray(v, packet.DropICMP)
+		return
+	}
+	id, ok := w.serviceOf(f, &quoted)
+	if !ok {
+		w.stray(v, packet.DropICMP)
+		return
+	}
+	v.Service = id
+	w.place(v, f, &quoted, conntrack.Keep, h, now)
+	if v.Drop == packet.NoDrop && damaged(f, m, &w.snap.Dests[v.Dest]) {
+		v.Drop = packet.DropBadTransport
+	}
+}
+
+// scheduled reports whether connections of a protocol are scheduled.
+func scheduled(proto uint8) bool {
+	return proto == packet.ProtoTCP || proto == packet.ProtoUDP || proto == packet.ProtoSCTP
 }
 
 // stray is for a packet that is not ours although the packet filter took it: the director's own network stack gets it, or

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"dirsw/conntrack"
 	"dirsw/packet"
 )
 
@@ -10,12 +11,12 @@ func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, v *Verdict) packet.Dro
 		return w.giveBack(f, m)
 	}
 	d := &w.snap.Dests[v.Dest]
-	if d.Method == DR && !d.Hop.Local { // most frames: transmit, without the calls
+	if d.Method == DR && d.Hop.OK && !d.Hop.Local { // most frames: toServer, without the calls
 		hop := &d.Hop
 		if !packet.DecrementTTL(f, m) {
 			return packet.DropTTL
 		}
-		if !hop.OK || m.End-m.L3 > hop.MTU {
+		if m.End-m.L3 > hop.MTU {
 			return w.transmit(f, m, v, hop)
 		}
 		if int(f.Port) < len(w.port) && w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
@@ -27,8 +28,12 @@ func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, v *Verdict) packet.Dro
 		return packet.NoDrop
 	}
 	switch {
+	case v.Dir == conntrack.FromServer:
+		return w.toClient(f, m, v, d)
 	case d.Method == NAT:
 		return w.translate(f, m, v, d)
+	case d.Method == DR:
+		return w.toServer(f, m, v, d)
 	case d.Hop.Local:
 		return w.deliver(f, m, &d.Hop)
 	case d.Method == TUN:

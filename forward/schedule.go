@@ -49,9 +49,12 @@ func (s *Settings) opens(m *packet.Meta, ev conntrack.Event) bool {
 
 // schedule places a new connection.
 func (w *Worker) schedule(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event, h uint64, now clock.Mono) {
-	id, ok := w.serviceOf(f, m)
+	id, ok := NoService, false
+	if scheduled(m.Proto) {
+		id, ok = w.serviceOf(f, m)
+	}
 	if !ok {
-		w.stray(v, packet.DropNoService)
+		w.unserved(v, f, m, ev)
 		return
 	}
 	v.Service = id
@@ -59,7 +62,12 @@ func (w *Worker) schedule(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntr
 		v.Drop = packet.DropNoConnection
 		return
 	}
-	svc := &w.snap.Services[id]
+	w.place(v, f, m, ev, h, now)
+}
+
+// place finds a server for a new connection to v.Service, and enters it.
+func (w *Worker) place(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event, h uint64, now clock.Mono) {
+	svc := &w.snap.Services[v.Service]
 	var template *conntrack.Conn
 	if svc.Persistence > 0 {
 		template = w.template(v, svc, m, now)
@@ -78,6 +86,7 @@ func (w *Worker) schedule(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntr
 		v.Drop = packet.DropTableFull
 		return
 	}
+	cameBy(c, f)
 	w.countConn(v.Dest, m)
 	if v.conn, v.State, v.Left = c, c.State(), c.Left(now); v.Why == WhyTemplate {
 		v.Left = template.Left(now)
@@ -159,8 +168,14 @@ func (w *Worker) connect(v *Verdict, svc *Service, template *conntrack.Conn, m *
 	d := &w.snap.Dests[v.Dest]
 	spec := conntrack.Spec{Tuple: m.Tuple, Real: d.Addr, RealPort: realPort(svc, d, m), Dest: v.Dest,
 		Service: uint32(v.Service), Event: ev}
-	if d.Method != NAT {
+	switch {
+	case d.Method != NAT && d.Hop.Local: // the director's own stack answers from the address that it was asked at
+		spec.Real, spec.RealPort = m.Dst, m.DstPort
+	case d.Method != NAT:
 		spec.Flags = conntrack.OneWay
+	}
+	if ev == conntrack.Keep {
+		unopened(&spec)
 	}
 	c, err := w.table.Insert(&spec, h, now)
 	if err != nil {

@@ -51,6 +51,7 @@ type Worker struct {
 	scheds      []serviceState // by ServiceID
 	paths       []path         // by DestID
 	tunnels     map[tunnelEnd]bool
+	servers     map[ServiceKey]bool // see serversOf; nil while nobody asks
 	acc         account
 	plain       Counters
 	committed   clock.Mono // when the counters were published
@@ -184,6 +185,9 @@ func (w *Worker) adopt(s *Snapshot) {
 	w.acc.commit(w.id, w.snap)
 	w.acc.grow(len(s.Dests))
 	w.table.SetTimeouts(s.Timeouts)
+	if w.servers = nil; s.Settings.NATICMPSend {
+		w.servers = serversOf(s)
+	}
 	w.adoptTunnels(s)
 	for len(w.scheds) < len(s.Services) {
 		w.scheds = append(w.scheds, serviceState{})
