@@ -165,8 +165,9 @@ func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m *config.Se
 		}
 	}
 	dests := append(added, kept...)
-	if !slices.Equal(dests, svc.Pool.Dests) {
-		svc.Pool = &sched.Pool{Cursor: svc.Pool.Cursor, Dests: dests, Family: family(svc.Key)}
+	expire := expiry(&c.in.Model.Dataplane, m.Scheduler)
+	if !slices.Equal(dests, svc.Pool.Dests) || svc.Pool.Expire != expire {
+		svc.Pool = &sched.Pool{Cursor: svc.Pool.Cursor, Dests: dests, Family: family(svc.Key), Expire: expire}
 		svc.PoolGen = c.s.Gen
 	}
 }

@@ -21,8 +21,6 @@ type Settings struct {
 	ScheduleICMP bool
 	// CacheBypass sends what finds no server to the address that the client wanted.
 	CacheBypass bool
-	// IgnoreTunneled leaves packets that came out of a tunnel to the kernel.
-	IgnoreTunneled bool
 	// SecureTCP, DropEntry and DropPacket defend the connection table.
 	SecureTCP, DropEntry, DropPacket Defence
 	// AMemThresh is the room in the connection table, in entries of the worker's, below which Automatic defends.

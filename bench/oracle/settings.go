@@ -4,27 +4,28 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"dirsw/config"
 )
 
-// defaults are the settings below net.ipv4.vs as the kernel starts with them.
-var defaults = map[string]string{
-	"am_droprate": "10", "amemthresh": "1024", "backup_only": "0", "cache_bypass": "0", "conn_reuse_mode": "1",
-	"conntrack": "0", "debug_level": "0", "drop_entry": "0", "drop_packet": "0", "expire_nodest_conn": "0",
-	"expire_quiescent_template": "0", "ignore_tunneled": "0", "lblc_expiration": "86400", "lblcr_expiration": "86400",
-	"nat_icmp_send": "0", "pmtu_disc": "1", "run_estimation": "1", "schedule_icmp": "0", "secure_tcp": "0",
-	"sloppy_sctp": "0", "sloppy_tcp": "0", "snat_reroute": "1", "sync_persist_mode": "0", "sync_ports": "1",
-	"sync_refresh_period": "0", "sync_retries": "0", "sync_threshold": "3 50", "sync_version": "1",
-}
-
-// sysctl changes a setting of the director. There is no way to tell the worker of one yet: a value that is not the
-// default is refused.
+// sysctl changes a setting of the director, as dirsw sysctl does.
 func (m *machine) sysctl(key string, value any) error {
-	name := strings.TrimPrefix(key, "net.ipv4.vs.")
-	v := fmt.Sprint(value)
-	if d, ok := defaults[name]; ok && name != key && d == strings.Join(strings.Fields(v), " ") {
-		return nil
+	text := fmt.Sprint(value)
+	refused := &unserved{why: "sysctl " + key + "=" + text}
+	if !strings.HasPrefix(key, config.SysctlPrefix) {
+		return refused
 	}
-	return &unserved{why: "sysctl " + key + "=" + v}
+	s, err := config.ParseSysctl([]string{key, "=", text})
+	if err != nil {
+		return refused
+	}
+	next := m.model.Clone()
+	next.Dataplane.SetSysctl(s)
+	if err := m.publish(next); err != nil {
+		return err
+	}
+	m.model = *next
+	return nil
 }
 
 // sysctls changes several, in the order of their names.

@@ -57,9 +57,6 @@ func (m *machine) stateSettings(parts []string) error {
 		if !ok && name == "sloppy" {
 			name, value = "sloppy_"+parts[0], "1"
 		}
-		if _, known := defaults[name]; !known {
-			return &unserved{why: "setting " + p}
-		}
 		if err := m.sysctl("net.ipv4.vs."+name, value); err != nil {
 			return err
 		}
