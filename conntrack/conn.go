@@ -33,6 +33,9 @@ const (
 	// Expected: a connection that a helper announced before its first packet, whose client port nobody knows yet
 	// (Table.InsertExpected, Table.Claim). It is listed with client port 0.
 	Expected
+	// OnePacket: a template whose connections end with their first packet (one-packet scheduling), so that nobody ever
+	// uses it or assures it. Its Packets count them (Table.Touch).
+	OnePacket
 )
 
 // Spaces of keys: a template never equals a connection, nor a free entry anything.
@@ -148,7 +151,7 @@ type Spec struct {
 	packet.Tuple             // client to virtual address; for a template the client's network and port 0
 	Real         packet.Addr // real server
 	RealPort     uint16
-	Flags        Flags // OneWay or 0
+	Flags        Flags // OneWay; of a template OnePacket
 	Dest         DestID
 	Service      uint32
 	Event        Event // what the opening packet says: the first state follows from it

@@ -44,6 +44,7 @@ type Table struct {
 	lines     [2 * packet.BatchSize]uint32 // scratch of Prefetch
 	arenas    [][]byte
 	wheel     wheel
+	shed      shedder
 	calls     uint64 // of Expire
 }
 

@@ -41,7 +41,7 @@ func (t *Table) InsertTemplate(s *Spec, h uint64, timeout time.Duration, now clo
 	if c == nil {
 		return nil, ErrFull
 	}
-	c.flags = Template
+	c.flags = s.Flags&OnePacket | Template
 	c.Packets = 0
 	c.state = s.State
 	c.via = uint32(max(timeout/time.Second, 1))
@@ -57,9 +57,19 @@ func (t *Table) Control(c, p *Conn, now clock.Mono) {
 	t.letGo(c)
 	c.via = p.self
 	p.users++
-	if p.flags&Template == 0 {
-		return
+	if p.flags&Template != 0 {
+		t.again(p, now)
 	}
+}
+
+// Touch notes that a packet was scheduled through template p and left no connection, and starts p's time again.
+func (t *Table) Touch(p *Conn, now clock.Mono) {
+	p.Packets++
+	t.again(p, now)
+}
+
+// again starts the time of template p again.
+func (t *Table) again(p *Conn, now clock.Mono) {
 	p.deadline = now + seconds(p.via)
 	if int32(ceilTick(p.deadline)-p.armed) < 0 {
 		t.wheel.unlink(t.slab, p)
