@@ -83,6 +83,33 @@ func (h *Host) ReleaseAddr(link int, p netip.Prefix) error {
 	return nil
 }
 
+// Addr is an address of this host.
+type Addr struct {
+	Link int
+	Addr netip.Addr
+	// Source says that the kernel may choose it to send from: it is neither the second of a net, nor deprecated, nor in
+	// question (RFC 4862), and it is valid beyond its link.
+	Source bool
+}
+
+// Addrs lists the addresses of this host, those of each link in the kernel's order: the first that is a Source is what
+// the kernel as a rule sends from.
+func (h *Host) Addrs() ([]Addr, error) {
+	var out []Addr
+	for _, family := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		all, err := h.addrList(family)
+		if err != nil {
+			return nil, err
+		}
+		for i := range all {
+			a := &all[i]
+			const no = unix.IFA_F_SECONDARY | unix.IFA_F_DEPRECATED | unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
+			out = append(out, Addr{a.LinkIndex, fromIP(a.IP), a.Flags&no == 0 && a.Scope < unix.RT_SCOPE_LINK})
+		}
+	}
+	return out, nil
+}
+
 // HasAddr reports whether a is an address of this host, and names the link it is on.
 func (h *Host) HasAddr(a netip.Addr) (link string, ok bool) {
 	all, err := h.addrList(a.Unmap())
