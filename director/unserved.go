@@ -24,11 +24,9 @@ func Unserved(m *config.Model) error {
 		for k := range s.Reals {
 			r := &s.Reals[k]
 			switch {
-			case r.Method == config.NAT:
-				say(r.Pos, "write lb_kind DR or TUN", "the forwarding method %v is not served yet", r.Method)
-			case r.Method == config.DR && s.Mark == 0 && r.Addr.Is4() != s.Addr.Is4():
+			case r.Method != config.TUN && s.Mark == 0 && r.Addr.Is4() != s.Addr.Is4():
 				say(r.Pos, "use an address of the family of "+s.Addr.String(),
-					"DR cannot send from %s to %s: both must be IPv4 or both IPv6", s.Addr, r.Addr)
+					"%v cannot send from %s to %s: both must be IPv4 or both IPv6", r.Method, s.Addr, r.Addr)
 			}
 		}
 	}

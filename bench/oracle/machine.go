@@ -122,12 +122,11 @@ func (m *machine) publish(model *config.Model) error {
 	for i := range model.Services {
 		for k := range model.Services[i].Reals {
 			a := model.Services[i].Reals[k].Addr
-			if h, ok := m.top.hop(a); ok {
-				hops[a] = h
-			}
+			hops[a] = m.top.hop(a)
 		}
 	}
-	snap, err := director.Compile(&director.Inputs{Model: model, Hops: hops, Local: m.top.addresses(), Workers: 1}, m.snap)
+	snap, err := director.Compile(&director.Inputs{Model: model, Hops: hops, Kernel: m.top.kernel(),
+		Own: m.top.own(), Local: m.top.addresses(), Workers: 1}, m.snap)
 	if err != nil {
 		return refusal(err)
 	}
@@ -235,7 +234,14 @@ func (m *machine) send(port int, frame []byte) (sent []out, taken bool, err erro
 	if err := m.step(); err != nil {
 		return nil, true, err
 	}
-	return m.left(), true, nil
+	sent = m.left()
+	if m.last.Why == forward.WhyKernel {
+		return nil, false, nil
+	}
+	last := m.last
+	sent, err = m.deliver(sent)
+	m.last = last
+	return sent, true, err
 }
 
 // left returns what left since it was asked last.

@@ -13,6 +13,7 @@ import (
 const (
 	clientSide = 0
 	serverSide = 1
+	ownStack   = 2 // the tap to the director's own network stack
 )
 
 func portOf(name string) (int, error) {
@@ -38,7 +39,7 @@ type topology struct {
 	dead      []netip.Prefix              // unreachable and prohibit
 	via       map[netip.Prefix]netip.Addr // routes by a gateway
 	noDefault bool                        // IPv4 only
-	ports     [2]forward.PortInfo
+	ports     [3]forward.PortInfo
 }
 
 func newTopology(mtuClient, mtuServer int) *topology {
@@ -50,6 +51,7 @@ func newTopology(mtuClient, mtuServer int) *topology {
 	}
 	t.ports[clientSide] = forward.PortInfo{Name: "c0", MAC: packet.MAC{2, 0, 0, 0, 1, 1}, MTU: t.mtu[clientSide]}
 	t.ports[serverSide] = forward.PortInfo{Name: "s0", MAC: packet.MAC{2, 0, 0, 0, 2, 1}, MTU: t.mtu[serverSide]}
+	t.ports[ownStack] = forward.PortInfo{Name: "tap", MAC: packet.MAC{2, 0, 0, 0, 3, 2}, MTU: 1500}
 	return t
 }
 
@@ -113,10 +115,13 @@ func within(a netip.Addr, list []netip.Prefix) bool {
 	return false
 }
 
-// hop is the way to an address; false where there is none, or where the director itself is it.
-func (t *topology) hop(a netip.Addr) (forward.Hop, bool) {
-	if within(a, t.local) || within(a, t.dead) {
-		return forward.Hop{}, false
+// hop is the way to an address.
+func (t *topology) hop(a netip.Addr) forward.Hop {
+	switch {
+	case within(a, t.local):
+		return t.kernel()
+	case within(a, t.dead):
+		return forward.Hop{Fail: forward.HopUnreachable}
 	}
 	for p, gw := range t.via {
 		if p.Contains(a) {
@@ -124,19 +129,35 @@ func (t *topology) hop(a netip.Addr) (forward.Hop, bool) {
 			break
 		}
 	}
-	port, mac, ok := clientSide, gateway, true
+	port, mac, known := clientSide, gateway, true
 	switch b := a.AsSlice(); {
 	case inPrefix(a, "172.16.0.0/16"):
 		port = serverSide
-		mac, ok = serverMAC(int(b[3])-10, inPrefix(a, "172.16.0.0/24"))
+		mac, known = serverMAC(int(b[3])-10, inPrefix(a, "172.16.0.0/24"))
 	case inPrefix(a, "2001:db8:2::/64"):
 		port = serverSide
-		mac, ok = serverMAC(int(b[15])-0x10, inPrefix(a, "2001:db8:2::/120"))
+		mac, known = serverMAC(int(b[15])-0x10, inPrefix(a, "2001:db8:2::/120"))
 	case a.Is4() && t.noDefault && !inPrefix(a, "192.168.1.0/24"):
-		ok = false
+		return forward.Hop{}
 	}
-	p := t.ports[port]
-	return forward.Hop{OK: true, Port: uint8(port), MTU: uint16(p.MTU), Src: p.MAC, Dst: mac, Own: ownAddress(port, a.Is6())}, ok
+	h := forward.Hop{OK: known, Port: uint8(port), MTU: uint16(t.ports[port].MTU), Src: t.ports[port].MAC, Dst: mac,
+		Own: ownAddress(port, a.Is6())}
+	if !known {
+		h.Fail = forward.HopSilent
+	}
+	return h
+}
+
+// kernel is the way to the director's own network stack.
+func (t *topology) kernel() forward.Hop {
+	return forward.Hop{OK: true, Local: true, Port: ownStack, MTU: uint16(t.ports[ownStack].MTU), Src: t.ports[ownStack].MAC,
+		Dst: packet.MAC{2, 0, 0, 0, 3, 1}}
+}
+
+// own are the addresses that errors about replies come from, by port.
+func (t *topology) own() [][2]packet.Addr {
+	return [][2]packet.Addr{clientSide: {ownAddress(clientSide, false), ownAddress(clientSide, true)},
+		serverSide: {ownAddress(serverSide, false), ownAddress(serverSide, true)}, ownStack: {}}
 }
 
 // ownAddress is what the director sends from by a port.

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+
+	"dirsw/packet"
+)
+
+// deliver hands what left by the tap to the director's own network stack, at which nobody listens, and returns what left
+// otherwise, with what came of the stack's answers.
+func (m *machine) deliver(sent []out) (left []out, err error) {
+	for _, o := range sent {
+		if o.port != ownStack {
+			left = append(left, o)
+			continue
+		}
+		answer := stackAnswer(o.frame)
+		if answer == nil {
+			continue
+		}
+		m.lane.Inject(ownStack, answer)
+		if err := m.step(); err != nil {
+			return nil, err
+		}
+		for _, o := range m.left() {
+			if o.port == ownStack {
+				return nil, fmt.Errorf("the answer of the director's own stack came back to it: %x", o.frame)
+			}
+			left = append(left, o)
+		}
+	}
+	return left, nil
+}
+
+// stackAnswer is what the kernel's own stack sends back for a packet to an address of its own at which nobody listens: a RST
+// to TCP (RFC 9293, section 3.10.7.1), port unreachable to UDP, nothing for the rest.
+func stackAnswer(frame []byte) []byte {
+	var m packet.Meta
+	if packet.Parse(frame, &m) != packet.NoDrop || m.Flags&(packet.ICMPError|packet.LaterFragment) != 0 ||
+		m.Family == packet.IPv4Family && m.Dst.Netip().IsLoopback() {
+		return nil
+	}
+	s := packet.Spec{Tuple: m.Reverse(), SrcMAC: packet.Ethernet(frame).Dst(), DstMAC: packet.Ethernet(frame).Src()}
+	switch m.Proto {
+	case packet.ProtoTCP:
+		in := packet.TCP(frame[m.L4:])
+		if m.TCPFlags&packet.RST != 0 {
+			return nil
+		}
+		s.DF, s.TCPFlags, s.Seq = true, packet.RST, in.Ack()
+		if m.TCPFlags&packet.ACK == 0 {
+			s.TCPFlags, s.Seq, s.Ack = packet.RST|packet.ACK, 0, in.Seq()+uint32(m.End-m.Payload)
+			if m.TCPFlags&packet.SYN != 0 {
+				s.Ack++
+			}
+			if m.TCPFlags&packet.FIN != 0 {
+				s.Ack++
+			}
+		}
+	case packet.ProtoUDP:
+		s.TOS, s.Proto, s.ICMPType, s.ICMPCode = 0xc0, packet.ProtoICMP, packet.ICMPv4Unreachable, packet.ICMPv4PortUnreachable
+		s.Payload = frame[m.L3:min(int(m.End), int(m.L3)+548)]
+		if m.Family == packet.IPv6Family {
+			s.TOS, s.Proto, s.ICMPType, s.ICMPCode = 0, packet.ProtoICMPv6, packet.ICMPv6Unreachable, packet.ICMPv6PortUnreachable
+			s.Payload = frame[m.L3:min(int(m.End), int(m.L3)+1232)]
+		}
+	default:
+		return nil
+	}
+	return packet.Build(nil, s)
+}
