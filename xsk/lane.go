@@ -25,8 +25,9 @@ type lane struct {
 	sockets   []*socket // all; what follows are parts of it
 	receivers []*socket
 	senders   []*socket
-	send      []*socket     // by port: where its frames leave
-	poll      []unix.PollFd // of receivers
+	send      []*socket     // by port: where its frames leave; nil for the tap
+	tap       *tap          // nil without
+	poll      []unix.PollFd // of receivers, and of the tap
 	timeout   unix.Timespec
 	busy      bool // the driver was asked to poll on our calls
 
@@ -78,6 +79,9 @@ func (l *lane) Recv(b *packet.Batch) (int, error) {
 	if l.next++; l.next >= len(l.receivers) {
 		l.next = 0
 	}
+	if l.tap != nil {
+		l.tap.take(l.umem, b)
+	}
 	l.inHand += b.N
 	l.counts.Received += uint64(b.N)
 	if invariants.Enabled {
@@ -100,6 +104,10 @@ func (l *lane) tidy() error {
 				return l.end(s)
 			}
 		}
+	}
+	if l.tap != nil && l.tap.gone {
+		l.dead = &PortGoneError{l.tap.name}
+		return l.dead
 	}
 	if l.breath++; l.breath%lookEvery == 0 {
 		return l.look()
@@ -136,6 +144,10 @@ func (l *lane) Send(b *packet.Batch) (int, error) {
 	for i := range b.N {
 		f := &b.Frames[i]
 		s := l.send[f.Port]
+		if s == nil {
+			sent += l.local(f)
+			continue
+		}
 		if s.gone || f.Len() < packet.EthernetLen { // the kernel never gives back what it does not take for a frame
 			l.counts.SendFailed++
 			l.umem.push(f.Desc)
@@ -162,6 +174,17 @@ func (l *lane) Send(b *packet.Batch) (int, error) {
 	}
 	l.counts.Sent += uint64(sent)
 	return sent, nil
+}
+
+// local gives a frame to the kernel's own network stack, and returns how many it took.
+func (l *lane) local(f *packet.Frame) int {
+	took := f.Len() >= packet.EthernetLen && l.tap.give(f)
+	l.umem.push(f.Desc)
+	if !took {
+		l.counts.SendFailed++
+		return 0
+	}
+	return 1
 }
 
 // makeRoom lets the kernel send what fills the TX ring.
@@ -222,6 +245,9 @@ func (l *lane) Wait(d time.Duration) error {
 	n, err := unix.Ppoll(l.poll, &l.timeout, nil)
 	if err != nil || n == 0 { // EINTR, or nothing came
 		return l.look()
+	}
+	if l.tap != nil && l.tap.reads && l.poll[len(l.poll)-1].Revents != 0 {
+		l.tap.wake()
 	}
 	return nil
 }

@@ -34,6 +34,9 @@ type seat struct {
 // seats lists those of a worker: its share of the receive queues of every port, and one of each port to send by.
 func seats(ports []port, worker, workers int) (out []seat) {
 	for i := range ports {
+		if ports[i].Tap {
+			continue
+		}
 		out = append(out, seat{port: i, queue: uint32(worker), receive: ports[i].Receive, send: true})
 		for q := worker + workers; q < ports[i].queues; q += workers {
 			out = append(out, seat{port: i, queue: uint32(q), receive: true})
@@ -115,7 +118,7 @@ func tryLane(ports []port, worker int, o *Options, flags uint16) (_ *lane, zeroC
 	if err != nil {
 		return nil, false, err
 	}
-	l := newLane(ports, u, o.BusyPoll)
+	l := newLane(ports, u, worker, o.BusyPoll)
 	for _, at := range all {
 		if err = l.open(at, &ports[at.port], uint32(ring), share, flags); err != nil {
 			break
@@ -127,6 +130,9 @@ func tryLane(ports []port, worker int, o *Options, flags uint16) (_ *lane, zeroC
 	if err != nil {
 		_ = l.Close()
 		return nil, zeroCopy, err
+	}
+	if l.tap != nil && l.tap.reads {
+		l.poll = append(l.poll, unix.PollFd{Fd: int32(l.tap.fd), Events: unix.POLLIN})
 	}
 	l.start()
 	return l, zeroCopy, nil
@@ -158,8 +164,8 @@ func chunkSize(ports []port) int {
 	return smallChunk
 }
 
-func newLane(ports []port, u *umem, busy bool) *lane {
-	l := &lane{umem: u, send: make([]*socket, len(ports)), busy: busy}
+func newLane(ports []port, u *umem, worker int, busy bool) *lane {
+	l := &lane{umem: u, send: make([]*socket, len(ports)), busy: busy, tap: newTap(ports, worker)}
 	for i := range ports {
 		p := &ports[i]
 		l.ports = append(l.ports, forward.PortInfo{Name: p.Name, MAC: p.MAC, MTU: min(p.MTU, int(u.chunk)-headroom-linkHeader),

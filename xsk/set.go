@@ -83,6 +83,13 @@ func (s *Set) findPorts(o *Options) error {
 			return fmt.Errorf("interface %s is listed twice; name it once", po.Name)
 		}
 		seen[po.Name] = true
+		if po.Tap {
+			if err := po.completeTap(); err != nil {
+				return err
+			}
+			s.ports = append(s.ports, port{PortOptions: po})
+			continue
+		}
 		rx, tx, err := po.complete()
 		if err != nil {
 			return err
@@ -147,6 +154,9 @@ func (s *Set) Ports() []PortState {
 		out[i] = PortState{Name: p.Name, Mode: "send only", ZeroCopy: p.zeroCopy, Queues: p.queues}
 		if p.gate != nil {
 			out[i].Mode = p.gate.mode
+		}
+		if p.Tap {
+			out[i].Mode = "local"
 		}
 		out[i].Note = p.note()
 	}
