@@ -36,6 +36,9 @@ const (
 	// OnePacket: a template whose connections end with their first packet (one-packet scheduling), so that nobody ever
 	// uses it or assures it. Its Packets count them (Table.Touch).
 	OnePacket
+	// Unkeyed: a template that Table.Template does not find, because addresses and ports do not tell it from others
+	// (Table.InsertUnkeyed).
+	Unkeyed
 )
 
 // Spaces of keys: a template never equals a connection, nor a free entry anything.

@@ -62,3 +62,15 @@ func (t *Table) Claim(k *packet.Tuple, h uint64) *Conn {
 	}
 	return c
 }
+
+// Listen puts a connection that is announced once more, and that may not have ended yet, back into the state before its
+// first packet (kernel: ip_vs_tcp_conn_listen). It returns the state it was in.
+func (t *Table) Listen(c *Conn, now clock.Mono) (was State) {
+	was, c.state = c.state, TCPListen
+	c.deadline = now + t.timeouts[TCPListen]
+	if int32(ceilTick(c.deadline)-c.armed) < 0 {
+		t.wheel.unlink(t.slab, c)
+		t.wheel.link(t.slab, c)
+	}
+	return was
+}

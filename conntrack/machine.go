@@ -53,7 +53,8 @@ const (
 	shutdownComplete eventSet = 1 << SCTPChunkShutdownComplete
 )
 
-// fromClient, fromServer and oneWay are the moves of the kernel as testdata/oracle/transitions.jsonl.gz shows them.
+// fromClient, fromServer and oneWay are the moves of the kernel as testdata/oracle/transitions.jsonl.gz shows them, and
+// listen.jsonl.gz for what a helper announced.
 // oneWay is read after fromClient and says where it differs; states that no client reaches alone, which another director
 // may tell of, move as in fromClient.
 var fromClient = []move{
@@ -66,6 +67,7 @@ var fromClient = []move{
 	{TCPFinWait, TCPSynRecv, syn}, {TCPFinWait, TCPTimeWait, fin}, {TCPFinWait, TCPClose, rst | bare},
 	{TCPSynSent, TCPEstablished, syn}, {TCPSynSent, TCPClose, rst | bare},
 	{TCPSynAck, TCPClose, rst | bare},
+	{TCPListen, TCPSynRecv, syn}, {TCPListen, TCPClose, bare},
 
 	{None, SCTPInit1, init1}, {None, SCTPEstablished, data | cookieAck}, {None, SCTPCookieWait, initAck},
 	{None, SCTPCookieReplied, cookieEcho}, {None, SCTPShutdownReceived, shutdown},
@@ -93,6 +95,7 @@ var fromServer = []move{
 	{TCPFinWait, TCPSynSent, syn}, {TCPFinWait, TCPClose, rst | bare},
 	{TCPSynSent, TCPClose, bare},
 	{TCPSynAck, TCPEstablished, ack}, {TCPSynAck, TCPTimeWait, fin}, {TCPSynAck, TCPClose, rst | bare},
+	{TCPListen, TCPEstablished, ack}, {TCPListen, TCPClose, rst | bare},
 
 	{SCTPInit1, SCTPCookieWait, init1}, {SCTPInit1, SCTPCookieSent, initAck}, {SCTPInit1, SCTPRejected, abort},
 	{SCTPInit1, SCTPShutdownSent, shutdown}, {SCTPInit1, SCTPShutdownAckSent, shutdownAck},

@@ -17,7 +17,7 @@ const (
 	TCPClose
 	TCPCloseWait
 	TCPLastAck // never reached here, another director may tell of it
-	TCPListen  // likewise
+	TCPListen  // announced by a helper (FTP), no packet has come yet
 	TCPSynAck  // SecureTCP only
 
 	UDPNormal

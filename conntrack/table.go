@@ -196,10 +196,7 @@ func (t *Table) take(s *Spec, space uint8) *Conn {
 
 // enter puts c, which has its deadline, into wheel and index.
 func (t *Table) enter(c *Conn, h uint64, now clock.Mono) {
-	if t.wheel.linked == 0 {
-		t.wheel.cursor = int64(now >> tickShift)
-	}
-	t.wheel.link(t.slab, c)
+	t.arm(c, now)
 	c.tags[0] = tagOf(h)
 	t.index.add(c.tags[0], c.self)
 }
@@ -211,9 +208,17 @@ func (t *Table) Remove(c *Conn) {
 	t.release(c)
 }
 
+// arm puts c, which has its deadline, into the wheel.
+func (t *Table) arm(c *Conn, now clock.Mono) {
+	if t.wheel.linked == 0 {
+		t.wheel.cursor = int64(now >> tickShift)
+	}
+	t.wheel.link(t.slab, c)
+}
+
 // release takes c, which is not in the wheel, out of everything else.
 func (t *Table) release(c *Conn) {
-	if c.flags&Retired == 0 {
+	if c.flags&(Retired|Unkeyed) == 0 {
 		t.index.remove(c.tags[0], c.self)
 	}
 	if c.flags&Template != 0 {

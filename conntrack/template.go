@@ -37,9 +37,31 @@ func (t *Table) find(src, dst *packet.Addr, ports, h uint64) *Conn {
 // whole seconds and at least one, after the last connection through it was opened. It returns ErrFull if there is no
 // room.
 func (t *Table) InsertTemplate(s *Spec, h uint64, timeout time.Duration, now clock.Mono) (*Conn, error) {
-	c := t.take(s, spaceTemplate)
+	c := t.takeTemplate(s, timeout, now)
 	if c == nil {
 		return nil, ErrFull
+	}
+	t.enter(c, h, now)
+	return c, nil
+}
+
+// InsertUnkeyed enters a template that the caller finds by itself, by its slot: a persistence engine tells clients apart by
+// what they say, so that there may be many templates with the same addresses and ports. Else it is as InsertTemplate.
+func (t *Table) InsertUnkeyed(s *Spec, timeout time.Duration, now clock.Mono) (*Conn, error) {
+	c := t.takeTemplate(s, timeout, now)
+	if c == nil {
+		return nil, ErrFull
+	}
+	c.flags |= Unkeyed
+	t.arm(c, now)
+	return c, nil
+}
+
+// takeTemplate fetches a free slot and makes it the template that s describes; nil if there is none.
+func (t *Table) takeTemplate(s *Spec, timeout time.Duration, now clock.Mono) *Conn {
+	c := t.take(s, spaceTemplate)
+	if c == nil {
+		return nil
 	}
 	c.flags = s.Flags&OnePacket | Template
 	c.Packets = 0
@@ -47,8 +69,7 @@ func (t *Table) InsertTemplate(s *Spec, h uint64, timeout time.Duration, now clo
 	c.via = uint32(max(timeout/time.Second, 1))
 	c.deadline = now + seconds(c.via)
 	t.templates++
-	t.enter(c, h, now)
-	return c, nil
+	return c
 }
 
 // Control notes that p controls the new connection c, and so lives as long as c does: p is the template that c came
@@ -116,7 +137,9 @@ func (t *Table) Retire(p *Conn) {
 	if p.flags&Retired != 0 {
 		return
 	}
-	t.index.remove(p.tags[0], p.self)
+	if p.flags&Unkeyed == 0 {
+		t.index.remove(p.tags[0], p.self)
+	}
 	p.flags |= Retired
 	p.ports = p.ports&^0xffff_ffff | 0xffff_0000
 	p.realPort = 0xffff

@@ -101,7 +101,7 @@ func (t *Table) verifyCells(c *Conn) (n int, err error) {
 	} else if c.flags&Expected != 0 {
 		space = spaceExpected
 	}
-	if c.flags&Retired == 0 {
+	if c.flags&(Retired|Unkeyed) == 0 {
 		k := c.Tuple()
 		if tag := tagOf(t.key.hash(&c.client, &c.virtual, portsKey(&k, space))); tag != c.tags[0] {
 			return 0, fmt.Errorf("slot %d: tag %#x, want %#x", c.self, c.tags[0], tag)
