@@ -139,6 +139,8 @@ func DropText(r packet.DropReason) string {
 		return "the service has no real server with a weight above 0 and below its threshold"
 	case packet.DropTableFull:
 		return "the connection table is full; raise connections in the dataplane block"
+	case packet.DropDefence:
+		return "drop_packet drops some new connections, and it was this one's turn; look at the room in the connection table"
 	case packet.DropServerGone:
 		return "the connection's real server was removed from the service; it works again when the server comes back"
 	case packet.DropNoNextHop:

@@ -13,6 +13,7 @@ type Counters struct {
 	Mended    uint64 // frames whose unfinished transport checksum was finished
 	Answered  uint64 // RST and ICMP errors sent for frames that were dropped
 	GivenBack uint64 // frames that were not ours, handed to the kernel; in Forwarded too
+	Shed      uint64 // connections and templates that drop_entry ended
 	Breaths   uint64 // breaths with at least one frame
 	Drops     [packet.DropReasons]uint64
 
@@ -31,11 +32,11 @@ func (c *Counters) Add(o *Counters) {
 	}
 }
 
-const counterWords = 17 + int(packet.DropReasons)
+const counterWords = 18 + int(packet.DropReasons)
 
 // words lists every field, always in the same order.
 func (c *Counters) words() (w [counterWords]*uint64) {
-	n := copy(w[:], []*uint64{&c.Received, &c.Forwarded, &c.Mended, &c.Answered, &c.GivenBack, &c.Breaths, &c.Connections, &c.Templates,
+	n := copy(w[:], []*uint64{&c.Received, &c.Forwarded, &c.Mended, &c.Answered, &c.GivenBack, &c.Shed, &c.Breaths, &c.Connections, &c.Templates,
 		&c.TableRoom, &c.TableBytes, &c.Lane.Received, &c.Lane.Sent, &c.Lane.SendFull, &c.Lane.SendFailed,
 		&c.Lane.RxDropped, &c.Lane.Wakeups, &c.Lane.WakeErrors})
 	for i := range c.Drops {

@@ -67,6 +67,10 @@ func (w *Worker) schedule(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntr
 
 // place finds a server for a new connection to v.Service, and enters it.
 func (w *Worker) place(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event, h uint64, now clock.Mono) {
+	if w.defence.turnsAway() {
+		v.Drop = packet.DropDefence
+		return
+	}
 	svc := &w.snap.Services[v.Service]
 	var template *conntrack.Conn
 	if svc.Persistence > 0 {
@@ -78,6 +82,9 @@ func (w *Worker) place(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack
 		return
 	}
 	if svc.OnePacket && m.Proto == packet.ProtoUDP {
+		if template != nil {
+			w.table.Touch(template, now)
+		}
 		w.countConn(v.Dest, m)
 		return
 	}
@@ -144,6 +151,9 @@ func (w *Worker) template(v *Verdict, svc *Service, m *packet.Meta, now clock.Mo
 	}
 	d := &w.snap.Dests[v.Dest]
 	spec := conntrack.Spec{Tuple: k, Real: d.Addr, RealPort: d.Port, Dest: v.Dest, Service: uint32(v.Service)}
+	if svc.OnePacket && m.Proto == packet.ProtoUDP {
+		spec.Flags = conntrack.OnePacket
+	}
 	t, err := w.table.InsertTemplate(&spec, h, svc.Persistence, now)
 	if err != nil {
 		v.Drop = packet.DropTableFull

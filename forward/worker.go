@@ -57,6 +57,10 @@ type Worker struct {
 	committed   clock.Mono // when the counters were published
 	uncommitted bool       // something has happened since
 
+	defence  defence
+	sweeping bool   // for connections whose server is gone
+	sweepAt  uint32 // the slot to go on with
+
 	in, dropped packet.Batch
 	answers     packet.Batch // to senders of what was dropped
 	extra       packet.Batch // pieces of what was cut
@@ -142,6 +146,7 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 		}
 		w.obey(&c, now)
 	}
+	w.defend(now)
 	n, err := w.lane.Recv(&w.in)
 	if n > 0 {
 		w.process(now)
@@ -202,7 +207,9 @@ func (w *Worker) adopt(s *Snapshot) {
 			d.Load.Rethreshold(old.Upper, d.Upper)
 		}
 	}
+	w.lost(s)
 	w.snap = s
+	w.weigh()
 	w.adopted.Store(s.Gen)
 }
 

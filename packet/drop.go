@@ -35,6 +35,8 @@ const (
 	DropNoServer
 	// DropTableFull: the connection table has no room for a new connection.
 	DropTableFull
+	// DropDefence: it was the turn of this new connection to be dropped (drop_packet).
+	DropDefence
 	// DropServerGone: the connection's real server was removed from the service.
 	DropServerGone
 	// DropNoNextHop: the real server's next hop has no link layer address yet.
@@ -78,7 +80,7 @@ var dropNames = [DropReasons]string{
 	DropBadChecksum: "bad-ip-checksum", DropTruncated: "truncated", DropBadTransport: "bad-transport-header",
 	DropExtensionHeaders: "too-many-extension-headers", DropNoService: "no-service",
 	DropNoConnection: "no-connection", DropNoServer: "no-server", DropTableFull: "table-full",
-	DropServerGone: "server-gone", DropNoNextHop: "no-next-hop", DropTTL: "ttl-exceeded", DropTooBig: "too-big",
+	DropDefence: "drop-packet", DropServerGone: "server-gone", DropNoNextHop: "no-next-hop", DropTTL: "ttl-exceeded", DropTooBig: "too-big",
 	DropFragment: "fragment-without-first", DropICMP: "icmp-without-connection", DropTunnelError: "tunnel-error",
 	DropMethod: "method-not-served", DropProtocol: "protocol-not-served", DropSendFull: "send-ring-full",
 	DropSendFailed: "send-failed",
