@@ -65,13 +65,18 @@ func (w *Worker) answer(f *packet.Frame, m *packet.Meta, v *Verdict, now clock.M
 	} else if !w.icmpError(&s, f, m, v) || !w.errors.take(now) {
 		return
 	}
+	w.sendAnswer(&s, f.Port)
+}
+
+// sendAnswer makes a packet and sends it by a port, if the lane has a frame for it.
+func (w *Worker) sendAnswer(s *packet.Spec, port uint8) {
 	out, ok := w.lane.Alloc()
 	if !ok {
 		return
 	}
-	out.Resize(answerLen(&s))
-	packet.Build(out.Bytes(), s)
-	out.Port = f.Port
+	out.Resize(answerLen(s))
+	packet.Build(out.Bytes(), *s)
+	out.Port = port
 	w.plain.Answered++
 	if w.answers.N == packet.BatchSize {
 		w.lane.Send(&w.answers)
@@ -133,16 +138,22 @@ func (w *Worker) icmpError(s *packet.Spec, f *packet.Frame, m *packet.Meta, v *V
 		return false
 	}
 	room := icmpMax - packet.IPv4MinLen - icmpHead
-	s.Proto, s.TOS = packet.ProtoICMP, icmpTOS
-	if !v4 {
+	s.Proto = packet.ProtoICMP
+	if v4 {
+		s.TOS = errorTOS(f.Bytes()[m.L3:])
+	} else {
 		room = icmp6Max - packet.IPv6Len - icmpHead
-		s.Proto, s.TOS = packet.ProtoICMPv6, 0
+		s.Proto = packet.ProtoICMPv6
 	}
 	w.ipID++
 	s.ICMPType, s.ICMPCode, s.ID = typ, code, w.ipID
 	s.Payload = f.Bytes()[m.L3 : int(m.L3)+min(int(m.End-m.L3), room)]
 	return true
 }
+
+// errorTOS is the type of service of an error about an IPv4 packet: its own, but for the precedence and the last bit (kernel:
+// icmp_send).
+func errorTOS(about packet.IPv4) uint8 { return icmpTOS | about.TOS()&0x1e }
 
 // fromOwn makes the director's own address on a port the source of s: of errors about replies, and where the kernel does so
 // in others. It reports false if there is none.

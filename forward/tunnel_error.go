@@ -86,19 +86,8 @@ func (w *Worker) tell(t *packet.Tuple, quote []byte, say icmpText, port uint8, t
 	}
 	w.ipID++
 	s := packet.Spec{Tuple: t.Reverse(), SrcMAC: w.port[port].MAC, DstMAC: to, ID: w.ipID, ICMPType: say.typ,
-		ICMPCode: say.code, ICMPRest: say.rest, TOS: icmpTOS | packet.IPv4(quote).TOS()&0x1e}
+		ICMPCode: say.code, ICMPRest: say.rest, TOS: errorTOS(quote)}
 	s.Proto, s.SrcPort, s.DstPort = packet.ProtoICMP, 0, 0
 	s.Payload = quote[:min(len(quote), icmpMax-packet.IPv4MinLen-icmpHead)]
-	out, ok := w.lane.Alloc()
-	if !ok {
-		return
-	}
-	out.Resize(answerLen(&s))
-	packet.Build(out.Bytes(), s)
-	out.Port = port
-	w.plain.Answered++
-	if w.answers.N == packet.BatchSize {
-		w.lane.Send(&w.answers)
-	}
-	w.answers.Add(out)
+	w.sendAnswer(&s, port)
 }
