@@ -17,7 +17,9 @@ type Inputs struct {
 	Hops    map[netip.Addr]forward.Hop // of each real server whose next hop is known, or why it is not
 	Kernel  forward.Hop                // see forward.Snapshot
 	Own     [][2]packet.Addr           // likewise
-	Local   []packet.Addr              // likewise
+	Local   []packet.Addr              // likewise; empty: not known
+	Nets    []forward.LocalNet         // see forward.Marks
+	Names   []string                   // of the interfaces, by port of the lanes
 	Workers int
 }
 
@@ -47,6 +49,7 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 		Kernel:   in.Kernel,
 		Own:      in.Own,
 		Local:    in.Local,
+		Marks:    marks(in),
 	}
 	for i := range c.s.Services {
 		c.s.Services[i].Gone = true

@@ -15,9 +15,6 @@ func Unserved(m *config.Model) error {
 	}
 	for i := range m.Services {
 		s := &m.Services[i]
-		if s.Mark != 0 {
-			say(s.Pos, "write the address and port of the service", "services by firewall mark are not served yet")
-		}
 		if s.Engine != "" {
 			say(s.Pos, "remove the line", "the persistence engine %q is not served yet", s.Engine)
 		}

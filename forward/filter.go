@@ -74,6 +74,7 @@ func (s *Snapshot) Filter() Filter {
 	for i := range s.Dests {
 		b.server(&s.Dests[i])
 	}
+	b.marks()
 	f := Filter{Own: slices.Clone(s.Local)}
 	for k := range b.keys {
 		f.Keys = append(f.Keys, k)

@@ -26,6 +26,8 @@ type Snapshot struct {
 	Own [][2]packet.Addr
 	// Local are all addresses of the director, in order.
 	Local []packet.Addr
+	// Marks gives packets their firewall marks; nil: none has one.
+	Marks *Marks
 }
 
 // ServiceID is a slot of Snapshot.Services.

@@ -134,8 +134,12 @@ type listed struct {
 
 // inForce finds a service in the snapshot.
 func (m *machine) inForce(k config.ServiceKey) (*forward.Service, error) {
-	id, ok := m.snap.Lookup[forward.ServiceKey{Addr: packet.AddrFrom(k.Addr), Port: k.Port, Proto: uint8(k.Proto)}]
-	if !ok || k.Mark != 0 {
+	key := forward.ServiceKey{Addr: packet.AddrFrom(k.Addr), Port: k.Port, Proto: uint8(k.Proto)}
+	if k.Mark != 0 {
+		key = forward.MarkKey(k.Mark, markFamily(k))
+	}
+	id, ok := m.snap.Lookup[key]
+	if !ok {
 		return nil, fmt.Errorf("service %v is not in the snapshot", k)
 	}
 	return &m.snap.Services[id], nil
@@ -152,11 +156,14 @@ func (m *machine) table() []listed {
 			continue
 		}
 		l := listed{Svc: protocolName(uint8(s.Proto)) + " " + endpoint(s.Addr, s.Port), Sched: svc.Kind.Name}
+		if s.Mark != 0 {
+			l.Svc = markWord(s)
+		}
 		if s.OnePacket {
 			l.Flags = append(l.Flags, "ops")
 		}
 		if s.Persistence > 0 {
-			l.Flags = append(l.Flags, "persistent", fmt.Sprint(int(s.Persistence/time.Second)*hertz), maskWord(svc, s.Addr.Is4()))
+			l.Flags = append(l.Flags, "persistent", fmt.Sprint(int(s.Persistence/time.Second)*hertz), maskWord(svc, !s.Key().Is6()))
 		}
 		for _, p := range svc.Pool.Dests {
 			d := &m.snap.Dests[p.ID]

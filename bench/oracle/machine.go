@@ -126,7 +126,7 @@ func (m *machine) publish(model *config.Model) error {
 		}
 	}
 	snap, err := director.Compile(&director.Inputs{Model: model, Hops: hops, Kernel: m.top.kernel(),
-		Own: m.top.own(), Local: m.top.addresses(), Workers: 1}, m.snap)
+		Own: m.top.own(), Local: m.top.addresses(), Nets: m.top.nets(), Names: m.top.names(), Workers: 1}, m.snap)
 	if err != nil {
 		return refusal(err)
 	}

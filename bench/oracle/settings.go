@@ -46,7 +46,11 @@ func (m *machine) sysctls(all map[string]any) error {
 // prepare does what a case asks for besides its rules.
 func (m *machine) prepare(lines []string) error {
 	for _, l := range lines {
-		if err := m.top.command(l); err != nil {
+		do := m.top.command
+		if strings.Contains(l, "tables") {
+			do = m.iptables
+		}
+		if err := do(l); err != nil {
 			return err
 		}
 	}
