@@ -97,7 +97,7 @@ func (h *Host) diverted(family int) ([]netlink.Rule, error) {
 	for try := 0; try < 5 && errors.Is(err, netlink.ErrDumpInterrupted); try++ {
 		all, err = h.links.RuleListFiltered(family, filter, netlink.RT_FILTER_TABLE)
 	}
-	if err != nil && !errors.Is(err, unix.EAFNOSUPPORT) && !errors.Is(err, unix.EOPNOTSUPP) {
+	if err != nil && !absent(err) {
 		return nil, fmt.Errorf("list policy rules: %w", err)
 	}
 	ours := all[:0]

@@ -20,9 +20,11 @@ type Hop struct {
 
 	Resolved bool // the kernel knows the neighbour's MAC
 	Stale    bool // …but has not heard of it lately: time for Resolve
+	Failed   bool // the neighbour was asked, and has not answered (NUD_FAILED)
 	Local    bool // the address is one of this host; nothing else is valid but Link and Src
 
-	Unreachable bool   // there is no way; nothing else is valid but Reason
+	Unreachable bool   // there is no way; nothing else is valid but Refused and Reason
+	Refused     bool   // a route says so (unreachable, prohibit, blackhole): the kernel tells who sends by it
 	Reason      string // why, as the end of a sentence: "there is no route"
 }
 
@@ -41,7 +43,7 @@ func (h *Host) NextHop(dst netip.Addr) (Hop, error) {
 	}
 	routes, err := h.links.RouteGetWithOptions(net.IP(dst.AsSlice()), options)
 	if reason := refusal(err); reason != "" {
-		return Hop{Unreachable: true, Reason: reason}, nil
+		return Hop{Unreachable: true, Refused: !errors.Is(err, unix.ENETUNREACH), Reason: reason}, nil
 	}
 	if err != nil {
 		return Hop{}, fmt.Errorf("ask for the route to %v: %w", dst, err)
@@ -62,11 +64,11 @@ func (h *Host) hop(dst netip.Addr, r *netlink.Route) (Hop, error) {
 		return hop, nil
 	case unix.RTN_UNICAST:
 	case unix.RTN_BLACKHOLE:
-		return Hop{Unreachable: true, Reason: refusal(unix.EINVAL)}, nil
+		return refused(unix.EINVAL), nil
 	case unix.RTN_UNREACHABLE:
-		return Hop{Unreachable: true, Reason: refusal(unix.EHOSTUNREACH)}, nil
+		return refused(unix.EHOSTUNREACH), nil
 	case unix.RTN_PROHIBIT:
-		return Hop{Unreachable: true, Reason: refusal(unix.EACCES)}, nil
+		return refused(unix.EACCES), nil
 	default:
 		return Hop{Unreachable: true, Reason: "it is not the address of a machine"}, nil
 	}
@@ -88,12 +90,15 @@ func (h *Host) hop(dst netip.Addr, r *netlink.Route) (Hop, error) {
 	if err != nil {
 		return Hop{}, err
 	}
-	hop.MAC, hop.Resolved = n.mac, n.state&nudValid != 0
+	hop.MAC, hop.Resolved, hop.Failed = n.mac, n.state&nudValid != 0, n.state&netlink.NUD_FAILED != 0
 	if hop.Stale = hop.Resolved && n.state&nudFresh == 0; !hop.Stale {
 		h.forget(neighbour{hop.Link, hop.Gateway})
 	}
 	return hop, nil
 }
+
+// refused is the Hop by a route of a type that has this error.
+func refused(e unix.Errno) Hop { return Hop{Unreachable: true, Refused: true, Reason: refusal(e)} }
 
 // refusal says what an error of RTM_GETROUTE means for the way of a packet; empty if it means nothing (see
 // fib_props in net/ipv4/fib_semantics.c and ip6_rt_type_to_error in net/ipv6/route.c).

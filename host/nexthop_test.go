@@ -53,12 +53,12 @@ func TestNextHopOfEveryKindOfRoute(t *testing.T) {
 		{"own address, IPv6", "2001:db8::1", Hop{Link: lo, Gateway: ip("2001:db8::1"), Src: ip("2001:db8::1"), Local: true}},
 		{"no route", "198.18.0.1", Hop{Unreachable: true, Reason: "there is no route"}},
 		{"no route, IPv6", "2001:db8:ffff::1", Hop{Unreachable: true, Reason: "there is no route"}},
-		{"prohibit", "203.0.113.1", Hop{Unreachable: true, Reason: "its route says prohibit"}},
-		{"prohibit, IPv6", "2001:db8:a::1", Hop{Unreachable: true, Reason: "its route says prohibit"}},
-		{"unreachable", "203.0.113.33", Hop{Unreachable: true, Reason: "its route says unreachable"}},
-		{"unreachable, IPv6", "2001:db8:b::1", Hop{Unreachable: true, Reason: "its route says unreachable"}},
-		{"blackhole", "203.0.113.65", Hop{Unreachable: true, Reason: "its route says blackhole"}},
-		{"blackhole, IPv6", "2001:db8:c::1", Hop{Unreachable: true, Reason: "its route says blackhole"}},
+		{"prohibit", "203.0.113.1", Hop{Unreachable: true, Refused: true, Reason: "its route says prohibit"}},
+		{"prohibit, IPv6", "2001:db8:a::1", Hop{Unreachable: true, Refused: true, Reason: "its route says prohibit"}},
+		{"unreachable", "203.0.113.33", Hop{Unreachable: true, Refused: true, Reason: "its route says unreachable"}},
+		{"unreachable, IPv6", "2001:db8:b::1", Hop{Unreachable: true, Refused: true, Reason: "its route says unreachable"}},
+		{"blackhole", "203.0.113.65", Hop{Unreachable: true, Refused: true, Reason: "its route says blackhole"}},
+		{"blackhole, IPv6", "2001:db8:c::1", Hop{Unreachable: true, Refused: true, Reason: "its route says blackhole"}},
 		{"broadcast", "192.0.2.255", Hop{Unreachable: true, Reason: "it is not the address of a machine"}},
 		{"multicast", "224.0.0.18", Hop{Unreachable: true, Reason: "it is not the address of a machine"}},
 		{"unspecified", "::", Hop{Unreachable: true, Reason: "it is not the address of a machine"}},
@@ -126,8 +126,8 @@ func TestSilentNeighbourIsNotResolved(t *testing.T) {
 		must(t, err)
 		return e.state == netlink.NUD_FAILED
 	})
-	if hop = nextHop(t, h, "192.0.2.77"); hop.Resolved || hop.MAC != [6]byte{} {
-		t.Errorf("got %+v, want it not resolved", hop)
+	if hop = nextHop(t, h, "192.0.2.77"); hop.Resolved || !hop.Failed || hop.MAC != [6]byte{} {
+		t.Errorf("got %+v, want it not resolved, but failed", hop)
 	}
 	must(t, h.Resolve(hop)) // once more is no error
 }
