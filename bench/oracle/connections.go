@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"dirsw/config/ipvsadm"
+	"dirsw/forward"
 	"dirsw/packet"
 )
 
@@ -219,6 +220,17 @@ func (m *machine) method(a packet.Addr) string {
 		}
 	}
 	return ""
+}
+
+// dying reports whether the kernel ends an entry about now: expire_nodest_conn is set and its server is in no service. It
+// does so by work that it puts off, for some hundredths of a second; a RST of its own network stack that goes out before
+// makes it a closed connection of 10 s in direct routing. Here such entries are gone at once.
+func (m *machine) dying(e entry) bool {
+	at, err := netip.ParseAddrPort(e.dest)
+	if err != nil || !m.snap.Settings.ExpireNodest {
+		return false
+	}
+	return !slices.ContainsFunc(m.snap.Dests, func(d forward.Dest) bool { return !d.Gone && d.Addr.Netip() == at.Addr() })
 }
 
 // noted writes a server or reply of a transcript, null as "none".
