@@ -8,14 +8,15 @@ import (
 
 // Counters are what one worker counted since it started, and the size of its table.
 type Counters struct {
-	Received  uint64 // frames taken from the lane
-	Forwarded uint64 // frames given to the lane
-	Mended    uint64 // frames whose unfinished transport checksum was finished
-	Answered  uint64 // RST and ICMP errors sent for frames that were dropped
-	GivenBack uint64 // frames that were not ours, handed to the kernel; in Forwarded too
-	Shed      uint64 // connections and templates that drop_entry ended
-	Breaths   uint64 // breaths with at least one frame
-	Drops     [packet.DropReasons]uint64
+	Received   uint64 // frames taken from the lane
+	Forwarded  uint64 // frames given to the lane
+	Mended     uint64 // frames whose unfinished transport checksum was finished
+	Answered   uint64 // RST and ICMP errors sent for frames that were dropped
+	HandedOver uint64 // frames given to the worker that owns their client
+	GivenBack  uint64 // frames that were not ours, handed to the kernel; in Forwarded too
+	Shed       uint64 // connections and templates that drop_entry ended
+	Breaths    uint64 // breaths with at least one frame
+	Drops      [packet.DropReasons]uint64
 
 	Connections uint64 // entries of the table now, templates included
 	Templates   uint64
@@ -32,11 +33,11 @@ func (c *Counters) Add(o *Counters) {
 	}
 }
 
-const counterWords = 18 + int(packet.DropReasons)
+const counterWords = 19 + int(packet.DropReasons)
 
 // words lists every field, always in the same order.
 func (c *Counters) words() (w [counterWords]*uint64) {
-	n := copy(w[:], []*uint64{&c.Received, &c.Forwarded, &c.Mended, &c.Answered, &c.GivenBack, &c.Shed, &c.Breaths, &c.Connections, &c.Templates,
+	n := copy(w[:], []*uint64{&c.Received, &c.Forwarded, &c.Mended, &c.Answered, &c.HandedOver, &c.GivenBack, &c.Shed, &c.Breaths, &c.Connections, &c.Templates,
 		&c.TableRoom, &c.TableBytes, &c.Lane.Received, &c.Lane.Sent, &c.Lane.SendFull, &c.Lane.SendFailed,
 		&c.Lane.RxDropped, &c.Lane.Wakeups, &c.Lane.WakeErrors})
 	for i := range c.Drops {

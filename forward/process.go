@@ -10,10 +10,14 @@ import (
 // reads every packet and asks memory for the entries that the second will decide by, which at a million connections
 // halves the cost (docs/design/io-and-speed.md). The hashes have a loop of their own, because a processor that reads a
 // tuple in words right after Parse has written it in smaller pieces has to wait for those.
-func (w *Worker) process(now clock.Mono) {
+// Fresh says that the frames are as they came, and may be another worker's.
+func (w *Worker) process(now clock.Mono, fresh bool) {
 	n := w.in.N
 	for i := range n {
 		w.reasons[i] = packet.Parse(w.in.Frames[i].Bytes(), &w.in.Metas[i])
+	}
+	if fresh && w.team != nil && w.snap.Steer.Workers > 1 {
+		w.steer(n)
 	}
 	for i := range n {
 		w.hashes[i] = w.table.Hash(&w.in.Metas[i].Tuple)
@@ -36,7 +40,7 @@ func (w *Worker) process(now clock.Mono) {
 		if v.Drop == packet.NoDrop {
 			v.Drop = w.rewrite(f, m, &v)
 		}
-		if w.o.Observer != nil {
+		if w.o.Observer != nil && v.Drop != handed {
 			w.o.Observer(f, m, v)
 		}
 		if v.Drop != packet.NoDrop || v.pieces != 0 {
@@ -71,12 +75,14 @@ func (w *Worker) datagram(f *packet.Frame, m *packet.Meta, whole uint16, now clo
 
 // replace sends what leaves instead of a frame that does not: an answer to its sender, or the pieces it is cut into.
 func (w *Worker) replace(f *packet.Frame, m *packet.Meta, v *Verdict, now clock.Mono) {
-	if v.Drop != packet.NoDrop {
+	switch v.Drop {
+	case packet.NoDrop:
+		w.cut(f, m, v)
+	case handed:
+	default:
 		w.plain.Drops[v.Drop]++
 		w.answer(f, m, v, now)
-		return
 	}
-	w.cut(f, m, v)
 }
 
 // decide sets v, which says no more than NoDrop, to where a well-formed packet goes, and moves its connection on. It

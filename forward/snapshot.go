@@ -129,21 +129,3 @@ const (
 	HopUnreachable                // the route says unreachable, prohibit or blackhole
 	HopSilent                     // the neighbour has not answered (ARP, neighbour discovery)
 )
-
-// Steer says which worker owns a client.
-type Steer struct {
-	Workers int // 0 and 1: the only one owns everything
-}
-
-// Owner returns the worker for a client address: in both directions, for fragments and for ICMP errors the client's
-// address is known without a lookup (docs/design/architecture.md, section 5).
-func (s Steer) Owner(client *packet.Addr) int {
-	if s.Workers <= 1 {
-		return 0
-	}
-	h := uint32(2166136261) // FNV-1a, 32 bits
-	for _, b := range client {
-		h = (h ^ uint32(b)) * 16777619
-	}
-	return int(h % uint32(s.Workers))
-}

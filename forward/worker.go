@@ -43,8 +43,12 @@ type Worker struct {
 	// Written by the worker, read by the director.
 	adopted  atomic.Uint64
 	counters counterBlock
+	// Written by the worker, read by its team.
+	asleep atomic.Bool
+	waker  Waker // of the lane; nil if it has none
 
 	// The worker's own.
+	team        []mate // by id, with none at its own; nil without others
 	snap        *Snapshot
 	now         clock.Mono // of this breath
 	table       *conntrack.Table
@@ -91,9 +95,12 @@ func NewWorker(id int, lane Lane, o Options) (*Worker, error) {
 	return w, nil
 }
 
-// SetLane gives the worker another lane, its connections stay. Only while neither Step nor Run is active.
+// SetLane gives the worker another lane, its connections stay. Only while neither Step nor Run is active, of any worker of
+// its team.
 func (w *Worker) SetLane(lane Lane) {
+	w.forgetLent()
 	w.lane, w.port = lane, lane.Ports()
+	w.waker, _ = lane.(Waker)
 }
 
 // Close gives the table's memory back. Only after Run has returned.
@@ -124,7 +131,7 @@ func (w *Worker) Run(ctx context.Context, c clock.Clock) error {
 			continue
 		}
 		if idle++; idle > idleSpins {
-			if err := w.lane.Wait(time.Millisecond); err != nil {
+			if err := w.sleep(); err != nil {
 				return err
 			}
 		}
@@ -148,23 +155,14 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 	}
 	w.defend(now)
 	n, err := w.lane.Recv(&w.in)
+	w.plain.Received += uint64(n)
 	if n > 0 {
-		w.process(now)
-		if w.in.N > 0 {
-			w.plain.Forwarded += uint64(w.in.N)
-			w.lane.Send(&w.in)
-		}
-		if w.extra.N > 0 {
-			w.plain.Forwarded += uint64(w.extra.N)
-			w.lane.Send(&w.extra)
-		}
-		if w.answers.N > 0 {
-			w.lane.Send(&w.answers)
-		}
-		if w.dropped.N > 0 {
-			w.lane.Drop(&w.dropped)
-		}
-		w.plain.Received += uint64(n)
+		w.work(now, true)
+	}
+	if w.team != nil {
+		n += w.takeOver(now)
+	}
+	if n > 0 {
 		w.plain.Breaths++
 	}
 	ended := w.table.Expire(now, expireABreath, w.gone)
@@ -174,6 +172,38 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 		w.commit()
 	}
 	return n, err
+}
+
+// work does what is to be done with a batch of frames.
+func (w *Worker) work(now clock.Mono, fresh bool) {
+	w.process(now, fresh)
+	if w.in.N > 0 {
+		w.plain.Forwarded += uint64(w.in.N)
+		w.lane.Send(&w.in)
+	}
+	if w.extra.N > 0 {
+		w.plain.Forwarded += uint64(w.extra.N)
+		w.lane.Send(&w.extra)
+	}
+	if w.answers.N > 0 {
+		w.lane.Send(&w.answers)
+	}
+	if w.dropped.N > 0 {
+		w.lane.Drop(&w.dropped)
+	}
+}
+
+// sleep waits for frames, of the lane or of the team.
+func (w *Worker) sleep() error {
+	if w.team == nil {
+		return w.lane.Wait(time.Millisecond)
+	}
+	w.asleep.Store(true)
+	defer w.asleep.Store(false)
+	if w.pending() { // handed over before the flag could be seen
+		return nil
+	}
+	return w.lane.Wait(time.Millisecond)
 }
 
 // commit publishes the counters and tallies.

@@ -53,8 +53,13 @@ const (
 	DropTunnelError
 	// DropMethod: the forwarding method of the real server is not served.
 	DropMethod
+	// DropNoCall: nothing for the persistence engine of the service to go by (no Call-ID in a SIP message).
+	DropNoCall
 	// DropProtocol: an IP protocol that no service has.
 	DropProtocol
+
+	// DropHandover: the worker that owns the client took no more frames from another one.
+	DropHandover
 
 	// Counted by the lanes.
 
@@ -82,6 +87,6 @@ var dropNames = [DropReasons]string{
 	DropNoConnection: "no-connection", DropNoServer: "no-server", DropTableFull: "table-full",
 	DropDefence: "drop-packet", DropServerGone: "server-gone", DropNoNextHop: "no-next-hop", DropTTL: "ttl-exceeded", DropTooBig: "too-big",
 	DropFragment: "fragment-without-first", DropICMP: "icmp-without-connection", DropTunnelError: "tunnel-error",
-	DropMethod: "method-not-served", DropProtocol: "protocol-not-served", DropSendFull: "send-ring-full",
+	DropMethod: "method-not-served", DropNoCall: "no-call-id", DropProtocol: "protocol-not-served", DropHandover: "handover-full", DropSendFull: "send-ring-full",
 	DropSendFailed: "send-failed",
 }

@@ -1,0 +1,164 @@
+package forward
+
+import (
+	"dirsw/clock"
+	"dirsw/internal/ring"
+	"dirsw/packet"
+)
+
+// handoverRoom is how many frames may be on their way from one worker to another. Each takes a frame of the receiver's
+// lane.
+const handoverRoom = 512
+
+// handed marks a frame of the batch that another worker got.
+const handed = packet.DropReasons
+
+// A Waker is a Lane whose Wait another goroutine can end: the others of a team wake a worker that sleeps.
+type Waker interface {
+	// Wake lets the present or the next Wait return at once. Any goroutine.
+	Wake()
+}
+
+// mate is another worker of the team, as one worker sees it. Frames go over by a single copy: the receiver lends empty
+// frames of its lane, the giver fills them.
+type mate struct {
+	w                *Worker
+	lent, full       *ring.SPSC[packet.Frame] // my frames to it: what it lends, what I filled
+	lending, filling *ring.SPSC[packet.Frame] // its frames to me
+	given            int                      // in this breath
+}
+
+// Join makes a team of workers, whose ids are their places: each hands what it receives to the worker that owns the client.
+// Called once, before any of them runs, with their lanes set.
+func Join(team []*Worker) {
+	if len(team) < 2 {
+		return
+	}
+	for _, w := range team {
+		w.team = make([]mate, len(team))
+	}
+	for i, a := range team {
+		for k, b := range team {
+			if i == k {
+				continue
+			}
+			lent, full := ring.New[packet.Frame](handoverRoom), ring.New[packet.Frame](handoverRoom)
+			a.team[k].w, a.team[k].lent, a.team[k].full = b, lent, full
+			b.team[i].w, b.team[i].lending, b.team[i].filling = a, lent, full
+		}
+	}
+}
+
+// forgetLent is for a worker that gets another lane while the whole team stands still: frames of the old one are void.
+func (w *Worker) forgetLent() {
+	for i := range w.team {
+		if m := &w.team[i]; m.w != nil {
+			drain(m.lending)
+			drain(m.filling)
+		}
+	}
+}
+
+func drain(r *ring.SPSC[packet.Frame]) {
+	for ok := true; ok; {
+		_, ok = r.Pop()
+	}
+}
+
+// steer hands the frames of the batch that others own to them, and marks them in w.reasons.
+func (w *Worker) steer(n int) {
+	s := &w.snap.Steer
+	for i := range n {
+		if w.reasons[i] != packet.NoDrop {
+			continue
+		}
+		f := &w.in.Frames[i]
+		client := w.client(f.Bytes(), &w.in.Metas[i])
+		owner := s.Owner(&client)
+		if owner == w.id || owner >= len(w.team) {
+			continue
+		}
+		if w.reasons[i] = handed; !w.team[owner].give(f) {
+			w.reasons[i] = packet.DropHandover
+		}
+	}
+	for i := range w.team {
+		if m := &w.team[i]; m.given > 0 {
+			w.plain.HandedOver += uint64(m.given)
+			m.given = 0
+			m.full.Publish()
+			m.lent.Release()
+			if m.w.asleep.Load() {
+				m.w.wake()
+			}
+		}
+	}
+}
+
+// give copies f into a frame that the mate has lent; false if there is none.
+func (m *mate) give(f *packet.Frame) bool {
+	to := m.lent.Next()
+	if to == nil {
+		return false
+	}
+	slot := m.full.Reserve() // there is room: no more are lent than the ring holds
+	*slot = *to
+	if !slot.Resize(f.Len()) {
+		slot.Resize(0)
+	}
+	copy(slot.Bytes(), f.Bytes())
+	slot.Port = f.Port
+	m.given++
+	return true
+}
+
+// takeOver does what the others have handed to w, at most a batch, and lends new frames. It returns how many there were.
+func (w *Worker) takeOver(now clock.Mono) int {
+	w.in.N = 0
+	for i := range w.team {
+		m := &w.team[i]
+		if m.w == nil {
+			continue
+		}
+		for w.in.N < packet.BatchSize {
+			f, ok := m.filling.Pop()
+			if !ok {
+				break
+			}
+			w.in.Add(f)
+		}
+		w.lend(m)
+	}
+	n := w.in.N
+	if n > 0 {
+		w.work(now, false)
+	}
+	return n
+}
+
+// lend keeps the mate in empty frames.
+func (w *Worker) lend(m *mate) {
+	for m.lending.Len()+m.filling.Len() < handoverRoom {
+		f, ok := w.lane.Alloc()
+		if !ok || !m.lending.Push(f) {
+			return
+		}
+	}
+}
+
+// wake ends the sleep of w. Any goroutine of its team.
+func (w *Worker) wake() {
+	if w.waker != nil {
+		w.waker.Wake()
+	}
+}
+
+// pending reports whether a mate has handed something over.
+func (w *Worker) pending() bool {
+	for i := range w.team {
+		if m := &w.team[i]; m.w != nil && m.filling.Len() > 0 {
+			return true
+		}
+	}
+	return false
+}
