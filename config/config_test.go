@@ -17,6 +17,7 @@ func sample() *Model {
 	return &Model{
 		Marks:     Marks{IPv4: marks, IPv6: marks},
 		Dataplane: Dataplane{Sysctls: []Sysctl{{Name: "sloppy_tcp", Value: "1"}}},
+		Daemons:   []SyncDaemon{{Master: true, Interface: "eth0", MaxLen: 1472, Group: netip.MustParseAddr("224.0.0.81"), Port: 8848, TTL: 1}},
 		Services: []Service{{Addr: vip, Port: 80, Proto: TCP, Scheduler: "rr", SorryServer: &Real{Addr: netip.MustParseAddr("192.0.2.99"), Port: 80},
 			Reals: []Real{{Addr: netip.MustParseAddr("192.0.2.11"), Port: 80, Weight: 1, Checks: []Check{{Kind: TCPCheck,
 				Settings: []Statement{{Words: []string{"url"}, Block: []Statement{{Words: []string{"path", "/"}}}}}}}}}}},

@@ -43,11 +43,12 @@ const (
 	KindReal
 	KindMarkChain // of iptables; a built-in one changes only
 	KindMarkRule
+	KindDaemon
 )
 
 // String returns the word a Change is printed with.
 func (k Kind) String() string {
-	return word(int(k), "globals", "dataplane", "vrrp_instance", "address", "service", "real", "chain", "rule")
+	return word(int(k), "globals", "dataplane", "vrrp_instance", "address", "service", "real", "chain", "rule", "sync_daemon")
 }
 
 // String returns the change in one line: `~ real 192.0.2.11:80 of TCP 192.0.2.1:80: weight 1 -> 3`.
@@ -72,6 +73,7 @@ func Diff(old, new *Model) []Change {
 	d.instances(old, new)
 	d.services(old, new)
 	d.marks(&old.Marks, &new.Marks)
+	d.daemons(old.Daemons, new.Daemons)
 	slices.SortStableFunc(d.out, func(a, b Change) int { return int(a.Action) - int(b.Action) })
 	return d.out
 }

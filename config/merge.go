@@ -11,7 +11,7 @@ import "fmt"
 // tell what commands made and the file overrides.
 func Merge(base, running, file *Model) (*Model, []Note) {
 	m := &merger{out: file.Clone()}
-	m.out.Births = running.Births
+	m.out.Births, m.out.Daemons = running.Births, running.Daemons
 	m.timeouts(base.Globals.Timeouts, running.Globals.Timeouts)
 	m.sysctls(running.Dataplane.Sysctls)
 	m.marks(&running.Marks)

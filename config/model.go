@@ -28,6 +28,7 @@ type Model struct {
 	Services  []Service
 	Instances []Instance
 	Marks     Marks
+	Daemons   []SyncDaemon
 
 	// Births counts what commands have made, see Service.Birth.
 	Births uint64
@@ -350,6 +351,7 @@ func (m *Model) Clone() *Model {
 		c.Services[i].Reals = slices.Clone(c.Services[i].Reals)
 	}
 	c.Instances = slices.Clone(m.Instances)
+	c.Daemons = slices.Clone(m.Daemons)
 	c.Dataplane.Sysctls = slices.Clone(m.Dataplane.Sysctls)
 	c.Marks = m.Marks.Clone()
 	return &c

@@ -14,6 +14,7 @@ import (
 // Inputs is what a snapshot is made from.
 type Inputs struct {
 	Model   *config.Model
+	Before  *config.Model              // what prev was made from, to tell what commands deleted and made again; may be nil
 	Hops    map[netip.Addr]forward.Hop // of each real server whose next hop is known, or why it is not
 	Kernel  forward.Hop                // see forward.Snapshot
 	Own     [][2]packet.Addr           // likewise
@@ -27,7 +28,8 @@ type Inputs struct {
 // slots, counters and connections, those that are gone too, so that they can come back; a slot is given to somebody else
 // only when nothing refers to it. All workers must have adopted prev.
 //
-// Lists of servers are kept in the kernel's order: a server that is new goes to the head (ip_vs_ctl.c).
+// Lists of servers are kept in the kernel's order: a server that is new goes to the head (ip_vs_ctl.c). What was deleted
+// and made again since prev is new, though its connections stay.
 //
 // The error is a config.Errors with everything that is not served.
 func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
@@ -63,6 +65,12 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 		d.Gone = true
 		c.dests[destKey{d.Service, d.Addr, d.Port}] = uint32(i)
 	}
+	if in.Before != nil {
+		c.before = make(map[config.ServiceKey]*config.Service, len(in.Before.Services))
+		for i := range in.Before.Services {
+			c.before[in.Before.Services[i].Key()] = &in.Before.Services[i]
+		}
+	}
 	for i := range in.Model.Services {
 		c.service(&in.Model.Services[i])
 	}
@@ -75,6 +83,7 @@ type compiler struct {
 	services map[forward.ServiceKey]forward.ServiceID
 	dests    map[destKey]uint32
 	free     []uint32 // slots of destinations that were gone before and that nobody refers to
+	before   map[config.ServiceKey]*config.Service
 }
 
 // methods are the forwarding methods by their names in a configuration.
@@ -110,6 +119,13 @@ func family(k forward.ServiceKey) uint8 {
 
 func (c *compiler) service(m *config.Service) {
 	key := keyOf(m)
+	before := c.before[m.Key()]
+	if before != nil && before.Birth != m.Birth {
+		before = nil
+		if id, ok := c.services[key]; ok {
+			c.s.Services[id] = forward.Service{}
+		}
+	}
 	id := c.serviceSlot(key)
 	svc := &c.s.Services[id]
 	kind, ok := sched.Lookup(m.Scheduler)
@@ -126,7 +142,7 @@ func (c *compiler) service(m *config.Service) {
 	}
 	svc.Persistence, svc.Mask, svc.OnePacket = m.Persistence, mask(m), m.OnePacket
 	c.s.Lookup[key] = id
-	c.pool(svc, id, m)
+	c.pool(svc, id, m, before)
 }
 
 // serviceSlot finds the slot of a service. One that had gone and comes back starts anew, as after ipvsadm -D and -A, but
@@ -142,8 +158,9 @@ func (c *compiler) serviceSlot(key forward.ServiceKey) forward.ServiceID {
 	return id
 }
 
-// pool brings the list of servers up to the model and notes whether it changed.
-func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m *config.Service) {
+// pool brings the list of servers up to the model and notes whether it changed. Before is the service as it was, nil if
+// that is not known or another one.
+func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m, before *config.Service) {
 	var kept, added []sched.Dest
 	slot := make(map[netip.AddrPort]uint32, len(m.Reals))
 	for i := range m.Reals {
@@ -155,7 +172,7 @@ func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m *config.Se
 		byID[slot[netip.AddrPortFrom(m.Reals[i].Addr, m.Reals[i].Port)]] = &m.Reals[i]
 	}
 	for _, d := range svc.Pool.Dests {
-		if _, ok := byID[d.ID]; ok {
+		if r, ok := byID[d.ID]; ok && !reborn(before, r) {
 			kept = append(kept, c.poolDest(d.ID).After(&d))
 			delete(byID, d.ID)
 		}
@@ -163,16 +180,26 @@ func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m *config.Se
 	for i := range m.Reals {
 		d := slot[netip.AddrPortFrom(m.Reals[i].Addr, m.Reals[i].Port)]
 		if _, ok := byID[d]; ok {
-			added = append([]sched.Dest{c.poolDest(d)}, added...)
+			added = append(added, c.poolDest(d))
 			delete(byID, d)
 		}
 	}
+	slices.Reverse(added)
 	dests := append(added, kept...)
 	expire := expiry(&c.in.Model.Dataplane, m.Scheduler)
 	if !slices.Equal(dests, svc.Pool.Dests) || svc.Pool.Expire != expire {
 		svc.Pool = &sched.Pool{Cursor: svc.Pool.Cursor, Dests: dests, Family: family(svc.Key), Expire: expire}
 		svc.PoolGen = c.s.Gen
 	}
+}
+
+// reborn reports whether a real server was deleted and made again.
+func reborn(before *config.Service, r *config.Real) bool {
+	if before == nil || r.Birth == 0 {
+		return false
+	}
+	was := before.Real(r.Key())
+	return was != nil && was.Birth != r.Birth
 }
 
 func (c *compiler) poolDest(id uint32) sched.Dest {

@@ -75,6 +75,8 @@ type Director struct {
 	ports   atomic.Pointer[[]Port] // never changed in place
 	ready   chan struct{}          // closed when the first snapshot is in force
 
+	estimates Estimates
+
 	// Of Run's goroutine only.
 	facts  facts
 	held   []held
@@ -187,10 +189,11 @@ func (d *Director) Run(ctx context.Context) error {
 // before the workers forget it: a frame once taken has no way back to the kernel.
 func (d *Director) apply(m *config.Model) error {
 	var prev *forward.Snapshot
+	var before *config.Model
 	if now := d.now.Load(); now != nil {
-		prev = now.snap
+		prev, before = now.snap, now.model
 	}
-	snap, err := Compile(&Inputs{Model: m, Hops: d.facts.hops, Workers: len(d.o.Workers)}, prev)
+	snap, err := Compile(&Inputs{Model: m, Before: before, Hops: d.facts.hops, Workers: len(d.o.Workers)}, prev)
 	if err != nil {
 		return err
 	}
@@ -312,6 +315,9 @@ func (d *Director) follow() {
 
 func (d *Director) tick() {
 	d.ticks++
+	if d.ticks%estimateEvery == 0 {
+		d.estimates.Sample(d.now.Load().snap)
+	}
 	d.follow()
 	d.confirm(d.ticks%confirmEvery == 0)
 	if d.ticks%addrRefresh == 0 {

@@ -35,21 +35,51 @@ func (d *Director) ReadStats(dst *stats.Stats) {
 		dst.Drops = append(dst.Drops, stats.Drop{Reason: r.String(), Frames: sum.Drops[r]})
 	}
 	for i := range now.model.Services {
-		dst.Services = append(dst.Services, now.service(&now.model.Services[i], *d.ports.Load()))
+		dst.Services = append(dst.Services, now.service(&now.model.Services[i], *d.ports.Load(), &d.estimates))
+	}
+	dst.Counters, dst.Listed, dst.Rate = d.estimates.Total(now.snap)
+	for _, s := range now.model.Daemons {
+		dst.Daemons = append(dst.Daemons, stats.Daemon(s))
 	}
 }
 
-func (n *decided) service(m *config.Service, ports []Port) stats.Service {
+// Zero has the counters of a service and its real servers begin anew, with nil those of all services. It reports whether
+// there is such a service.
+func (d *Director) Zero(only *config.ServiceKey) bool {
+	now := d.now.Load()
+	if now == nil {
+		return false
+	}
+	if only != nil && now.model.Service(*only) == nil {
+		return false
+	}
+	d.estimates.Restart(now.snap, only)
+	return true
+}
+
+func (n *decided) service(m *config.Service, ports []Port, e *Estimates) stats.Service {
 	svc := &n.snap.Services[n.snap.Lookup[keyOf(m)]]
-	s := stats.Service{Proto: strings.ToUpper(protoName(svc.Key.Proto)), Addr: m.Addr, Port: m.Port, IPv6: m.Addr.Is6(),
-		Scheduler: svc.Kind.Name, Flags: m.SchedFlags, Persistence: m.Persistence, Granularity: m.Granularity,
-		OnePacket: m.OnePacket, Origin: originName(m.Origin), Counters: counters(svc.Tally)}
+	s := stats.Service{Addr: m.Addr, Port: m.Port, Mark: m.Mark, IPv6: m.Key().Is6(),
+		Scheduler: svc.Kind.Name, Flags: m.SchedFlags, Persistence: m.Persistence, Granularity: m.Granularity, Netmask: m.Netmask,
+		Engine: m.Engine, OnePacket: m.OnePacket, Origin: m.Origin.String(), Whence: m.Whence()}
+	if m.Mark == 0 {
+		s.Proto = strings.ToUpper(protoName(svc.Key.Proto))
+	}
+	s.Counters, s.Listed, s.Rate = e.Of(svc.Tally)
 	for _, p := range svc.Pool.Dests {
 		d := &n.snap.Dests[p.ID]
 		addr := d.Addr.Netip()
-		s.Dests = append(s.Dests, stats.Dest{Addr: addr, Port: d.Port, Method: d.Method.String(), Weight: int(d.Weight),
+		out := stats.Dest{Addr: addr, Port: d.Port, Method: d.Method.String(), Weight: int(d.Weight),
 			Upper: d.Upper, Lower: d.Lower, Active: d.Load.Active(), Inactive: d.Load.Inactive(),
-			Persistent: d.Load.Persistent(), Counters: counters(d.Tally), NextHop: n.way(addr, d, ports), Origin: s.Origin})
+			Persistent: d.Load.Persistent(), NextHop: n.way(addr, d, ports), Local: d.Hop.Local, Origin: s.Origin}
+		out.Counters, out.Listed, out.Rate = e.Of(d.Tally)
+		if r := m.Real(config.RealKey{Addr: addr, Port: d.Port}); r != nil {
+			out.Origin, out.Whence = r.Origin.String(), r.Whence()
+			if r.Method == config.TUN {
+				out.Tunnel = &stats.Tunnel{Type: r.Tunnel.Type.String(), Port: r.Tunnel.Port, Checksum: r.Tunnel.Sum.String()}
+			}
+		}
+		s.Dests = append(s.Dests, out)
 	}
 	return s
 }
@@ -64,18 +94,6 @@ func (n *decided) way(addr netip.Addr, d *forward.Dest, ports []Port) string {
 		via = " through " + gw.String()
 	}
 	return fmt.Sprintf("%v by %s%s", macString(d.Hop.Dst), ports[d.Hop.Port].Name, via)
-}
-
-func originName(o config.Origin) string {
-	if o == config.FromCommand {
-		return "command"
-	}
-	return "file"
-}
-
-func counters(t *forward.Tally) stats.Counters {
-	r := t.Read()
-	return stats.Counters{Conns: r.Conns, InPkts: r.Packets, InBytes: r.Bytes}
 }
 
 // listChunk is how many connections one command to a worker lists.
@@ -101,9 +119,22 @@ func (d *Director) Conns(yield func(stats.Conn) bool) error {
 	return nil
 }
 
+// connProto is the protocol of a connection as the kernel names it; templates of firewall marks are for all of IP.
+func connProto(p uint8) string {
+	switch p {
+	case 0:
+		return "IP"
+	case packet.ProtoESP:
+		return "ESP"
+	case packet.ProtoAH:
+		return "AH"
+	}
+	return strings.ToUpper(protoName(p))
+}
+
 func connStats(worker int, c *forward.ConnInfo) stats.Conn {
 	at := func(a packet.Addr, p uint16) netip.AddrPort { return netip.AddrPortFrom(a.Netip(), p) }
-	return stats.Conn{Proto: strings.ToUpper(protoName(c.Tuple.Proto)), Client: at(c.Tuple.Src, c.Tuple.SrcPort),
+	return stats.Conn{Proto: connProto(c.Tuple.Proto), Client: at(c.Tuple.Src, c.Tuple.SrcPort),
 		Virtual: at(c.Tuple.Dst, c.Tuple.DstPort), Dest: at(c.Dest, c.DestPort), State: c.State.String(), Left: c.Left,
 		Template: c.Template, Worker: worker}
 }

@@ -31,11 +31,14 @@ func register(k Kind) {
 	kinds[k.Name] = k
 }
 
-// Lookup finds a scheduler by the kernel's name for it.
+// Lookup finds a scheduler by the kernel's name for it; Nobody is one, too.
 func Lookup(name string) (Kind, bool) {
+	if name == Nobody {
+		return Kind{Nobody, func(Flags) Scheduler { return nobody{} }}, true
+	}
 	k, ok := kinds[name]
 	return k, ok
 }
 
-// Names lists the schedulers, sorted.
+// Names lists the schedulers that serve, sorted.
 func Names() []string { return slices.Sorted(maps.Keys(kinds)) }

@@ -26,6 +26,24 @@ type Stats struct {
 	TableRoom   int      `json:"tableRoom"`   // entries that the tables can hold together
 	MemoryBytes uint64   `json:"memoryBytes"` // resident set of the process
 	Timeouts    Timeouts `json:"timeouts"`
+
+	// Counters, Listed and Rate are of all services that there ever were, see Service.
+	Counters
+	Listed Counters `json:"listed"`
+	Rate   Counters `json:"rate"`
+	// Daemons are those of connection synchronisation.
+	Daemons []Daemon `json:"daemons,omitempty"`
+}
+
+// Daemon is a connection synchronisation daemon, as `ipvsadm -L --daemon` lists it.
+type Daemon struct {
+	Master    bool       `json:"master"` // sends; otherwise it receives
+	Interface string     `json:"interface"`
+	SyncID    int        `json:"syncID"`
+	MaxLen    int        `json:"maxLen"` // bytes of a message
+	Group     netip.Addr `json:"group"`
+	Port      uint16     `json:"port"`
+	TTL       int        `json:"ttl"`
 }
 
 // Timeouts are the three that `ipvsadm --set` knows. Encoded in nanoseconds.
@@ -104,12 +122,16 @@ type Service struct {
 	Flags       []string      `json:"flags,omitempty"` // of the scheduler, as `ipvsadm -b`
 	Persistence time.Duration `json:"persistence"`     // 0: not persistent; encoded in nanoseconds
 	Granularity int           `json:"granularity"`     // prefix length of a template's client address
+	Netmask     netip.Addr    `json:"netmask"`         // mask of a template's client address, where no prefix length says it
 	Engine      string        `json:"engine,omitempty"`
 	OnePacket   bool          `json:"onePacket"`
-	Origin      string        `json:"origin"` // who owns it: "file" or "command"
+	Origin      string        `json:"origin"` // who made it: "file" or "command"
+	Whence      string        `json:"whence"` // the same in full: "lvs.conf:12:1", "command 2026-11-21 12:30:05"
 
-	Counters
-	Dests []Dest `json:"dests"` // in the order in which the scheduler sees them
+	Counters          // now
+	Listed   Counters `json:"listed"` // as `ipvsadm --stats` lists them: at the last of the looks every two seconds
+	Rate     Counters `json:"rate"`   // a second, as `ipvsadm --rate` lists them
+	Dests    []Dest   `json:"dests"`  // in the order in which the scheduler sees them
 }
 
 // Dest is a real server of one service.
@@ -126,9 +148,20 @@ type Dest struct {
 	Persistent int `json:"persistent"` // templates
 
 	Counters
-	NextHop string `json:"nextHop"` // the way there in words: "via eth1 to 02:00:00:00:00:01", or why there is none
-	Local   bool   `json:"local"`   // an address of the director itself
-	Origin  string `json:"origin"`
+	Listed  Counters `json:"listed"` // as in Service
+	Rate    Counters `json:"rate"`
+	NextHop string   `json:"nextHop"` // the way there in words: "via eth1 to 02:00:00:00:00:01", or why there is none
+	Local   bool     `json:"local"`   // an address of the director itself
+	Tunnel  *Tunnel  `json:"tunnel,omitempty"`
+	Origin  string   `json:"origin"` // as in Service
+	Whence  string   `json:"whence"`
+}
+
+// Tunnel is how packets are wrapped on their way to a real server.
+type Tunnel struct {
+	Type     string `json:"type"`           // "ipip", "gue" or "gre"
+	Port     uint16 `json:"port,omitempty"` // of gue
+	Checksum string `json:"checksum"`       // "nocsum", "csum" or "remcsum"
 }
 
 // Conn is an entry of a connection table.
@@ -142,4 +175,7 @@ type Conn struct {
 	Template bool           `json:"template"`
 	Flags    []string       `json:"flags,omitempty"` // "inactive", "no-server" (its real server was removed), "synced"
 	Worker   int            `json:"worker"`
+
+	Engine     string `json:"engine,omitempty"`     // persistence engine of a template
+	EngineData string `json:"engineData,omitempty"` // what it knows its clients by: a Call-ID
 }

@@ -33,6 +33,9 @@ func fill(t *testing.T, v reflect.Value) {
 		for i := range v.Len() {
 			fill(t, v.Index(i))
 		}
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(t, v.Elem())
 	case reflect.String:
 		v.SetString("s")
 	case reflect.Bool:

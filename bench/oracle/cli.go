@@ -4,17 +4,21 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"dirsw/clock"
 	"dirsw/config"
 	"dirsw/config/ipvsadm"
+	"dirsw/director"
 	"dirsw/forward"
 	"dirsw/packet"
+	"dirsw/sched"
 )
 
 // cliLine is a command of a group with what it printed, or something that happened between two commands.
@@ -28,36 +32,55 @@ type cliLine struct {
 	Sleep          float64
 }
 
-// shell is where the commands of a group are typed. Each command is a case.
-//
-// What the director refuses stays in the table that is listed, so that each refusal is told once, with its command. What
-// traffic did cannot be shown then: traffic holds the reason.
+// shell is where the commands of a group are typed: the product's own shell on the machine's table. Each command is a case.
 type shell struct {
-	group   string
-	m       *machine
-	err     error     // why nothing can be played
-	refused *unserved // by the director, of the table as it is
-	traffic *unserved // why the traffic was not played
-	played  bool      // there was traffic
-	n       int
-	ports   ipvsadm.Services
-	out     bytes.Buffer
-	errs    bytes.Buffer
+	group     string
+	m         *machine
+	err       error // why nothing can be played
+	n         int
+	shell     ipvsadm.Shell
+	estimates director.Estimates
+	estimate  clock.Mono // when the counters are looked at next
+	out, errs bytes.Buffer
 }
+
+const (
+	// The kernel looks at its counters every two seconds, the transcript does not say when. They are looked at here when two
+	// seconds have passed for certain since the traffic, and earlier where a listing shows that the kernel had, see orEarlier.
+	estimateEvery = 2 * time.Second
+
+	// perCommand is how much later than by our clock it may be after a command: the guest was slow.
+	perCommand = 300 * time.Millisecond
+)
 
 func newShell(group string) *shell {
 	s := &shell{group: group}
 	if s.m, s.err = newMachine(newTopology(0, 0)); s.err != nil {
 		return s
 	}
+	s.estimate = s.m.now.Add(estimateEvery)
 	f, err := os.Open("/etc/services")
 	if err != nil {
 		s.err = err
 		return s
 	}
 	defer f.Close()
-	s.ports, s.err = ipvsadm.ReadServices(f)
+	names, err := ipvsadm.ReadServices(f)
+	s.err = err
+	s.shell = ipvsadm.Shell{Table: s, Resolver: s.m.names, Names: ipvsadm.Names{Port: names.Name}, Schedulers: transcriptSchedulers(),
+		Link: func(name string) (int, bool) {
+			port, err := portOf(name)
+			if err != nil {
+				return 0, false
+			}
+			return s.m.top.mtu[port], true
+		}}
 	return s
+}
+
+// transcriptSchedulers are those of the kernel that the transcripts are of, which was built without twos.
+func transcriptSchedulers() []string {
+	return append(slices.DeleteFunc(sched.Names(), func(name string) bool { return name == "twos" }), sched.Nobody)
 }
 
 func (s *shell) close() {
@@ -104,117 +127,82 @@ func words(cmd string) []string {
 
 // command runs a command and compares exit status, standard output and standard error.
 func (s *shell) command(l *cliLine) error {
+	s.m.late += perCommand
 	args := words(*l.Cmd)
 	if len(args) == 0 || args[0] != "ipvsadm" {
-		return &unserved{why: "what the kernel shows in files: " + *l.Cmd}
+		return s.orEarlier(*l.Cmd, func() error { return s.file(*l.Cmd, l.Stdout) })
 	}
-	s.out.Reset()
-	s.errs.Reset()
-	c, err := s.m.parse(args[1:])
-	if err == nil {
-		err = s.do(c, l.Stdin)
-	}
-	var u *unserved
-	if errors.As(err, &u) {
-		return u
-	}
-	s.complain(err)
-	if got, want := ipvsadm.ExitStatus(err), l.Exit; got != want {
-		return differs(fmt.Sprintf("%d (%s)", got, strings.TrimSpace(s.errs.String())), want, "exit status")
-	}
-	if got, want := s.errs.String(), l.Stderr; got != want {
-		return differs(strconv.Quote(got), strconv.Quote(want), "standard error")
-	}
-	return s.sameOutput(c, l.Stdout)
+	return s.orEarlier(*l.Cmd, func() error { return s.typed(args[1:], l) })
 }
 
-// complain writes an error as ipvsadm does; dirsw's own hints are not compared.
-func (s *shell) complain(err error) {
-	var e *ipvsadm.Error
-	switch {
-	case errors.As(err, &e) && e.Message == "":
-	case errors.As(err, &e):
-		bare := *e
-		bare.Hint = ""
-		s.errs.WriteString(ipvsadm.Stderr(&bare))
-	default:
-		s.errs.WriteString(ipvsadm.Stderr(err))
-	}
-}
-
-func (s *shell) do(c ipvsadm.Command, stdin string) error {
-	switch c.Op {
-	case ipvsadm.OpHelp, ipvsadm.OpVersion:
-		return &unserved{why: "ipvsadm's own " + c.Op.String()}
-	case ipvsadm.OpList, ipvsadm.OpSave:
-		return s.list(c)
-	case ipvsadm.OpRestore:
-		return s.restore(stdin)
-	}
-	return s.change(c)
-}
-
-// change applies a command to the table that is listed, and to the director's unless it refuses.
-func (s *shell) change(c ipvsadm.Command) error {
-	if err := c.Apply(&s.m.model); err != nil {
+// orEarlier compares what shows counters; where they differ, it does so again as if the kernel had looked at its counters
+// a moment ago.
+func (s *shell) orEarlier(cmd string, compare func() error) error {
+	err := compare()
+	if err == nil || !strings.Contains(cmd, "stats") && !strings.Contains(cmd, "--rate") {
 		return err
 	}
-	before := s.refused
-	err := s.m.publish(&s.m.model)
-	if s.refused = nil; !errors.As(err, &s.refused) {
+	s.estimates.Sample(s.m.snap)
+	if compare() != nil {
 		return err
 	}
-	if before != nil && s.refused.complaints <= before.complaints {
-		return nil // told before
-	}
-	return s.refused
-}
-
-// restore is ipvsadm -R: an error of the table is printed and the rest goes on; the status is that of the last line.
-func (s *shell) restore(stdin string) error {
-	var last, refused error
-	for c, err := range s.m.names.Restore(strings.NewReader(stdin)) {
-		if err != nil {
-			return err
-		}
-		fresh, _ := s.m.parse(nil)
-		c.Schedulers = fresh.Schedulers
-		last = s.do(c, "")
-		var u *unserved
-		if errors.As(last, &u) {
-			refused, last = u, nil
-		}
-		if last != nil {
-			s.complain(last)
-		}
-	}
-	if refused != nil {
-		return refused
-	}
-	if last != nil {
-		return &ipvsadm.Error{Exit: ipvsadm.ExitStatus(last)}
-	}
+	s.estimate = s.m.now.Add(estimateEvery)
 	return nil
 }
 
-func (s *shell) list(c ipvsadm.Command) error {
-	if s.traffic != nil {
-		return &unserved{why: "traffic that was not played: " + s.traffic.why}
+func (s *shell) typed(args []string, l *cliLine) error {
+	s.out.Reset()
+	s.errs.Reset()
+	exit := s.shell.Run(args, strings.NewReader(l.Stdin), &s.out, &s.errs)
+	stderr := withoutHint(s.errs.String())
+	if exit != l.Exit {
+		return differs(fmt.Sprintf("%d (%s)", exit, strings.TrimSpace(stderr)), l.Exit, "exit status")
 	}
-	if c.Format.View == ipvsadm.ViewRate && s.played {
-		return &unserved{why: "rates are not measured"}
+	if stderr != l.Stderr {
+		return differs(strconv.Quote(stderr), strconv.Quote(l.Stderr), "standard error")
 	}
-	l := ipvsadm.FromModel(&s.m.model)
-	if s.played {
-		if err := s.fill(&l); err != nil {
-			return err
-		}
-	}
-	c.Format.Names.Port = s.ports.Name
-	return ipvsadm.Print(&s.out, l, c.Format)
+	c, _ := s.m.names.ParseArgs(args)
+	return s.sameOutput(c, l.Stdout)
 }
 
-// fill puts what traffic did into a listing.
+// withoutHint takes away the last line of standard error if it is dirsw's own.
+func withoutHint(stderr string) string {
+	body := strings.TrimSuffix(stderr, "\n")
+	at := strings.LastIndexByte(body, '\n') + 1
+	if strings.HasPrefix(body[at:], "hint: ") {
+		return stderr[:at]
+	}
+	return stderr
+}
+
+// Edit has the worker follow a changed table.
+func (s *shell) Edit(change func(*config.Model) error) error {
+	next := s.m.model.Clone()
+	if err := change(next); err != nil {
+		return err
+	}
+	if err := s.m.publish(next); err != nil {
+		return err
+	}
+	s.m.model = *next
+	return nil
+}
+
+// Zero has counters begin anew.
+func (s *shell) Zero(only *config.ServiceKey) error {
+	if only != nil && s.m.model.Service(*only) == nil {
+		return ipvsadm.ErrNoService
+	}
+	s.estimates.Restart(s.m.snap, only)
+	return nil
+}
+
+// Listing is the table with what traffic did.
+func (s *shell) Listing(ipvsadm.Format) (ipvsadm.Listing, error) {
+	l := ipvsadm.FromModel(&s.m.model)
+	return l, s.fill(&l)
+}
+
 func (s *shell) fill(l *ipvsadm.Listing) error {
 	m := s.m
 	for i := range l.Services {
@@ -223,47 +211,70 @@ func (s *shell) fill(l *ipvsadm.Listing) error {
 		if err != nil {
 			return err
 		}
-		to.Stats = counters(svc.Tally)
+		to.Stats, to.Rate = s.counters(svc.Tally)
 		for _, p := range svc.Pool.Dests {
 			d := &m.snap.Dests[p.ID]
 			for k := range to.Dests {
 				if r := &to.Dests[k]; r.RealKey == (config.RealKey{Addr: d.Addr.Netip(), Port: d.Port}) {
 					r.Active, r.Inactive = uint32(d.Load.Active()), uint32(d.Load.Inactive())
-					r.Persistent, r.Stats = uint32(d.Load.Persistent()), counters(d.Tally)
+					r.Persistent = uint32(d.Load.Persistent())
+					r.Stats, r.Rate = s.counters(d.Tally)
 				}
 			}
 		}
 	}
+	now, listed, rate := s.estimates.Total(m.snap)
+	l.Total = ipvsadm.Totals{Now: ipvsadm.Counters(now), Listed: ipvsadm.Counters(listed), Rate: ipvsadm.Counters(rate)}
 	list, err := m.conns()
-	for i := range list {
-		c := &list[i]
-		l.Conns = append(l.Conns, ipvsadm.Conn{Proto: config.Protocol(c.Tuple.Proto), State: c.State.String(), Expires: c.Left,
-			Client:  address(endpoint(c.Tuple.Src.Netip(), c.Tuple.SrcPort)),
-			Virtual: address(endpoint(c.Tuple.Dst.Netip(), c.Tuple.DstPort)), Dest: address(endpoint(c.Dest.Netip(), c.DestPort))})
+	l.Conns = func(yield func(*ipvsadm.Conn) bool) error {
+		for i := range list {
+			c := &list[i]
+			if !yield(&ipvsadm.Conn{Proto: config.Protocol(c.Tuple.Proto), State: c.State.String(), Expires: c.Left,
+				Client:  address(endpoint(c.Tuple.Src.Netip(), c.Tuple.SrcPort)),
+				Virtual: address(endpoint(c.Tuple.Dst.Netip(), c.Tuple.DstPort)), Dest: address(endpoint(c.Dest.Netip(), c.DestPort))}) {
+				break
+			}
+		}
+		return nil
 	}
 	return err
 }
 
-func counters(t *forward.Tally) ipvsadm.Counters {
-	r := t.Read()
-	return ipvsadm.Counters{Conns: r.Conns, InPkts: r.Packets, InBytes: r.Bytes}
+func (s *shell) counters(t *forward.Tally) (listed, rate ipvsadm.Counters) {
+	_, l, r := s.estimates.Of(t)
+	return ipvsadm.Counters(l), ipvsadm.Counters(r)
 }
 
 // happen is traffic or a sleep between two commands.
 func (s *shell) happen(l *cliLine) error {
 	if l.Sleep > 0 {
-		return s.m.sleep(l.Sleep)
-	}
-	s.played = true
-	if s.traffic = s.refused; s.traffic != nil {
-		return nil
+		s.m.late += latePerSleep
+		return s.pass(time.Duration(l.Sleep * float64(time.Second)))
 	}
 	for _, t := range l.Traffic {
 		if err := s.inject(t); err != nil {
 			return err
 		}
 	}
-	return s.m.wait(breath)
+	if err := s.m.wait(breath); err != nil {
+		return err
+	}
+	s.estimate = s.m.now.Add(estimateEvery)
+	return nil
+}
+
+// pass lets time go by, with looks at the counters.
+func (s *shell) pass(d time.Duration) error {
+	for end := s.m.now.Add(d); s.m.now < end; {
+		if err := s.m.wait(min(end, s.estimate).Sub(s.m.now)); err != nil {
+			return err
+		}
+		if s.m.now >= s.estimate {
+			s.estimates.Sample(s.m.snap)
+			s.estimate = s.estimate.Add(estimateEvery)
+		}
+	}
+	return nil
 }
 
 // inject sends "c0 hex", an IP packet as it comes in by an interface, or so many packets that are told in words.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"dirsw/config"
 	"dirsw/config/ipvsadm"
 )
 
@@ -17,7 +18,7 @@ func (s *shell) sameOutput(c ipvsadm.Command, want string) error {
 	case got == want:
 		return nil
 	case c.Op == ipvsadm.OpList && c.Format.View == ipvsadm.ViewConns:
-		if s.sameConnLines(got, want) {
+		if sameLines(got, want, s.sameConnLine) {
 			return nil
 		}
 	case c.Op == ipvsadm.OpList && c.Format.NoSort:
@@ -25,6 +26,10 @@ func (s *shell) sameOutput(c ipvsadm.Command, want string) error {
 			return nil
 		}
 	}
+	return firstDifference(got, want)
+}
+
+func firstDifference(got, want string) error {
 	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
 	for i := range max(len(g), len(w)) {
 		if a, b := lineOf(g, i), lineOf(w, i); a != b {
@@ -57,11 +62,11 @@ func blocks(text string) []string {
 	return list
 }
 
-// sameConnLines compares listings of connections line by line, in whatever order.
-func (s *shell) sameConnLines(got, want string) bool {
+// sameLines compares listings line by line, in whatever order.
+func sameLines(got, want string, same func(got, want string) bool) bool {
 	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
 	for _, line := range w {
-		at := slices.IndexFunc(g, func(l string) bool { return l == line || s.sameConnLine(l, line) })
+		at := slices.IndexFunc(g, func(l string) bool { return l == line || same(l, line) })
 		if at < 0 {
 			return false
 		}
@@ -79,6 +84,71 @@ func (s *shell) sameConnLine(got, want string) bool {
 	g, ok := minutes(got[from:to])
 	w, ok2 := minutes(want[from:to])
 	return ok && ok2 && s.m.sameLeft(g+time.Second-1, w)
+}
+
+// file compares what the kernel shows in files.
+func (s *shell) file(cmd, want string) error {
+	name, isFile := strings.CutPrefix(cmd, "cat /proc/net/")
+	switch {
+	case isFile:
+		l, err := s.Listing(ipvsadm.Format{})
+		if err != nil {
+			return err
+		}
+		s.out.Reset()
+		if err := ipvsadm.PrintFile(&s.out, name, l); err != nil {
+			return &unserved{why: err.Error()}
+		}
+		return s.sameFile(name, want)
+	case cmd == "ls /proc/sys/net/ipv4/vs":
+		return sameKnobs(want, func(string, string) bool { return true })
+	case strings.HasPrefix(cmd, "cd /proc/sys/net/ipv4/vs; grep"):
+		return sameKnobs(want, func(name, value string) bool {
+			return name == "sync_qlen_max" || // of the guest's memory
+				slices.ContainsFunc(config.Knobs(), func(k config.Knob) bool {
+					return k.Name == name && slices.Equal(strings.Fields(k.Default), strings.Fields(value))
+				})
+		})
+	}
+	return &unserved{why: "what the kernel shows in files: " + cmd}
+}
+
+// sameKnobs compares lines "name:value" with the settings of the director.
+func sameKnobs(want string, same func(name, value string) bool) error {
+	for line := range strings.Lines(want) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if !slices.ContainsFunc(config.Knobs(), func(k config.Knob) bool { return k.Name == name }) {
+			return differs("none", name, "setting")
+		}
+		if !same(name, value) {
+			return differs("another default", value, "setting %s", name)
+		}
+	}
+	return nil
+}
+
+// sameFile compares a file of /proc/net, where services and connections lie in the order of hash tables.
+func (s *shell) sameFile(name, want string) error {
+	got := s.out.String()
+	switch {
+	case got == want:
+		return nil
+	case name == "ip_vs" && slices.Equal(blocks(got), blocks(want)):
+		return nil
+	case strings.HasPrefix(name, "ip_vs_conn"):
+		const left = 7 // columns of the seconds that are left, at the end of the line
+		if sameLines(got, want, func(g, w string) bool {
+			if len(g) != len(w) || len(g) < left || g[:len(g)-left] != w[:len(w)-left] {
+				return false
+			}
+			a, err := strconv.Atoi(strings.TrimSpace(g[len(g)-left:]))
+			b, err2 := strconv.Atoi(strings.TrimSpace(w[len(w)-left:]))
+			return err == nil && err2 == nil && s.m.sameLeft(time.Duration(a+1)*time.Second-1, time.Duration(b)*time.Second)
+		}) {
+			return nil
+		}
+	}
+	return firstDifference(got, want)
 }
 
 func minutes(s string) (time.Duration, bool) {

@@ -100,6 +100,17 @@ func (b *backend) Do(verb string, args []string, stdin string) (ctl.Outcome, err
 	return ctl.Outcome{}, fmt.Errorf("this director does not know the command %q", verb)
 }
 
+// edit changes what is in force and writes to the log what became of it.
+func (b *backend) edit(change func(*config.Model) error) error {
+	changes, err := b.d.Edit(change)
+	for _, c := range changes {
+		if err == nil {
+			b.log.Info("changed by a command", zap.Stringer("what", c))
+		}
+	}
+	return err
+}
+
 // reloadOn reloads for each signal until ctx ends. What there is to say of it is in the log.
 func (b *backend) reloadOn(ctx context.Context, hup <-chan os.Signal) {
 	for {

@@ -21,7 +21,7 @@ import (
 // call runs a command as from a shell and returns what it printed and its exit status.
 func call(args ...string) (stdout, stderr string, code int) {
 	var out, err bytes.Buffer
-	code = dispatch(context.Background(), args, &out, &err)
+	code = dispatch(context.Background(), args, strings.NewReader(""), &out, &err)
 	return out.String(), err.String(), code
 }
 

@@ -35,7 +35,9 @@ const usage = `dirsw: a director for LVS clusters in user space
 
   dirsw run      -f FILE                         attach, hold the addresses, forward until SIGTERM
   dirsw check    -f FILE                         report every mistake with its place and what to write instead
-  dirsw ipvsadm  -Ln [--stats …] | -Lnc          list services, servers and connections of the running director
+  dirsw ipvsadm  …                               all of ipvsadm's commands, on the running director; the same when the
+                                                 binary is called ipvsadm, ipvsadm-save or ipvsadm-restore
+  dirsw proc     ip_vs | ip_vs_conn | …          what the kernel's IPVS shows below /proc/net
   dirsw stats    [-json]                         interfaces, workers, next hops, and every drop by its reason
   dirsw explain  'tcp CLIENT:PORT > VIP:PORT'    ask the running director which server, why, and which frame would leave
   dirsw explain  -f FILE 'tcp …'                 the same for a file, without a director
@@ -50,12 +52,15 @@ const usage = `dirsw: a director for LVS clusters in user space
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := dispatch(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code, ok := calledAs(os.Args[0], os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	if !ok {
+		code = dispatch(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	}
 	stop()
 	os.Exit(code)
 }
 
-func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return exitUsage
@@ -67,7 +72,9 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	case "check":
 		return cmdCheck(rest, stdout, stderr)
 	case "ipvsadm":
-		return cmdIpvsadm(rest, stdout, stderr)
+		return cmdIpvsadm(rest, stdin, stdout, stderr)
+	case "proc":
+		return cmdProc(rest, stdout, stderr)
 	case "explain":
 		return cmdExplain(rest, stdout, stderr)
 	case "stats":

@@ -11,7 +11,7 @@ import (
 
 // Apply changes m as the kernel would change its table, and returns the kernel's error (ErrNoService and the like) without
 // a change where it would refuse. Commands that change nothing in a Model (-L, -S, -h, -v, and -R, whose lines are
-// commands themselves) do nothing; -Z looks whether its service is there. m changes in place: who keeps the Model as it
+// commands themselves) do nothing; -Z looks whether its service is there. What -A and -a make is marked as made by a command. m changes in place: who keeps the Model as it
 // was, or wants all of several commands or none, applies them to its Clone.
 func (c Command) Apply(m *config.Model) error {
 	switch c.Op {
@@ -32,7 +32,7 @@ func (c Command) Apply(m *config.Model) error {
 		if s == nil {
 			return ErrNotDefined
 		}
-		return c.server(s)
+		return c.server(m, s)
 	case OpSetTimeouts:
 		keep := func(to *time.Duration, d time.Duration) {
 			if d != 0 {
@@ -47,8 +47,14 @@ func (c Command) Apply(m *config.Model) error {
 		if c.HasService && m.Service(c.Service.Key()) == nil {
 			return ErrNoService
 		}
-	case OpStartDaemon, OpStopDaemon:
-		return ErrDaemonNotServed
+	case OpStartDaemon:
+		return c.startDaemon(m)
+	case OpStopDaemon:
+		i := slices.IndexFunc(m.Daemons, func(d Daemon) bool { return d.Master == c.Daemon.Master })
+		if i < 0 {
+			return ErrNoDaemon
+		}
+		m.Daemons = slices.Delete(m.Daemons, i, i+1)
 	}
 	return nil
 }
@@ -61,7 +67,8 @@ func (c Command) addService(m *config.Model) error {
 		return err
 	}
 	s := c.Service
-	s.Origin = config.FromCommand
+	m.Births++
+	s.Origin, s.Edited, s.Birth = config.FromCommand, c.Time, m.Births
 	s.SchedFlags = slices.Clone(s.SchedFlags)
 	m.Services = append(m.Services, s)
 	return nil
@@ -80,7 +87,7 @@ func (c Command) editService(m *config.Model) error {
 	n := c.Service
 	s.Scheduler, s.SchedPos, s.SchedFlags = n.Scheduler, config.Pos{}, slices.Clone(n.SchedFlags)
 	s.Persistence, s.Granularity, s.Netmask = n.Persistence, n.Granularity, n.Netmask
-	s.Engine, s.OnePacket = n.Engine, n.OnePacket
+	s.Engine, s.OnePacket, s.Edited = n.Engine, n.OnePacket, c.Time
 	return nil
 }
 
@@ -97,7 +104,7 @@ func (c Command) modules() error {
 
 // server carries out -a, -e and -d. -e replaces all settings, those that were not named by their defaults; what
 // keepalived.conf says about checking the server stays.
-func (c Command) server(s *config.Service) error {
+func (c Command) server(m *config.Model, s *config.Service) error {
 	r := s.Real(c.Real.Key())
 	if c.Op == OpDeleteServer {
 		if r == nil {
@@ -117,11 +124,61 @@ func (c Command) server(s *config.Service) error {
 	case !unicast(n.Addr):
 		return ErrInvalid
 	case r == nil:
+		m.Births++
+		n.Origin, n.Edited, n.Birth = config.FromCommand, c.Time, m.Births
 		s.Reals = append(s.Reals, n)
 		return nil
 	}
-	r.Weight, r.Method, r.Tunnel, r.Upper, r.Lower = n.Weight, n.Method, n.Tunnel, n.Upper, n.Lower
+	r.Weight, r.Method, r.Tunnel, r.Upper, r.Lower, r.Edited = n.Weight, n.Method, n.Tunnel, n.Upper, n.Lower, c.Time
 	return nil
+}
+
+// Sizes of headers in front of a message of the sync protocol: IP and UDP.
+const (
+	syncHeaders4 = 20 + 8
+	syncHeaders6 = 40 + 8
+)
+
+// startDaemon notes a daemon with the length of messages that the kernel would choose (start_sync_thread in ip_vs_sync.c):
+// who sends counts on an MTU of 1500, who receives on that of the interface if it is more.
+func (c Command) startDaemon(m *config.Model) error {
+	d, mtu := c.Daemon, 1500
+	if c.Link != nil {
+		n, ok := c.Link(d.Interface)
+		if !ok {
+			return ErrNoDevice
+		}
+		if !d.Master {
+			mtu = min(max(mtu, n), math.MaxUint16)
+		}
+	}
+	if slices.ContainsFunc(m.Daemons, func(o Daemon) bool { return o.Master == d.Master }) {
+		return ErrDaemonRuns
+	}
+	headers := syncHeaders4
+	if d.Group.Is6() {
+		headers = syncHeaders6
+	}
+	switch least := 1; {
+	case d.MaxLen == 0:
+		d.MaxLen = mtu - headers
+	default:
+		if !d.Master {
+			least = 1024
+		}
+		d.MaxLen = min(max(d.MaxLen, least), math.MaxUint16-headers)
+	}
+	m.Daemons = append(m.Daemons, d)
+	slices.SortStableFunc(m.Daemons, func(a, b Daemon) int { return role(a) - role(b) })
+	return nil
+}
+
+// role is the place of a daemon in listings: who sends stands first.
+func role(d Daemon) int {
+	if d.Master {
+		return 0
+	}
+	return 1
 }
 
 // unicast reports whether an address can be that of a host.

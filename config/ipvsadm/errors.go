@@ -28,17 +28,19 @@ func (e *Error) Is(target error) bool {
 
 // The complaints of a table, with the texts and the exit status that ipvsadm gives to the kernel's.
 var (
-	ErrServiceExists   = &Error{Message: "Service already exists", Exit: 255}
-	ErrNoService       = &Error{Message: "No such service", Exit: 255}
-	ErrNotDefined      = &Error{Message: "Service not defined", Exit: 255} // of -a, -e, -d
-	ErrNoScheduler     = &Error{Message: "Scheduler or persistence engine not found", Exit: 255}
-	ErrDestExists      = &Error{Message: "Destination already exists", Exit: 255}
-	ErrNoDest          = &Error{Message: "No such destination", Exit: 255}
-	ErrRange           = &Error{Message: "Numerical result out of range", Exit: 255}
-	ErrInvalid         = &Error{Message: "Invalid operation.  Possibly wrong module version, address not unicast, ...", Exit: 255}
-	ErrNoSuchService   = &Error{Message: "No such service", Exit: 1} // of a listing
-	ErrUsage           = &Error{Message: "Try `ipvsadm -h' or 'ipvsadm --help' for more information.", Exit: 255}
-	ErrDaemonNotServed = &Error{Message: "Operation not supported", Exit: 255, Hint: "connection synchronisation is not served yet"}
+	ErrServiceExists = &Error{Message: "Service already exists", Exit: 255}
+	ErrNoService     = &Error{Message: "No such service", Exit: 255}
+	ErrNotDefined    = &Error{Message: "Service not defined", Exit: 255} // of -a, -e, -d
+	ErrNoScheduler   = &Error{Message: "Scheduler or persistence engine not found", Exit: 255}
+	ErrDestExists    = &Error{Message: "Destination already exists", Exit: 255}
+	ErrNoDest        = &Error{Message: "No such destination", Exit: 255}
+	ErrRange         = &Error{Message: "Numerical result out of range", Exit: 255}
+	ErrInvalid       = &Error{Message: "Invalid operation.  Possibly wrong module version, address not unicast, ...", Exit: 255}
+	ErrNoSuchService = &Error{Message: "No such service", Exit: 1} // of a listing
+	ErrUsage         = &Error{Message: "Try `ipvsadm -h' or 'ipvsadm --help' for more information.", Exit: 255}
+	ErrNoDevice      = &Error{Message: "No such device", Exit: 255}
+	ErrDaemonRuns    = &Error{Message: "Daemon has already run", Exit: 255}
+	ErrNoDaemon      = &Error{Message: "No daemon is running", Exit: 255}
 )
 
 // ExitStatus returns what ipvsadm would exit with: 0 for nil, 255 for an error that is none of its own.

@@ -124,7 +124,7 @@ func (p *parser) format() *Error {
 		return fail("options conflicts in the list command")
 	}
 	f := Format{Numeric: given.has(optNumeric), Exact: given.has(optExact), NoSort: given.has(optNoSort),
-		Engines: given.has(optPersistentConn)}
+		Engines: given.has(optPersistentConn), Origin: p.origin}
 	for _, v := range []struct {
 		opt  opt
 		view View
@@ -159,6 +159,7 @@ func (p *parser) finishService() *Error {
 
 func (p *parser) finishServer() *Error {
 	s, r := &p.cmd.Service, &p.cmd.Real
+	p.cmd.Forward = p.given.has(optForward)
 	if !p.given.has(optWeight) {
 		r.Weight = 1
 	}
@@ -177,27 +178,10 @@ func (p *parser) finishServer() *Error {
 	}
 	if s.Mark == 0 && r.Method != config.NAT && r.Port != s.Port { // DR and TUN leave ports alone
 		if p.hasPort {
-			p.cmd.Notes = append(p.cmd.Notes, fmt.Sprintf("port %d of the real server becomes %d, the service's: %s leaves ports alone",
-				r.Port, s.Port, r.Method))
+			p.cmd.Notes = append(p.cmd.Notes, fmt.Sprintf(
+				"port %d of the real server became %d, the service's: only -m changes ports", r.Port, s.Port))
 		}
 		r.Port = s.Port
 	}
 	return nil
-}
-
-// hint says what was meant, where a mistake is a common one.
-func hint(words []string, err *Error) string {
-	line := " " + strings.Join(words, " ") + " "
-	edits := strings.Contains(line, " -E ") || strings.Contains(line, " --edit-service ") || strings.Contains(line, " -A ")
-	switch {
-	case edits && strings.Contains(line, " -w ") && err.Exit == 2:
-		return "a weight belongs to a real server: ipvsadm -e -t VIP:PORT -r RIP:PORT -g -w WEIGHT"
-	case strings.HasSuffix(err.Message, "-x: missing argument"):
-		return "-x is the upper threshold of connections; to give a server no new connections write -w 0"
-	case strings.HasPrefix(err.Message, "options conflicts"):
-		return "-c, --timeout and --daemon show something else than the counters of services"
-	case strings.HasPrefix(err.Message, "Zero port"):
-		return "write HOST:PORT, or -p for a persistent service on all ports"
-	}
-	return ""
 }

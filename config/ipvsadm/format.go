@@ -34,6 +34,7 @@ type Format struct {
 	Exact   bool               // --exact: no K, M, G, T
 	NoSort  bool               // --nosort
 	Engines bool               // -c --persistent-conn: with the data of persistence engines
+	Origin  bool               // --origin, our own: where each entry comes from, at the end of its line
 	Names   Names              // used unless Numeric
 }
 

@@ -84,10 +84,10 @@ func TestNotes(t *testing.T) {
 		{"\u2013ln", `"–ln" was read as "-ln"`},
 		{"-Ln \u2013stats", `"–stats" was read as "--stats"`},
 		{"-Ln \u2013t\u00A0192.0.2.1:80", "\"–t\\u00a0192.0.2.1:80\" was read as \"-t 192.0.2.1:80\""},
-		{"-a -t 192.0.2.1:443 -r 192.0.2.11:80", "port 80 of the real server becomes 443, the service's: DR leaves ports alone"},
+		{"-a -t 192.0.2.1:443 -r 192.0.2.11:80", "port 80 of the real server became 443, the service's: only -m changes ports"},
 		{"-a -t 192.0.2.1:443 -r 192.0.2.11", ""},
 	} {
-		c, err := newMachine().resolve.ParseArgs(strings.FieldsFunc(row.line, func(r rune) bool { return r == ' ' }))
+		c, err := newMachine().shell.Resolver.ParseArgs(strings.FieldsFunc(row.line, func(r rune) bool { return r == ' ' }))
 		if err != nil {
 			t.Errorf("%s: %v", row.line, err)
 		}
@@ -113,7 +113,7 @@ func TestHints(t *testing.T) {
 			"-c, --timeout and --daemon show something else than the counters of services", 2},
 		{"-D -t 192.0.2.1:80 -s rr", "Illegal 'scheduler' option with the 'delete-service' command", "", 2},
 	} {
-		_, err := newMachine().resolve.ParseArgs(strings.Fields(row.line))
+		_, err := newMachine().shell.Resolver.ParseArgs(strings.Fields(row.line))
 		var e *Error
 		if !errors.As(err, &e) || e.Message != row.message || e.Hint != row.hint || e.Exit != row.exit || ExitStatus(err) != row.exit {
 			t.Errorf("%s: got %#v", row.line, err)
@@ -149,7 +149,7 @@ func TestMistakes(t *testing.T) {
 		{"extra -q", "Try `ipvsadm -h' or 'ipvsadm --help' for more information.", 255},
 		{"-f 1", "Try `ipvsadm -h' or 'ipvsadm --help' for more information.", 255},
 	} {
-		_, err := newMachine().resolve.ParseArgs(strings.Fields(row.line))
+		_, err := newMachine().shell.Resolver.ParseArgs(strings.Fields(row.line))
 		if err == nil || err.(*Error).Message != row.message || ExitStatus(err) != row.exit {
 			t.Errorf("%s: got %v, want %s", row.line, err, row.message)
 		}
@@ -161,7 +161,7 @@ func TestSpellings(t *testing.T) {
 	same := func(lines ...string) {
 		var first Command
 		for i, line := range lines {
-			c, err := newMachine().resolve.ParseArgs(strings.Fields(line))
+			c, err := newMachine().shell.Resolver.ParseArgs(strings.Fields(line))
 			if err != nil {
 				t.Errorf("%s: %v", line, err)
 			}
@@ -224,8 +224,8 @@ func TestPrintOdd(t *testing.T) {
 			Rate: Counters{1, 2, 3, 1e9, 5}},
 		{ServiceKey: key, Scheduler: "sh", SchedFlags: []string{"flag-1", "sh-fallback", "flag-3"},
 			Dests: []Dest{{RealKey: config.RealKey{Addr: netip.MustParseAddr("192.0.2.11"), Port: 80}, Rate: Counters{1e9, 2, 3, 1e9, 5}}}}},
-		Conns: []Conn{{Client: netip.MustParseAddrPort("192.0.2.9:0"), Virtual: netip.MustParseAddrPort("0.0.0.7:0"),
-			Dest: netip.MustParseAddrPort("192.0.2.11:0"), State: "ASSURED", Expires: 3601 * time.Second, Engine: "sip", EngineData: "abc"}}}
+		Conns: connsOf([]Conn{{Client: netip.MustParseAddrPort("192.0.2.9:0"), Virtual: netip.MustParseAddrPort("0.0.0.7:0"),
+			Dest: netip.MustParseAddrPort("192.0.2.11:0"), State: "ASSURED", Expires: 3601 * time.Second, Engine: "sip", EngineData: "abc"}})}
 	host := func(netip.Addr) string { return "a-name-longer-than-the-column-is.example.org" }
 	for _, row := range []struct {
 		f    Format
@@ -286,13 +286,15 @@ func TestApply(t *testing.T) {
 		{"-d -t 192.0.2.2:80 -r 192.0.2.11", ErrNotDefined},
 		{"-E -t 192.0.2.1:80 -s twos", ErrNoScheduler},
 		{"-A -t 192.0.2.1:81 --pe bogus", ErrNoScheduler},
-		{"--start-daemon master", ErrDaemonNotServed},
+		{"--stop-daemon master", ErrNoDaemon},
+		{"--start-daemon master", nil},
+		{"--start-daemon master", ErrDaemonRuns},
 		{"-E -t 192.0.2.1:80 -s wrr -p 60 -M 255.255.255.0", nil},
 		{"-e -t 192.0.2.1:80 -r 192.0.2.11 -w 9 -x 5 -y 2", nil},
 		{"-A -f 3 -s rr", nil},
 		{"-L", nil},
 	} {
-		c, err := newMachine().resolve.ParseArgs(strings.Fields(row.line))
+		c, err := newMachine().shell.Resolver.ParseArgs(strings.Fields(row.line))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -356,16 +358,15 @@ func FuzzParseArgs(f *testing.F) {
 		m := newMachine()
 		seen := map[config.ServiceKey]bool{}
 		for line := range strings.SplitSeq(text, "\n") {
-			c, err := m.resolve.ParseArgs(strings.Split(line, " "))
+			words := strings.Split(line, " ")
+			_, err := m.shell.Resolver.ParseArgs(words)
 			var e *Error
-			if err != nil {
-				if !errors.As(err, &e) || e.Exit == 0 || e.Message == "" {
-					t.Fatalf("%q: %#v", line, err)
-				}
-				continue
+			if err != nil && (!errors.As(err, &e) || e.Exit == 0 || e.Message == "") {
+				t.Fatalf("%q: %#v", line, err)
 			}
-			if c.Op != OpRestore {
-				_ = m.do(c, "")
+			before := m.errs.Len()
+			if exit := m.run(words, text); exit != 0 && m.errs.Len() == before {
+				t.Errorf("%q: status %d and not a word", line, exit)
 			}
 		}
 		for i := range m.model.Services {

@@ -11,9 +11,11 @@ import (
 type Listing struct {
 	Size     int // of the connection table, told in the first line; 0 stands for the kernel's default, 4096
 	Services []Service
-	Conns    []Conn // in the order of the table
+	// Conns gives all connections to yield, in the order of the table, until yield returns false. nil: there are none.
+	Conns    func(yield func(*Conn) bool) error
 	Timeouts config.Timeouts
 	Daemons  []Daemon
+	Total    Totals
 }
 
 // Service is a virtual service with its counters. The fields that say what it is are those of config.Service.
@@ -29,6 +31,7 @@ type Service struct {
 	Stats       Counters
 	Rate        Counters // a second
 	Dests       []Dest   // newest first, as the kernel keeps them; --nosort shows this order
+	Origin      string   // where it comes from, in words; shown with --origin
 }
 
 // Dest is a real server with its counters.
@@ -43,6 +46,7 @@ type Dest struct {
 	Persistent   uint32 // templates
 	Stats        Counters
 	Rate         Counters // a second
+	Origin       string   // as that of a service
 }
 
 // Counters counts connections, packets and bytes; In is from the client, Out from the real server.
@@ -52,36 +56,34 @@ type Counters struct {
 
 // Conn is a connection or a template (whose client port is 0).
 type Conn struct {
-	Proto                 config.Protocol // 0: IP, of a template for a firewall mark
+	Proto                 config.Protocol // also 50 and 51, ESP and AH; 0: IP, of a template for a firewall mark
 	Client, Virtual, Dest netip.AddrPort
 	State                 string        // as the kernel names it: ESTABLISHED
 	Expires               time.Duration // from now
 	Engine, EngineData    string        // of a persistence engine; empty: none
 }
 
-// Daemon is a connection synchronisation daemon.
-type Daemon struct {
-	Master    bool // sends; otherwise it receives
-	Interface string
-	SyncID    int
-	MaxLen    int // bytes of a message
-	Group     netip.Addr
-	Port      uint16
-	TTL       int
-}
+// Protocols of connections that no service can have.
+const (
+	protoESP config.Protocol = 50
+	protoAH  config.Protocol = 51
+)
 
-// FromModel returns the listing of a table that was just set up so: all counters are zero, the timeouts those asked for
-// or the kernel's.
+// Daemon is a connection synchronisation daemon.
+type Daemon = config.SyncDaemon
+
+// FromModel returns the listing of a table that was just set up so: all counters are zero, there are no connections, the
+// timeouts are those asked for or the kernel's.
 func FromModel(m *config.Model) Listing {
-	l := Listing{Timeouts: m.Globals.Timeouts.OrDefault()}
+	l := Listing{Timeouts: m.Globals.Timeouts.OrDefault(), Daemons: m.Daemons}
 	for i := range m.Services {
 		s := &m.Services[i]
 		out := Service{ServiceKey: s.Key(), Scheduler: s.Scheduler, SchedFlags: s.SchedFlags, Persistence: s.Persistence,
-			Granularity: s.Granularity, Netmask: s.Netmask, Engine: s.Engine, OnePacket: s.OnePacket}
+			Granularity: s.Granularity, Netmask: s.Netmask, Engine: s.Engine, OnePacket: s.OnePacket, Origin: s.Whence()}
 		for j := len(s.Reals) - 1; j >= 0; j-- {
 			r := &s.Reals[j]
 			out.Dests = append(out.Dests, Dest{RealKey: r.Key(), Method: r.Method, Tunnel: r.Tunnel, Weight: r.Weight,
-				Upper: r.Upper, Lower: r.Lower})
+				Upper: r.Upper, Lower: r.Lower, Origin: r.Whence()})
 		}
 		l.Services = append(l.Services, out)
 	}

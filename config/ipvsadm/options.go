@@ -160,5 +160,6 @@ func specs() []spec {
 		{"rate", 0, noArg}, {"thresholds", 0, noArg}, {"persistent-conn", 0, noArg}, {"nosort", 0, noArg}, {"sort", 0, noArg},
 		{"exact", 0, noArg}, {"syncid", 0, needArg}, {"sync-maxlen", 0, needArg}, {"mcast-interface", 0, needArg},
 		{"mcast-group", 0, needArg}, {"mcast-port", 0, needArg}, {"mcast-ttl", 0, needArg},
+		{"origin", 0, noArg}, {"atomic", 0, noArg}, {"replace", 0, noArg}, // our own
 	}
 }

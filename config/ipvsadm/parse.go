@@ -38,6 +38,7 @@ type parser struct {
 	tunnel     string
 	hasPort    bool // of the real server
 	markOption bool // -f was given
+	origin     bool // --origin was
 }
 
 func (p *parser) parse() *Error {
@@ -163,6 +164,9 @@ func (p *parser) option(it item) *Error {
 	if it.name == "ipv6" {
 		return p.six()
 	}
+	if it.name == "origin" || it.name == "atomic" || it.name == "replace" {
+		return p.own(it.name)
+	}
 	if err := p.mark(group(it.name)); err != nil {
 		return err
 	}
@@ -184,6 +188,21 @@ func (p *parser) option(it item) *Error {
 		return p.daemonOption(it)
 	}
 	return nil // options of listings: that they were given is all there is to know
+}
+
+// own takes an option that ipvsadm does not have.
+func (p *parser) own(name string) *Error {
+	switch {
+	case name == "origin" && p.cmd.Op == OpList:
+		p.origin = true
+	case name == "atomic" && p.cmd.Op == OpRestore:
+		p.cmd.Atomic = true
+	case name == "replace" && p.cmd.Op == OpRestore:
+		p.cmd.Atomic, p.cmd.Replace = true, true
+	default:
+		return fail("Illegal '" + name + "' option with the '" + p.cmd.Op.String() + "' command")
+	}
+	return nil
 }
 
 // group returns the group of an option.

@@ -15,7 +15,9 @@ func Print(w io.Writer, l Listing, f Format) error {
 	p := &printer{w: bufio.NewWriter(w), f: f}
 	switch f.View {
 	case ViewConns:
-		p.conns(l.Conns)
+		if err := p.conns(l.Conns); err != nil {
+			return err
+		}
 	case ViewTimeouts:
 		t := l.Timeouts.OrDefault()
 		fmt.Fprintf(p.w, "Timeout (tcp tcpfin udp): %d %d %d\n", t.TCP/time.Second, t.TCPFin/time.Second, t.UDP/time.Second)
@@ -54,11 +56,7 @@ func (p *printer) services(l *Listing) error {
 	}
 	if p.f.View != ViewSave {
 		if p.f.Only == nil {
-			size := l.Size
-			if size == 0 {
-				size = 4096
-			}
-			fmt.Fprintf(p.w, "IP Virtual Server version 1.2.1 (size=%d)\n", size)
+			fmt.Fprintf(p.w, "IP Virtual Server version 1.2.1 (size=%d)\n", l.size())
 		}
 		p.header()
 	}
@@ -95,8 +93,17 @@ func (p *printer) header() {
 	}
 }
 
+// end ends the line of an entry.
+func (p *printer) end(origin string) {
+	if p.f.Origin {
+		p.w.WriteString("  # " + origin)
+	}
+	p.w.WriteByte('\n')
+}
+
 // service prints the line of a service: its counters, or its scheduler and flags.
 func (p *printer) service(s *Service) {
+	defer p.end(s.Origin)
 	switch p.f.View {
 	case ViewStats:
 		fmt.Fprintf(p.w, "%-33s", p.f.title(s))
@@ -123,59 +130,82 @@ func (p *printer) service(s *Service) {
 	if s.OnePacket {
 		p.w.WriteString(" ops")
 	}
-	p.w.WriteByte('\n')
 }
 
 func (p *printer) counters(c *Counters) {
 	for _, n := range [...]uint64{c.Conns, c.InPkts, c.OutPkts, c.InBytes, c.OutBytes} {
 		p.w.WriteString(p.f.number(n))
 	}
-	p.w.WriteByte('\n')
 }
 
 // dest prints the line of a real server.
 func (p *printer) dest(s *Service, d *Dest) {
+	defer p.end(d.Origin)
 	fmt.Fprintf(p.w, "  -> %-28s", p.f.dest(s, d))
 	switch p.f.View {
 	case ViewStats:
 		p.counters(&d.Stats)
 	case ViewRate: // connections and packets in full, bytes in K and M
-		fmt.Fprintf(p.w, " %8d %8d %8d%s%s\n", d.Rate.Conns, d.Rate.InPkts, d.Rate.OutPkts, p.f.number(d.Rate.InBytes), p.f.number(d.Rate.OutBytes))
+		fmt.Fprintf(p.w, " %8d %8d %8d%s%s", d.Rate.Conns, d.Rate.InPkts, d.Rate.OutPkts, p.f.number(d.Rate.InBytes), p.f.number(d.Rate.OutBytes))
 	case ViewThresholds:
-		fmt.Fprintf(p.w, " %-10d %-10d %-10d %-10d\n", d.Upper, d.Lower, d.Active, d.Inactive)
+		fmt.Fprintf(p.w, " %-10d %-10d %-10d %-10d", d.Upper, d.Lower, d.Active, d.Inactive)
 	case ViewPersistentConn:
-		fmt.Fprintf(p.w, " %-9d %-11d %-10d %-10d\n", d.Weight, d.Persistent, d.Active, d.Inactive)
+		fmt.Fprintf(p.w, " %-9d %-11d %-10d %-10d", d.Weight, d.Persistent, d.Active, d.Inactive)
 	case ViewTunnels:
-		fmt.Fprintf(p.w, " %-7s %-13s %-6d %-10d %-10d\n", method(d.Method), tunnel(d), d.Weight, d.Active, d.Inactive)
+		fmt.Fprintf(p.w, " %-7s %-13s %-6d %-10d %-10d", method(d.Method), tunnel(d), d.Weight, d.Active, d.Inactive)
 	default:
-		fmt.Fprintf(p.w, " %-7s %-6d %-10d %-10d\n", method(d.Method), d.Weight, d.Active, d.Inactive)
+		fmt.Fprintf(p.w, " %-7s %-6d %-10d %-10d", method(d.Method), d.Weight, d.Active, d.Inactive)
 	}
 }
 
 // conns prints the connection table.
-func (p *printer) conns(list []Conn) {
+func (p *printer) conns(each func(func(*Conn) bool) error) error {
 	p.w.WriteString("IPVS connection entries\n")
 	if p.f.Engines {
 		fmt.Fprintf(p.w, "pro expire %-11s %-18s %-18s %-18s %-16s %s\n", "state", "source", "virtual", "destination", "pe name", "pe_data")
 	} else {
 		fmt.Fprintf(p.w, "pro expire %-11s %-18s %-18s %s\n", "state", "source", "virtual", "destination")
 	}
-	for i := range list {
-		c := &list[i]
-		proto := "IP"
-		if c.Proto != 0 {
-			proto = c.Proto.String()
-		}
-		left := c.Expires / time.Second
-		fmt.Fprintf(p.w, "%-3s %-6s %-11s %-18s %-18s ", proto, fmt.Sprintf("%02d:%02d", left/60, left%60), c.State,
-			p.f.endpoint(c.Client.Addr(), c.Client.Port(), c.Proto), p.f.endpoint(c.Virtual.Addr(), c.Virtual.Port(), c.Proto))
-		dest := p.f.endpoint(c.Dest.Addr(), c.Dest.Port(), c.Proto)
-		if p.f.Engines && c.Engine != "" {
-			fmt.Fprintf(p.w, "%-16s %-18s %s\n", dest, c.Engine, c.EngineData)
-		} else {
-			fmt.Fprintln(p.w, dest)
-		}
+	if each == nil {
+		return nil
 	}
+	var failed error
+	err := each(func(c *Conn) bool {
+		failed = p.conn(c)
+		return failed == nil
+	})
+	if failed != nil {
+		return fmt.Errorf("print the listing: %w", failed)
+	}
+	return err
+}
+
+// conn prints the line of a connection or a template.
+func (p *printer) conn(c *Conn) error {
+	left := c.Expires / time.Second
+	fmt.Fprintf(p.w, "%-3s %-6s %-11s %-18s %-18s ", connProto(c.Proto), fmt.Sprintf("%02d:%02d", left/60, left%60), c.State,
+		p.f.endpoint(c.Client.Addr(), c.Client.Port(), c.Proto), p.f.endpoint(c.Virtual.Addr(), c.Virtual.Port(), c.Proto))
+	dest := p.f.endpoint(c.Dest.Addr(), c.Dest.Port(), c.Proto)
+	var err error
+	if p.f.Engines && c.Engine != "" {
+		_, err = fmt.Fprintf(p.w, "%-16s %-18s %s\n", dest, c.Engine, c.EngineData)
+	} else {
+		_, err = p.w.WriteString(dest + "\n")
+	}
+	return err
+}
+
+// connProto is the kernel's name of a connection's protocol.
+func connProto(p config.Protocol) string {
+	switch p {
+	case 0:
+		return "IP"
+	case protoESP:
+		return "ESP"
+	case protoAH:
+		return "AH"
+	}
+	return p.String()
 }
 
 func (p *printer) daemon(d *Daemon) {

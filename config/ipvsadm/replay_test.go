@@ -61,29 +61,61 @@ func except(e entry) string {
 	switch {
 	case !strings.HasPrefix(e.Cmd, "ipvsadm"):
 		return "not ipvsadm: " + strings.Fields(e.Cmd)[0]
-	case e.Cmd == "ipvsadm -h", e.Cmd == "ipvsadm --help", e.Cmd == "ipvsadm -v", e.Cmd == "ipvsadm --version":
-		return "help and version are dirsw's own"
 	case e.Cmd == "ipvsadm -Ln --nosort" && e.Group == "sort":
 		return "order of services in the kernel's hash table, which differs from boot to boot"
 	}
 	return ""
 }
 
-// machine is a director's table and what a listing needs beside it: the kernel's part of the transcript.
+// machine is a table in memory with the shell that changes it: the kernel's part of the transcript.
 type machine struct {
-	resolve Resolver
-	names   Names
-	model   config.Model
-	daemons []Daemon
-	out     bytes.Buffer
-	errs    bytes.Buffer
+	model config.Model
+	shell Shell
+	conns []Conn
+	out   bytes.Buffer
+	errs  bytes.Buffer
 }
 
 func newMachine() *machine {
 	services, _ := ReadServices(strings.NewReader("http 80/tcp www\nhttp-alt 8080/tcp\ndomain 53/tcp\ndomain 53/udp\nssh 22/tcp\nhttps 443/tcp\nsip 5060/udp\n"))
-	return &machine{
-		resolve: Resolver{Port: services.Port, Host: func(string) (netip.Addr, bool) { return netip.Addr{}, false }},
-		names:   Names{Port: services.Name},
+	m := &machine{}
+	m.shell = Shell{Table: m, Names: Names{Port: services.Name}, Schedulers: schedulers(),
+		Resolver: Resolver{Port: services.Port, Host: func(string) (netip.Addr, bool) { return netip.Addr{}, false }},
+		Link:     func(name string) (int, bool) { return 1500, name == "s0" }}
+	return m
+}
+
+func (m *machine) Edit(change func(*config.Model) error) error {
+	next := m.model.Clone()
+	err := change(next)
+	if err == nil {
+		m.model = *next
+	}
+	return err
+}
+
+func (m *machine) Zero(only *config.ServiceKey) error {
+	if only != nil && m.model.Service(*only) == nil {
+		return ErrNoService
+	}
+	return nil
+}
+
+func (m *machine) Listing(Format) (Listing, error) {
+	l := FromModel(&m.model)
+	l.Conns = connsOf(m.conns)
+	return l, nil
+}
+
+// connsOf is a table of connections.
+func connsOf(list []Conn) func(func(*Conn) bool) error {
+	return func(yield func(*Conn) bool) error {
+		for i := range list {
+			if !yield(&list[i]) {
+				break
+			}
+		}
+		return nil
 	}
 }
 
@@ -103,80 +135,16 @@ func words(cmd string) []string {
 	return list
 }
 
-// run carries out a command line and returns its exit status.
+// run carries out a command line and returns its exit status. Hints are not ipvsadm's, but there may be one.
 func (m *machine) run(args []string, stdin string) int {
-	c, err := m.resolve.ParseArgs(args)
-	if err == nil {
-		err = m.do(c, stdin)
+	var errs bytes.Buffer
+	exit := m.shell.Run(args, strings.NewReader(stdin), &m.out, &errs)
+	text := errs.String()
+	if at := strings.LastIndex(text, "hint: "); at >= 0 && strings.Index(text[at:], "\n") == len(text[at:])-1 {
+		text = text[:at]
 	}
-	if err != nil {
-		m.complain(err)
-	}
-	return ExitStatus(err)
-}
-
-// complain writes the message as ipvsadm does; hints are not ipvsadm's.
-func (m *machine) complain(err error) {
-	bare := *err.(*Error)
-	bare.Hint = ""
-	m.errs.WriteString(Stderr(&bare))
-}
-
-func (m *machine) do(c Command, stdin string) error {
-	c.Schedulers = schedulers()
-	switch c.Op {
-	case OpList, OpSave:
-		l := FromModel(&m.model)
-		l.Daemons = m.daemons
-		c.Format.Names = m.names
-		return Print(&m.out, l, c.Format)
-	case OpRestore:
-		var last error
-		for line, err := range m.resolve.Restore(strings.NewReader(stdin)) {
-			if err != nil {
-				return err
-			}
-			if last = m.do(line, ""); last != nil {
-				m.complain(last)
-			}
-		}
-		if last != nil {
-			return &Error{Exit: ExitStatus(last)}
-		}
-		return nil
-	case OpStartDaemon, OpStopDaemon:
-		return m.daemon(c)
-	}
-	return c.Apply(&m.model)
-}
-
-// daemon stands in for the kernel's sync threads on a machine whose only interface is s0.
-func (m *machine) daemon(c Command) error {
-	at := -1
-	for i, d := range m.daemons {
-		if d.Master == c.Daemon.Master {
-			at = i
-		}
-	}
-	switch {
-	case c.Op == OpStopDaemon && at < 0:
-		return &Error{Message: "No daemon is running", Exit: 255}
-	case c.Op == OpStopDaemon:
-		m.daemons = append(m.daemons[:at:at], m.daemons[at+1:]...)
-		return nil
-	case c.Daemon.Interface != "s0":
-		return &Error{Message: "No such device", Exit: 255}
-	case at >= 0:
-		return &Error{Message: "Daemon has already run", Exit: 255}
-	}
-	if c.Daemon.MaxLen == 0 { // an MTU of 1500 less IP and UDP headers
-		c.Daemon.MaxLen = 1472
-		if c.Daemon.Group.Is6() {
-			c.Daemon.MaxLen = 1452
-		}
-	}
-	m.daemons = append(m.daemons, c.Daemon)
-	return nil
+	m.errs.WriteString(text)
+	return exit
 }
 
 // TestTranscript runs every command of the transcript that needs no traffic, and compares exit status, standard output

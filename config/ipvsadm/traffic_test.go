@@ -14,7 +14,7 @@ import (
 // column by column, and put into a Listing of the table; names, order, widths and headings are Print's.
 func TestTranscriptTraffic(t *testing.T) {
 	var m *machine
-	var last Listing // as it was when connections were listed with numbers
+	var conns []Conn // as they were listed with numbers
 	group, traffic, same := "", false, 0
 	for i, e := range readTranscript(t) {
 		if e.Group != group {
@@ -27,7 +27,7 @@ func TestTranscriptTraffic(t *testing.T) {
 			continue
 		}
 		args := words(e.Cmd)
-		c, err := m.resolve.ParseArgs(args)
+		c, err := m.shell.Resolver.ParseArgs(args)
 		if err != nil || c.Op != OpList || !traffic {
 			stdin := ""
 			if e.Stdin != nil {
@@ -38,14 +38,14 @@ func TestTranscriptTraffic(t *testing.T) {
 		}
 		l := FromModel(&m.model)
 		if c.Format.View == ViewConns && !c.Format.Numeric {
-			l.Conns = last.Conns
+			// as before, with names
+		} else if c.Format.View == ViewConns {
+			conns = fillConns(t, e.Stdout)
 		} else if !fill(t, &l, e.Stdout, c.Format.View) {
 			continue // it lists nothing
 		}
-		if c.Format.View == ViewConns {
-			last = l
-		}
-		c.Format.Names = m.names
+		l.Conns = connsOf(conns)
+		c.Format.Names = m.shell.Names
 		m.out.Reset()
 		if err := Print(&m.out, l, c.Format); err != nil {
 			t.Errorf("line %d, %s: %v", i+1, e.Cmd, err)
@@ -68,14 +68,11 @@ func fill(t *testing.T, l *Listing, out string, view View) bool {
 	any := false
 	for _, line := range strings.Split(out, "\n") {
 		f := strings.Fields(line)
-		if len(f) < 2 || f[0] == "IP" || f[0] == "IPVS" || f[0] == "Prot" || f[0] == "pro" || f[1] == "RemoteAddress:Port" {
+		if len(f) < 2 || f[0] == "IP" || f[0] == "Prot" || f[1] == "RemoteAddress:Port" {
 			continue
 		}
 		any = true
 		switch {
-		case view == ViewConns:
-			l.Conns = append(l.Conns, Conn{Proto: protocol(f[0]), Expires: expires(t, f[1]), State: f[2], Client: netip.MustParseAddrPort(f[3]),
-				Virtual: netip.MustParseAddrPort(f[4]), Dest: netip.MustParseAddrPort(f[5])})
 		case f[0] == "->":
 			fillDest(t, s, netip.MustParseAddrPort(f[1]), f[2:], view)
 		default:
@@ -88,6 +85,20 @@ func fill(t *testing.T, l *Listing, out string, view View) bool {
 		}
 	}
 	return any
+}
+
+// fillConns reads a listing of connections.
+func fillConns(t *testing.T, out string) (list []Conn) {
+	t.Helper()
+	for _, line := range strings.Split(out, "\n") {
+		f := strings.Fields(line)
+		if len(f) < 6 || f[0] == "pro" {
+			continue
+		}
+		list = append(list, Conn{Proto: protocol(f[0]), Expires: expires(t, f[1]), State: f[2], Client: netip.MustParseAddrPort(f[3]),
+			Virtual: netip.MustParseAddrPort(f[4]), Dest: netip.MustParseAddrPort(f[5])})
+	}
+	return list
 }
 
 func protocol(name string) config.Protocol {
