@@ -40,7 +40,9 @@ func (t Tunnel) skip(q []byte, m *Meta) (n int, proto uint8) {
 		return 0, m.Proto
 	case GUE:
 		if m.Proto == ProtoUDP && m.DstPort == t.Port && len(q) >= UDPLen+gueLen {
-			return skipGUE(q[UDPLen:])
+			if n, proto = skipGUE(q[UDPLen:]); n > 0 {
+				return UDPLen + n, proto
+			}
 		}
 	case GRE:
 		if m.Proto == ProtoGRE && len(q) >= greLen {
@@ -50,12 +52,12 @@ func (t Tunnel) skip(q []byte, m *Meta) (n int, proto uint8) {
 	return -1, 0
 }
 
-// skipGUE reads the GUE header at the start of q, and counts the UDP header before it in.
+// skipGUE reads the GUE header at the start of q.
 func skipGUE(q []byte) (n int, proto uint8) {
 	if q[0]&0xe0 != 0 { // variant and the bit of control messages
 		return -1, 0
 	}
-	return UDPLen + gueLen + int(q[0]&0x1f)*4, q[1]
+	return gueLen + int(q[0]&0x1f)*4, q[1]
 }
 
 // skipGRE reads the GRE header at the start of q.

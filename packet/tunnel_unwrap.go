@@ -10,21 +10,33 @@ import "encoding/binary"
 func (t Tunnel) Unwrap(p []byte) []byte {
 	var o Tuple
 	q := outerPayload(p, &o)
-	if q == nil {
-		return nil
+	if o.Proto == ProtoUDP {
+		if len(q) < UDPLen || UDP(q).DstPort() != t.Port {
+			return nil
+		}
+		if q = udpData(q, &o); q == nil {
+			return nil
+		}
 	}
-	n, proto := 0, o.Proto
+	return t.Inside(q, o.Proto)
+}
+
+// Inside returns the packet inside q, which is what a packet of the protocol proto carries: with GUE what follows its
+// UDP header. It is for who gets the outer packet from a socket, which has looked at the outer headers and the checksum
+// of UDP. It returns nil as Unwrap does.
+func (t Tunnel) Inside(q []byte, proto uint8) []byte {
+	n := 0
 	switch t.Type {
 	case GUE:
-		if n, proto = t.unwrapGUE(q, &o); n > 0 {
-			q = q[:UDP(q).Len()] // as long as UDP says
+		if proto != ProtoUDP || len(q) < gueLen {
+			return nil
 		}
+		n, proto = skipGUE(q)
 	case GRE:
-		n = -1
-		if o.Proto == ProtoGRE && len(q) >= greLen {
-			n, proto = skipGRE(q)
+		if proto != ProtoGRE || len(q) < greLen {
+			return nil
 		}
-		if n > greLen && (len(q) < n || Checksum(q, 0) != 0) {
+		if n, proto = skipGRE(q); n > greLen && (len(q) < n || Checksum(q, 0) != 0) {
 			return nil
 		}
 	}
@@ -59,23 +71,15 @@ func outerPayload(p []byte, o *Tuple) []byte {
 	return nil
 }
 
-// unwrapGUE returns the length of the headers of UDP and GUE at the start of q, and the protocol of the packet behind
-// them; -1 if they are not those of t.
-func (t Tunnel) unwrapGUE(q []byte, o *Tuple) (n int, proto uint8) {
-	if o.Proto != ProtoUDP || len(q) < UDPLen+gueLen {
-		return -1, 0
-	}
+// udpData returns what the UDP datagram at the start of q carries, q being the payload of an IP packet with the addresses
+// of o; nil if it is cut short or has a wrong checksum.
+func udpData(q []byte, o *Tuple) []byte {
 	h := UDP(q)
-	if h.DstPort() != t.Port || h.Len() < UDPLen+gueLen || h.Len() > len(q) {
-		return -1, 0
+	n := h.Len()
+	if n < UDPLen || n > len(q) || h.Checksum() != 0 && Checksum(q[:n], pseudoHeader(o, n)) != 0 {
+		return nil
 	}
-	if h.Checksum() != 0 && Checksum(q[:h.Len()], pseudoHeader(o, h.Len())) != 0 {
-		return -1, 0
-	}
-	if n, proto = skipGUE(q[UDPLen:]); n > h.Len() {
-		return -1, 0
-	}
-	return n, proto
+	return q[UDPLen:n]
 }
 
 // wholePacket returns the IP packet at the start of q, of the family that proto says; nil if it is not whole.
