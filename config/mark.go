@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 )
@@ -13,7 +14,7 @@ type Marks struct {
 
 // MarkTable is the mangle table of one address family.
 type MarkTable struct {
-	// Chains are in the order of their making. The built-in ones need not be there.
+	// Chains are in the order in which iptables lists them: the built-in ones that have rules, then the operator's by name.
 	Chains []MarkChain
 }
 
@@ -166,6 +167,30 @@ func (t *MarkTable) Chain(name string) *MarkChain {
 		}
 	}
 	return nil
+}
+
+// Add puts a chain in its place and returns it. There must be none of its name.
+func (t *MarkTable) Add(c MarkChain) *MarkChain {
+	i, _ := slices.BinarySearchFunc(t.Chains, c.Name, func(c MarkChain, name string) int {
+		return cmp.Or(cmp.Compare(chainRank(c.Name), chainRank(name)), cmp.Compare(c.Name, name))
+	})
+	t.Chains = slices.Insert(t.Chains, i, c)
+	return &t.Chains[i]
+}
+
+func chainRank(name string) int {
+	switch name {
+	case ChainPrerouting:
+		return 0
+	case ChainInput:
+		return 1
+	}
+	return 2
+}
+
+// Tidy leaves out built-in chains that have no rules.
+func (t *MarkTable) Tidy() {
+	t.Chains = slices.DeleteFunc(t.Chains, func(c MarkChain) bool { return BuiltIn(c.Name) && len(c.Rules) == 0 })
 }
 
 // BuiltIn reports whether a chain of that name is there without being made.

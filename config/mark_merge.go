@@ -14,11 +14,11 @@ func (m *merger) marks(running *Marks) {
 				if c.Origin != FromCommand && !BuiltIn(c.Name) && !slices.ContainsFunc(c.Rules, func(r MarkRule) bool { return r.Origin == FromCommand }) {
 					continue
 				}
-				is.Chains = append(is.Chains, MarkChain{Pos: c.Pos, Origin: c.Origin, Name: c.Name})
-				to = &is.Chains[len(is.Chains)-1]
+				to = is.Add(MarkChain{Pos: c.Pos, Origin: c.Origin, Name: c.Name})
 			}
 			m.markRules(c, to)
 		}
+		is.Tidy()
 	}
 }
 

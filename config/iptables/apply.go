@@ -10,12 +10,13 @@ import (
 // config.Error, and m is then as it was.
 func (c *Command) Apply(m *config.Marks, origin config.Origin) error {
 	t := m.Table(c.IPv6)
+	defer t.Tidy()
 	switch c.Op {
 	case OpNew:
 		if config.BuiltIn(c.Chain) || t.Chain(c.Chain) != nil {
 			return fail(c.Pos, "name it otherwise", "Chain already exists: %s", c.Chain)
 		}
-		t.Chains = append(t.Chains, config.MarkChain{Pos: c.Pos, Origin: origin, Name: c.Chain})
+		t.Add(config.MarkChain{Pos: c.Pos, Origin: origin, Name: c.Chain})
 		return nil
 	case OpFlush, OpRemove, OpZero, OpRules, OpList, OpPolicy:
 		return c.chains(t)
@@ -25,8 +26,7 @@ func (c *Command) Apply(m *config.Marks, origin config.Origin) error {
 	chain := t.Chain(c.Chain)
 	if chain == nil && config.BuiltIn(c.Chain) {
 		if c.Op == OpAppend || c.Op == OpInsert && c.Number == 1 {
-			t.Chains = append(t.Chains, config.MarkChain{Pos: c.Pos, Origin: origin, Name: c.Chain})
-			chain = &t.Chains[len(t.Chains)-1]
+			chain = t.Add(config.MarkChain{Pos: c.Pos, Origin: origin, Name: c.Chain})
 		} else {
 			chain = &config.MarkChain{Name: c.Chain}
 		}
@@ -181,11 +181,12 @@ func (c *Command) rename(t *config.MarkTable) error {
 	case t.Chain(c.To) != nil:
 		return fail(c.Pos, "name it otherwise", "File exists: chain %q", c.To)
 	}
+	moved := *t.Chain(c.Chain)
+	t.Chains = slices.DeleteFunc(t.Chains, func(chain config.MarkChain) bool { return chain.Name == c.Chain })
+	moved.Name = c.To
+	t.Add(moved)
 	for i := range t.Chains {
 		chain := &t.Chains[i]
-		if chain.Name == c.Chain {
-			chain.Name = c.To
-		}
 		for k := range chain.Rules {
 			if chain.Rules[k].Target.Chain == c.Chain {
 				chain.Rules[k].Target.Chain = c.To

@@ -126,3 +126,17 @@ func TestData(t *testing.T) {
 		}
 	}
 }
+
+// rowInputs are the inputs of the rows of a file.
+func rowInputs(t testing.TB, file string) (list []string) {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for row := range strings.SplitSeq(string(src), "\n====\n") {
+		_, rest, _ := strings.Cut(row, "\n")
+		input, _, _ := strings.Cut(rest, "\n----")
+		list = append(list, input)
+	}
+	return list
+}

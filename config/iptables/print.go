@@ -2,10 +2,8 @@ package iptables
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"io"
-	"slices"
 
 	"dirsw/config"
 )
@@ -22,15 +20,16 @@ func Save(w io.Writer, t *config.MarkTable, ipv6 bool) error {
 	for _, name := range builtIns() {
 		fmt.Fprintf(b, ":%s ACCEPT [0:0]\n", name)
 	}
-	list := sorted(t)
-	for _, c := range list {
+	for i := range t.Chains {
+		c := &t.Chains[i]
 		if !config.BuiltIn(c.Name) {
 			fmt.Fprintf(b, ":%s - [0:0]\n", c.Name)
 		}
 	}
-	for _, c := range list {
-		for i := range c.Rules {
-			fmt.Fprintf(b, "-A %s %s\n", c.Name, &c.Rules[i])
+	for i := range t.Chains {
+		c := &t.Chains[i]
+		for k := range c.Rules {
+			fmt.Fprintf(b, "-A %s %s\n", c.Name, &c.Rules[k])
 		}
 	}
 	fmt.Fprintf(b, "COMMIT\n")
@@ -45,24 +44,6 @@ func builtIns() []string {
 	return []string{config.ChainPrerouting, config.ChainInput, "FORWARD", "OUTPUT", "POSTROUTING"}
 }
 
-// sorted returns the chains in the order in which they are listed: built-in ones first, others by name.
-func sorted(t *config.MarkTable) []*config.MarkChain {
-	list := make([]*config.MarkChain, len(t.Chains))
-	for i := range t.Chains {
-		list[i] = &t.Chains[i]
-	}
-	rank := func(c *config.MarkChain) int {
-		if i := slices.Index(builtIns(), c.Name); i >= 0 {
-			return i
-		}
-		return len(builtIns())
-	}
-	slices.SortFunc(list, func(a, b *config.MarkChain) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Name, b.Name))
-	})
-	return list
-}
-
 // Rules writes the chains and rules as commands, as iptables -S does: all of them, or those of one chain.
 func Rules(w io.Writer, t *config.MarkTable, chain string) error {
 	b := bufio.NewWriter(w)
@@ -71,16 +52,17 @@ func Rules(w io.Writer, t *config.MarkTable, chain string) error {
 			fmt.Fprintf(b, "-P %s ACCEPT\n", name)
 		}
 	}
-	list := sorted(t)
-	for _, c := range list {
+	for i := range t.Chains {
+		c := &t.Chains[i]
 		if !config.BuiltIn(c.Name) && (chain == "" || chain == c.Name) {
 			fmt.Fprintf(b, "-N %s\n", c.Name)
 		}
 	}
-	for _, c := range list {
-		for i := range c.Rules {
+	for i := range t.Chains {
+		c := &t.Chains[i]
+		for k := range c.Rules {
 			if chain == "" || chain == c.Name {
-				fmt.Fprintf(b, "-A %s %s\n", c.Name, &c.Rules[i])
+				fmt.Fprintf(b, "-A %s %s\n", c.Name, &c.Rules[k])
 			}
 		}
 	}

@@ -81,7 +81,7 @@ func (p *parser) run() error {
 func (p *parser) stray(w Word) error {
 	fix := "remove it"
 	if p.at > 1 && p.words[p.at-2].Text == "!" || p.at > 2 && p.words[p.at-2].Text != "" && p.words[p.at-3].Text == "!" {
-		fix = "write ! before the option"
+		fix = "write ! before the option that it turns round"
 	}
 	return fail(w.Pos, fix, "Bad argument `%s'", w.Text)
 }

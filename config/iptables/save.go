@@ -153,7 +153,7 @@ func (s *saveReader) chain(text string) {
 		if c := t.Chain(f[0]); c != nil {
 			c.Rules = nil
 		} else if !config.BuiltIn(f[0]) {
-			t.Chains = append(t.Chains, config.MarkChain{Pos: s.pos(), Name: f[0]})
+			t.Add(config.MarkChain{Pos: s.pos(), Name: f[0]})
 		}
 	}
 }

@@ -138,6 +138,10 @@ func (p *parser) dataplane(s *statement) {
 			p.setBool(b, s, &d.Replace)
 		case "sysctl":
 			p.sysctl(b, s, d)
+		case "iptables", "ip6tables":
+			p.iptables(s)
+		case "iptables_save", "ip6tables_save":
+			p.iptablesSave(b, s)
 		}
 	})
 }

@@ -108,6 +108,9 @@ func (l *lexer) step() {
 		l.emit(token{kind: newline, pos: pos})
 	case isBlank(r) || o == config.Invisible:
 		l.take(o, size)
+	case r == '!' && l.negates(size):
+		l.emit(token{kind: word, pos: l.pos, text: "!"})
+		l.take(o, size)
 	case r == '#' || r == '!':
 		l.take(o, size)
 		l.comment()
@@ -121,6 +124,19 @@ func (l *lexer) step() {
 	case !l.simple():
 		l.word()
 	}
+}
+
+// negates reports whether the exclamation mark that is next turns a condition of iptables round, instead of beginning a
+// comment: it stands alone in a line of iptables.
+func (l *lexer) negates(size int) bool {
+	if after := l.at + size; after == len(l.src) || l.src[after] != ' ' && l.src[after] != '\t' {
+		return false
+	}
+	first := len(l.toks)
+	for first > 0 && l.toks[first-1].kind == word {
+		first--
+	}
+	return first < len(l.toks) && (l.toks[first].text == "iptables" || l.toks[first].text == "ip6tables")
 }
 
 // simple consumes a word of the characters that mean nothing else, which most words are; if the word has others it

@@ -19,14 +19,14 @@ const maxComplaints = 1000
 // no keepalived.conf, and guessing takes time.
 const maxGuesses = 1000
 
-// Parse reads a keepalived.conf. name is what positions call the file; open will open the files it includes, and may be
-// nil as long as includes are not served.
+// Parse reads a keepalived.conf. name is what positions call the file; open opens the files that it names to be read
+// (iptables_save), and may be nil where there are none.
 //
 // The Model is never nil and holds all that was understood. The error is a config.Errors with every complaint about the
 // text; whether the Model makes sense is for its Validate to say. Notes tell what was mended, taken by default or has no
 // effect yet.
-func Parse(name string, r io.Reader, _ func(string) (io.ReadCloser, error)) (*config.Model, []config.Note, error) {
-	p := &parser{model: &config.Model{}, words: newVocabulary(), idle: map[topic]*idleNote{}}
+func Parse(name string, r io.Reader, open func(string) (io.ReadCloser, error)) (*config.Model, []config.Note, error) {
+	p := &parser{name: name, open: open, model: &config.Model{}, words: newVocabulary(), idle: map[topic]*idleNote{}}
 	src, err := io.ReadAll(io.LimitReader(r, maxSize+1))
 	if err != nil {
 		return p.model, nil, fmt.Errorf("read %s: %w", name, err)
@@ -69,6 +69,8 @@ func bytesHavePrefix(b []byte, prefix string) bool {
 
 // parser gives a tree its meaning.
 type parser struct {
+	name  string
+	open  func(string) (io.ReadCloser, error) // may be nil
 	model *config.Model
 	words vocabulary
 	errs  config.Errors

@@ -17,7 +17,7 @@ import (
 func Print(w io.Writer, m *config.Model) error {
 	p := &printer{w: bufio.NewWriter(w)}
 	p.globals(&m.Globals)
-	p.dataplane(&m.Dataplane)
+	p.dataplane(&m.Dataplane, &m.Marks)
 	for i := range m.Instances {
 		p.instance(&m.Instances[i])
 	}
@@ -139,9 +139,10 @@ func (p *printer) globals(g *config.Globals) {
 	}, "global_defs")
 }
 
-func (p *printer) dataplane(d *config.Dataplane) {
+func (p *printer) dataplane(d *config.Dataplane, marks *config.Marks) {
 	if d.Pos == (config.Pos{}) && len(d.Interfaces) == 0 && d.Queues == 0 && len(d.Cores) == 0 && d.Mode == 0 &&
-		d.ZeroCopy == 0 && d.Wait == 0 && d.Connections == 0 && !d.Replace && len(d.Sysctls) == 0 {
+		d.ZeroCopy == 0 && d.Wait == 0 && d.Connections == 0 && !d.Replace && len(d.Sysctls) == 0 &&
+		len(marks.IPv4.Chains) == 0 && len(marks.IPv6.Chains) == 0 {
 		return
 	}
 	p.block(func() {
@@ -164,6 +165,7 @@ func (p *printer) dataplane(d *config.Dataplane) {
 		for _, s := range d.Sysctls {
 			p.line(append([]string{"sysctl", config.SysctlPrefix + s.Name}, strings.Fields(s.Value)...)...)
 		}
+		p.marks(marks)
 	}, "dataplane")
 }
 

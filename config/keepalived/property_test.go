@@ -172,7 +172,7 @@ func (g generator) tunnel() config.Tunnel {
 }
 
 func (g generator) model() *config.Model {
-	m := &config.Model{}
+	m := &config.Model{Marks: g.marks()}
 	if g.flip() {
 		m.Globals = config.Globals{RouterID: g.maybeText(), NotificationEmailFrom: g.maybeText(), SMTPConnectTimeout: g.seconds(60),
 			Timeouts: config.Timeouts{TCP: g.seconds(900), UDP: g.seconds(300)}}
