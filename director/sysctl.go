@@ -62,3 +62,13 @@ func expiry(d *config.Dataplane, scheduler string) time.Duration {
 	}
 	return 0
 }
+
+// Dataplane returns the block dataplane that is in force, with what commands have set. Any goroutine; nothing of it may be
+// changed.
+func (d *Director) Dataplane() config.Dataplane {
+	now := d.now.Load()
+	if now == nil {
+		return d.o.Model.Dataplane
+	}
+	return now.model.Dataplane
+}

@@ -20,6 +20,7 @@ type Stats struct {
 	Forwarded uint64 `json:"forwarded"` // frames sent on
 	Answered  uint64 `json:"answered"`  // RSTs and ICMP errors that the workers sent themselves
 	Mended    uint64 `json:"mended"`    // frames whose unfinished transport checksum was finished
+	Shed      uint64 `json:"shed"`      // connections and templates that drop_entry ended
 
 	Connections int      `json:"connections"` // entries in the tables of all workers, templates not counted
 	Templates   int      `json:"templates"`   // persistence templates of all workers

@@ -96,6 +96,8 @@ func (b *backend) Do(verb string, args []string, stdin string) (ctl.Outcome, err
 	switch verb {
 	case "ipvsadm":
 		return b.ipvsadm(args, stdin), nil
+	case "sysctl":
+		return b.sysctl(args), nil
 	}
 	return ctl.Outcome{}, fmt.Errorf("this director does not know the command %q", verb)
 }

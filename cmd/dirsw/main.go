@@ -37,6 +37,7 @@ const usage = `dirsw: a director for LVS clusters in user space
   dirsw check    -f FILE                         report every mistake with its place and what to write instead
   dirsw ipvsadm  …                               all of ipvsadm's commands, on the running director; the same when the
                                                  binary is called ipvsadm, ipvsadm-save or ipvsadm-restore
+  dirsw sysctl   -a | NAME | NAME=VALUE          show and change the net.ipv4.vs settings of the running director
   dirsw proc     ip_vs | ip_vs_conn | …          what the kernel's IPVS shows below /proc/net
   dirsw stats    [-json]                         interfaces, workers, next hops, and every drop by its reason
   dirsw explain  'tcp CLIENT:PORT > VIP:PORT'    ask the running director which server, why, and which frame would leave
@@ -73,6 +74,8 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		return cmdCheck(rest, stdout, stderr)
 	case "ipvsadm":
 		return cmdIpvsadm(rest, stdin, stdout, stderr)
+	case "sysctl":
+		return cmdSysctl(rest, stdout, stderr)
 	case "proc":
 		return cmdProc(rest, stdout, stderr)
 	case "explain":

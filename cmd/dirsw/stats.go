@@ -59,6 +59,9 @@ func printStats(out io.Writer, s *stats.Stats) {
 	}
 	fmt.Fprintf(out, "connections: %d and %d templates of %d; %d MiB resident\n", s.Connections, s.Templates, s.TableRoom,
 		s.MemoryBytes>>20)
+	if s.Shed > 0 {
+		fmt.Fprintf(out, "ended by drop_entry: %d\n", s.Shed)
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	defer w.Flush()
 	var received, lost, full uint64

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"dirsw/config"
 	"dirsw/packet"
 	"dirsw/sched"
 )
@@ -45,6 +46,20 @@ func TestManualNamesEveryScheduler(t *testing.T) {
 			if !slices.Contains(have, name) {
 				t.Errorf("%s does not name the scheduler %s", doc, name)
 			}
+		}
+	}
+}
+
+func TestManualNamesEverySetting(t *testing.T) {
+	doc := readDoc(t, "docs/manual/sysctl.md")
+	have := strings.FieldsFunc(doc, func(r rune) bool { return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	for _, k := range config.Knobs() {
+		if !slices.Contains(have, k.Name) {
+			t.Errorf("docs/manual/sysctl.md does not say what %s means", k.Name)
+		}
+		if row := "| " + k.Name + " | " + k.Default + " |"; k.Use == config.SysctlServed &&
+			!strings.Contains(doc, row) && !strings.Contains(k.Name, "_expiration") {
+			t.Errorf("docs/manual/sysctl.md has no row that begins with %q", row)
 		}
 	}
 }
