@@ -32,10 +32,10 @@ type FilterKey struct {
 type FilterKind uint8
 
 const (
-	// ToService: packets to Addr and Port, later fragments to Addr, and ICMP errors to who has sent the packet that they
+	// ToService: packets to Addr and Port, fragments to Addr, and ICMP errors to who has sent the packet that they
 	// quote, if that came from Addr and Port.
 	ToService FilterKind = iota
-	// FromServer: packets from Addr and Port, later fragments from Addr, and ICMP errors to who has sent the packet that
+	// FromServer: packets from Addr and Port, fragments from Addr, and ICMP errors to who has sent the packet that
 	// they quote, if that went to Addr and Port; none of these if they are to one of Filter.Own.
 	FromServer
 	// Tunnelled: ICMP errors to one of Filter.Own that quote a packet from there to Addr, with the protocol of a tunnel. With
@@ -66,9 +66,13 @@ var withPorts = [...]uint8{packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP}
 // Filter lists what the packet filter must take for the snapshot.
 func (s *Snapshot) Filter() Filter {
 	b := filterBuilder{snap: s, keys: map[FilterKey]bool{}}
-	for k := range s.Lookup {
-		if !k.ByMark() {
-			b.service(FilterKey{Kind: ToService, Proto: k.Proto, Port: k.Port, Addr: k.Addr})
+	for k, id := range s.Lookup {
+		if k.ByMark() {
+			continue
+		}
+		b.service(FilterKey{Kind: ToService, Proto: k.Proto, Port: k.Port, Addr: k.Addr})
+		if k.Proto == packet.ProtoTCP && k.Port == ftpPort && s.Services[id].Persistence > 0 && s.Kernel.OK {
+			b.service(FilterKey{Kind: ToService, Proto: k.Proto, Addr: k.Addr}) // data connections, see Snapshot.service
 		}
 	}
 	for i := range s.Dests {
@@ -173,10 +177,10 @@ func (s *Snapshot) Takes(frame []byte, m *packet.Meta) bool {
 // Takes reports whether the packet filter takes a packet: the twin of the program in package xsk. It is not made for the
 // packet path.
 func (f *Filter) Takes(frame []byte, m *packet.Meta) bool {
-	t, later := m.Tuple, m.Flags&packet.LaterFragment != 0
+	t, part := m.Tuple, m.Flags&packet.Fragment != 0
 	if m.Flags&packet.ICMPError == 0 {
-		return filtered(t.Proto) && (f.has(ToService, &t.Dst, t.Proto, t.DstPort, later) ||
-			f.has(FromServer, &t.Src, t.Proto, t.SrcPort, later) && !slices.Contains(f.Own, t.Dst))
+		return filtered(t.Proto) && (f.has(ToService, &t.Dst, t.Proto, t.DstPort, part) ||
+			f.has(FromServer, &t.Src, t.Proto, t.SrcPort, part) && !slices.Contains(f.Own, t.Dst))
 	}
 	to := packet.IPv6(frame[m.L3:]).Dst
 	if m.Family == packet.IPv4Family {

@@ -21,7 +21,7 @@ func isExtension(proto uint8) bool {
 
 // followExtensions walks the extension headers of the IPv6 packet ip, the first of which is of kind proto and starts at
 // off (RFC 8200, section 4). It ends behind the fragment header of a later fragment, where data follow. An atomic
-// fragment is no fragment (RFC 6946, section 4).
+// fragment, alone and complete (RFC 6946), is a fragment too: Linux takes its fragment header away.
 func followExtensions(ip []byte, off int, proto uint8) (chain, DropReason) {
 	c := chain{off: off, proto: proto, flags: IPOptions}
 	for range MaxExtensionHeaders {
@@ -35,10 +35,8 @@ func followExtensions(ip []byte, off int, proto uint8) (chain, DropReason) {
 		n := 8
 		if c.proto == ExtFragment {
 			part := binary.BigEndian.Uint16(h[2:4])
-			if part&0xfff9 != 0 { // an offset, or more to come (section 4.5)
-				c.flags |= Fragment
-				c.fragID = binary.BigEndian.Uint32(h[4:8])
-			}
+			c.flags |= Fragment
+			c.fragID = binary.BigEndian.Uint32(h[4:8])
 			if part&0xfff8 != 0 {
 				c.flags |= LaterFragment
 			}

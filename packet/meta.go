@@ -15,7 +15,7 @@ const (
 type Flags uint8
 
 const (
-	// Fragment: the packet is a part of a datagram (first or later).
+	// Fragment: the packet is a part of a datagram (first or later), or in IPv6 has a fragment header though it is all.
 	Fragment Flags = 1 << iota
 	// LaterFragment: not the first part, so Tuple has no ports and L4 points at payload. Fragment is set too. In IPv6
 	// Proto is then the first header behind the fragment header, which may be an extension header.
@@ -50,7 +50,7 @@ type Meta struct {
 	VLAN     uint16 // tag control information; 0 if untagged, or tagged with priority 0 in no VLAN
 	Quoted   uint16 // start of the quoted IP header; valid iff ICMPError
 	QuotedL4 uint16 // start of the quoted transport header; valid iff ICMPError
-	TCPFlags uint8  // valid iff Proto == ProtoTCP and neither LaterFragment nor ICMPError; ECE and CWR are not in it
+	TCPFlags uint8  // valid iff Proto == ProtoTCP and neither Fragment nor ICMPError; ECE and CWR are not in it
 	Flags    Flags
 	FragID   uint32 // identification of the datagram; valid iff Fragment
 }

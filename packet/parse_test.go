@@ -158,7 +158,7 @@ func TestParsePasses(t *testing.T) {
 		{"later fragment, ipv6", Build(nil, later6),
 			Meta{Tuple: noPorts(tuple6(ProtoUDP)), L3: 14, L4: 62, Payload: 62, End: 80, Flags: Fragment | LaterFragment | IPOptions, FragID: 0x1234}},
 		{"atomic fragment", withExtension(Build(nil, Spec{Tuple: tuple6(ProtoUDP)}), ExtFragment),
-			Meta{Tuple: tuple6(ProtoUDP), L3: 14, L4: 62, Payload: 70, End: 70, Flags: IPOptions}},
+			Meta{Tuple: tuple6(ProtoUDP), L3: 14, L4: 62, Payload: 70, End: 70, Flags: Fragment | IPOptions, FragID: 0x4242}},
 		{"as many extension headers as are followed", extensions(MaxExtensionHeaders),
 			Meta{Tuple: tuple6(ProtoTCP), L3: 14, L4: 118, Payload: 138, End: 156, TCPFlags: SYN, Flags: IPOptions}},
 		{"extension header of 24 bytes", edited(slicesInsert(extensions(1), 62, make([]byte, 16)...), func(b []byte) { b[55], b[19] = 2, b[19]+16 }),

@@ -19,7 +19,7 @@ func (m *Meta) transport(t []byte, l3, l4 int, proto uint8, flags Flags) DropRea
 	switch proto {
 	case ProtoTCP:
 		if len(t) < TCPMinLen {
-			return m.drop(DropTruncated)
+			return m.short(l4)
 		}
 		hlen := int(t[12]>>4) * 4
 		if hlen < TCPMinLen {
@@ -40,7 +40,7 @@ func (m *Meta) transport(t []byte, l3, l4 int, proto uint8, flags Flags) DropRea
 		return m.udp(t, l4)
 	case ProtoSCTP:
 		if len(t) < SCTPLen {
-			return m.drop(DropTruncated)
+			return m.short(l4)
 		}
 		m.SrcPort = binary.BigEndian.Uint16(t[0:2])
 		m.DstPort = binary.BigEndian.Uint16(t[2:4])
@@ -48,6 +48,15 @@ func (m *Meta) transport(t []byte, l3, l4 int, proto uint8, flags Flags) DropRea
 		return NoDrop
 	case ProtoICMP, ProtoICMPv6:
 		return m.icmp(t, l4)
+	}
+	return m.withoutPorts(l4)
+}
+
+// short ends the parsing of what is shorter than its transport header. In IPv4 the rest of that may be in the next
+// fragment; in IPv6 it must not (RFC 8200, section 4.5).
+func (m *Meta) short(l4 int) DropReason {
+	if m.Flags&Fragment == 0 || m.Family == IPv6Family {
+		return m.drop(DropTruncated)
 	}
 	return m.withoutPorts(l4)
 }
@@ -63,7 +72,7 @@ func (m *Meta) withoutPorts(l4 int) DropReason {
 // part of the datagram. A first fragment holds less than the length says.
 func (m *Meta) udp(t []byte, l4 int) DropReason {
 	if len(t) < UDPLen {
-		return m.drop(DropTruncated)
+		return m.short(l4)
 	}
 	n := int(binary.BigEndian.Uint16(t[4:6]))
 	if n < UDPLen || n > len(t) && m.Flags&Fragment == 0 {
@@ -82,7 +91,7 @@ func (m *Meta) icmp(t []byte, l4 int) DropReason {
 		return m.withoutPorts(l4)
 	}
 	if len(t) < ICMPLen {
-		return m.drop(DropTruncated)
+		return m.short(l4)
 	}
 	m.SrcPort, m.DstPort = 0, 0
 	m.Payload = uint16(l4 + ICMPLen)

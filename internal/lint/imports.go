@@ -35,12 +35,16 @@ var importTable = map[string]edges{
 		own: "packet clock internal/invariants", noStd: "net net/http os os/… log log/… sync context",
 		why: "a table belongs to one worker: it has no lock, no clock and no file",
 	},
+	"reassembly": {
+		own: "packet clock internal/invariants", noStd: noIO + " sync context",
+		why: "a cache of fragments belongs to one worker: it has no lock and no clock",
+	},
 	"sched": {
 		own: "packet clock internal/invariants", noStd: noIO + " sync context",
 		why: "a scheduler chooses among numbers; it knows neither tables nor configuration",
 	},
 	"forward": {
-		own: "packet conntrack sched clock internal/ring internal/invariants", noStd: noIO + " sync",
+		own: "packet conntrack sched reassembly clock internal/ring internal/invariants", noStd: noIO + " sync",
 		why: "the forwarder follows a Snapshot: whatever decides stands above it",
 	},
 	"forward/forwardtest": {

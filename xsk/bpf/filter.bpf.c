@@ -20,7 +20,6 @@
 #define IP_OFFSET 0x1fff	/* RFC 791, section 3.1 */
 #define IP_FRAGMENT 0x3fff	/* offset and MF */
 #define IP6_OFFSET 0xfff8	/* RFC 8200, section 4.5 */
-#define IP6_FRAGMENT 0xfff9	/* offset and M */
 
 #define ICMP_UNREACH 3		/* RFC 792 */
 #define ICMP_QUENCH 4
@@ -163,7 +162,7 @@ static __always_inline int wanted(struct service *k, __be16 port)
 	return port && prefixed(k);
 }
 
-/* part is wanted for a later fragment. */
+/* part is wanted for a fragment. */
 static __always_inline int part(struct service *k)
 {
 	k->kind |= PART;
@@ -226,7 +225,9 @@ static __always_inline int equal6(const struct in6_addr *a, const struct in6_add
 	       a->s6_addr32[2] == b->s6_addr32[2] && a->s6_addr32[3] == b->s6_addr32[3];
 }
 
-/* A packet, or one that is quoted: protocol, ports (0 without), whether it is a later fragment. */
+/* A packet, or one that is quoted: protocol, ports (0 without), whether its ports do not count: in a fragment, for all
+ * fragments of a datagram go the same way, and in what is quoted in a later one.
+ */
 struct what {
 	__u8 proto, later;
 	__be16 sport, dport;
@@ -325,7 +326,7 @@ static __always_inline int ip4(void *p, void *end)
 	if (!served(ip->protocol))
 		return 0;
 	w.proto = ip->protocol;
-	w.later = (ip->frag_off & bpf_htons(IP_OFFSET)) != 0;
+	w.later = (ip->frag_off & bpf_htons(IP_FRAGMENT)) != 0;
 	if (!ports(&w, p + hlen, n - hlen, shortest(w.proto), end))
 		return 0;
 	map4(k.addr, ip->daddr);
@@ -365,7 +366,7 @@ static __always_inline int follow(void *p, __u32 n, struct chain *c, void *end)
 		if (c->proto == IPPROTO_FRAGMENT) {
 			__be16 part = *(__be16 *)(h + 2);
 
-			c->fragment |= (part & bpf_htons(IP6_FRAGMENT)) != 0;
+			c->fragment = 1;
 			c->later = (part & bpf_htons(IP6_OFFSET)) != 0;
 		} else {
 			len += 8 * (__u32)h[1];
@@ -459,7 +460,9 @@ static __always_inline int ip6(void *p, void *end)
 	if (!served(c.proto))
 		return 0;
 	w.proto = c.proto;
-	w.later = c.later;
+	w.later = c.fragment;
+	if (!c.later && n - c.off < shortest(w.proto)) /* of IPv6 fragments, the first must have all headers */
+		return 0;
 	if (!ports(&w, p + c.off, n - c.off, shortest(w.proto), end))
 		return 0;
 	copy6(k.addr, &ip->daddr);
