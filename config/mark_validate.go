@@ -5,6 +5,13 @@ import "fmt"
 // maxMarkDepth is how many chains may be entered from one another.
 const maxMarkDepth = 16
 
+// Validate reports rules that lead nowhere and chains without end, as an Errors.
+func (m *Marks) Validate() error {
+	v := &validator{}
+	v.marks(m)
+	return v.errs.Or()
+}
+
 // marks checks that the rules lead somewhere and come to an end.
 func (v *validator) marks(m *Marks) {
 	for _, t := range []*MarkTable{&m.IPv4, &m.IPv6} {

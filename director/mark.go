@@ -170,3 +170,11 @@ func localNet(p netip.Prefix, mark, mask uint32) forward.LocalNet {
 	p = p.Masked()
 	return forward.LocalNet{Addr: packet.AddrFrom(p.Addr()), Free: uint8(p.Addr().BitLen() - p.Bits()), Mark: mark, Mask: mask}
 }
+
+// Marks returns a copy of the rules in force. Any goroutine.
+func (d *Director) Marks() config.Marks {
+	if now := d.now.Load(); now != nil {
+		return now.model.Marks.Clone()
+	}
+	return d.o.Model.Marks.Clone()
+}

@@ -98,6 +98,8 @@ func (b *backend) Do(verb string, args []string, stdin string) (ctl.Outcome, err
 		return b.ipvsadm(args, stdin), nil
 	case "sysctl":
 		return b.sysctl(args), nil
+	case "mark":
+		return b.mark(args, stdin), nil
 	}
 	return ctl.Outcome{}, fmt.Errorf("this director does not know the command %q", verb)
 }

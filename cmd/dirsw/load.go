@@ -30,5 +30,5 @@ func load(file string) (*config.Model, []config.Note, error) {
 	if err := config.Join(err, m.Validate(sched.Names()), director.Unserved(m)); err != nil {
 		return nil, notes, err
 	}
-	return m, notes, nil
+	return m, append(notes, m.MarkNotes()...), nil
 }

@@ -38,6 +38,8 @@ const usage = `dirsw: a director for LVS clusters in user space
   dirsw ipvsadm  …                               all of ipvsadm's commands, on the running director; the same when the
                                                  binary is called ipvsadm, ipvsadm-save or ipvsadm-restore
   dirsw sysctl   -a | NAME | NAME=VALUE          show and change the net.ipv4.vs settings of the running director
+  dirsw mark     add | del | list | restore      the iptables rules that give packets their firewall marks;
+                                                 "dirsw iptables -t mangle …" takes a whole command line
   dirsw proc     ip_vs | ip_vs_conn | …          what the kernel's IPVS shows below /proc/net
   dirsw stats    [-json]                         interfaces, workers, next hops, and every drop by its reason
   dirsw explain  'tcp CLIENT:PORT > VIP:PORT'    ask the running director which server, why, and which frame would leave
@@ -74,6 +76,10 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		return cmdCheck(rest, stdout, stderr)
 	case "ipvsadm":
 		return cmdIpvsadm(rest, stdin, stdout, stderr)
+	case "mark":
+		return cmdMark(rest, stdin, stdout, stderr)
+	case "iptables", "ip6tables":
+		return cmdIptables(name, rest, stdout, stderr)
 	case "sysctl":
 		return cmdSysctl(rest, stdout, stderr)
 	case "proc":

@@ -62,14 +62,14 @@ func FuzzReadSave(f *testing.F) {
 			t.Fatalf("%q was read as rules that are refused: %v", text, err)
 		}
 		var first, second bytes.Buffer
-		if err := Save(&first, &table, ipv6); err != nil {
+		if err := Save(&first, &table, ipv6, false); err != nil {
 			t.Fatal(err)
 		}
 		again, _, err := ReadSave("g", bytes.NewReader(first.Bytes()), ipv6)
 		if err != nil {
 			t.Fatalf("%q is printed as\n%s\nwhich is refused: %v", text, &first, err)
 		}
-		if err := Save(&second, &again, ipv6); err != nil {
+		if err := Save(&second, &again, ipv6, false); err != nil {
 			t.Fatal(err)
 		}
 		if first.String() != second.String() {

@@ -89,7 +89,7 @@ func runSave(t *testing.T, input string) string {
 	for _, n := range notes {
 		out.WriteString("note: " + n.String() + "\n")
 	}
-	if err := Save(&out, &table, ipv6); err != nil {
+	if err := Save(&out, &table, ipv6, false); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()

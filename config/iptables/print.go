@@ -9,8 +9,8 @@ import (
 )
 
 // Save writes a table as iptables-save, or ip6tables-save, does; ReadSave and iptables-restore read it. The chains that
-// packets pass after IPVS are there, and empty.
-func Save(w io.Writer, t *config.MarkTable, ipv6 bool) error {
+// packets pass after IPVS are there, and empty. With origins, a comment before each rule says where it came from.
+func Save(w io.Writer, t *config.MarkTable, ipv6, origins bool) error {
 	b := bufio.NewWriter(w)
 	program := "iptables"
 	if ipv6 {
@@ -29,6 +29,11 @@ func Save(w io.Writer, t *config.MarkTable, ipv6 bool) error {
 	for i := range t.Chains {
 		c := &t.Chains[i]
 		for k := range c.Rules {
+			if r := &c.Rules[k]; origins && r.Pos != (config.Pos{}) {
+				fmt.Fprintf(b, "# %v (%v)\n", r.Pos, r.Origin)
+			} else if origins {
+				fmt.Fprintf(b, "# %v\n", r.Origin)
+			}
 			fmt.Fprintf(b, "-A %s %s\n", c.Name, &c.Rules[k])
 		}
 	}
