@@ -89,14 +89,20 @@ func (d *demo) showReload() error {
 	d.check(alternate, "each was answered by the other server than the one before")
 
 	d.did("dirsw ipvsadm -Ln --stats")
-	if text, err = d.dirsw("ipvsadm", "-Ln", "--stats"); err != nil {
-		return err
+	conns := 0
+	count := func() (bool, error) { // a listing shows the counters as they were at the last of the looks every two seconds
+		if text, err = d.dirsw("ipvsadm", "-Ln", "--stats"); err != nil {
+			return false, err
+		}
+		if f := strings.Fields(lineWith(text, "TCP", d.vip.String())); len(f) > 2 {
+			conns, _ = strconv.Atoi(f[2]) // 0 if it is not a number, which then is not what it must be
+		}
+		return conns == d.requests, nil
+	}
+	if waited := poll(d.ctx, d.c.clk, 5*time.Second, count); waited != nil && !errors.Is(waited, errLate) {
+		return waited
 	}
 	d.saw("%s", text)
-	conns := 0
-	if f := strings.Fields(lineWith(text, "TCP", d.vip.String())); len(f) > 2 {
-		conns, _ = strconv.Atoi(f[2]) // 0 if it is not a number, which then is not what it must be
-	}
 	d.check(conns == d.requests, "every connection since the start is counted, across the reload: %d of %d", conns, d.requests)
 	return nil
 }

@@ -125,7 +125,7 @@ func (m *machine) publish(model *config.Model) error {
 			hops[a] = m.top.hop(a)
 		}
 	}
-	snap, err := director.Compile(&director.Inputs{Model: model, Hops: hops, Kernel: m.top.kernel(),
+	snap, err := director.Compile(&director.Inputs{Model: model, Before: &m.model, Hops: hops, Kernel: m.top.kernel(),
 		Own: m.top.own(), Local: m.top.addresses(), Nets: m.top.nets(), Names: m.top.names(), Workers: 1}, m.snap)
 	if err != nil {
 		return refusal(err)

@@ -121,7 +121,7 @@ func TestTellsRefusals(t *testing.T) {
 		{`{"case":"e",` + rules + `,"steps":[{"desc":"x","op":"cmd","arg":"true","out":[]}]}`, "differs e: not served: step 0 (x): cmd"},
 		{`{"case":"f","rules":["-A -t 192.0.2.100:80 -s bogus"],"steps":[]}`, "differs f: rules: standard error, got Scheduler or persistence engine not found"},
 		{`{"case":"g",` + rules + `,"steps":[{"op":"dance"}]}`, "differs g: step 0 (dance): not a step that is known"},
-		{`{"group":"h","cmd":"cat /proc/net/ip_vs","exit":0,"stdout":"","stderr":""}`, "differs cli/h/1: cat /proc/net/ip_vs: not served: "},
+		{`{"group":"h","cmd":"cat /proc/net/ip_vs_app","exit":0,"stdout":"","stderr":""}`, "differs cli/h/1: cat /proc/net/ip_vs_app: not served: "},
 		{`{"case":"i","rules":[],"inject":[],"sync":[]}`, "differs i: not served: connection synchronisation"},
 		{`{"t":0,"ev":"log"}`, "differs keepalived: not served: "},
 	} {

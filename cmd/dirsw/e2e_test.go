@@ -333,7 +333,7 @@ func TestBadReloadIsRefused(t *testing.T) {
 	for i, c := range []struct{ name, from, to, want string }{
 		{"unknown scheduler", "lb_algo rr", "lb_algo rrr", "unknown scheduler"},
 		{"malformed address", "192.168.56.104 80", "192.168.56.1O4 80", "192.168.56.1O4"},
-		{"method that is not served", "lb_kind DR", "lb_kind NAT", "NAT is not served"},
+		{"server of another family", "192.168.56.104 80", "2001:db8::104 80", "is of another address family"},
 		{"brace missing", "TCP_CHECK {", "TCP_CHECK", "TCP_CHECK"},
 	} {
 		r.write(strings.Replace(plain(), c.from, c.to, 1))
@@ -440,7 +440,11 @@ func TestListings(t *testing.T) {
 		{[]string{"-Ln", "--timeout"}, []string{"Timeout (tcp tcpfin udp): 900 120 300"}},
 		{[]string{"-S", "-n"}, []string{"-A -t 192.168.56.200:80 -s rr", "-a -t 192.168.56.200:80 -r 192.168.56.103:80 -g -w 1"}},
 	} {
-		out, code := r.tool(append([]string{"ipvsadm", "--socket", r.sock}, c.args...)...)
+		args := append([]string{"ipvsadm", "--socket", r.sock}, c.args...)
+		out, code := r.tool(args...)
+		for end := time.Now().Add(5 * time.Second); !strings.Contains(out, c.want[0]) && time.Now().Before(end); {
+			out, code = r.tool(args...) // counters are looked at every two seconds
+		}
 		for _, want := range c.want {
 			if code != 0 || !strings.Contains(out, want) {
 				t.Errorf("ipvsadm %v: exit %d, %q is not in\n%s", c.args, code, want, out)
@@ -456,10 +460,6 @@ func TestListings(t *testing.T) {
 	}
 	if out, code = r.tool("stats", "--socket", r.sock, "-json"); code != 0 || !strings.Contains(out, `"generation": `) {
 		t.Errorf("stats -json: exit %d, %s", code, out)
-	}
-	out, code = r.tool("ipvsadm", "--socket", r.sock, "-A", "-t", "192.0.2.1:80")
-	if code == 0 || !strings.Contains(out, "dirsw reload") {
-		t.Errorf("a change by command: exit %d, %s", code, out)
 	}
 	if fi, err := os.Stat(r.sock); err != nil || fi.Mode().Perm() != 0o600 {
 		t.Errorf("the socket: %v, %v", fi, err)

@@ -134,7 +134,7 @@ func localShell(t ipvsadm.Table, numeric bool) *ipvsadm.Shell {
 	if numeric {
 		return s
 	}
-	s.Names.Host = hostNames(5 * time.Second)
+	s.Names.Host = hostNames(2 * time.Second)
 	if f, err := os.Open("/etc/services"); err == nil {
 		if names, err := ipvsadm.ReadServices(f); err == nil {
 			s.Names.Port = names.Name
