@@ -16,6 +16,7 @@ import (
 type twin struct {
 	max       int
 	conns     map[packet.Tuple]*twinConn
+	expected  map[packet.Tuple]*twinConn // by the flow with client port 0
 	templates map[packet.Tuple]*twinConn
 	lost      []*twinConn // retired templates
 	orphaned  int         // removed templates whose connections live
@@ -30,13 +31,15 @@ type twinConn struct {
 	packets  uint32
 	deadline clock.Mono
 	timeout  time.Duration // templates
-	users    int           // templates
-	template *twinConn
+	users    int           // templates and connections that control others
+	template *twinConn     // or the connection that announced it
 	dead     bool
 	service  uint32 // a name for this very entry
 }
 
-func (w *twin) live() int { return len(w.conns) + len(w.templates) + len(w.lost) + w.orphaned }
+func (w *twin) live() int {
+	return len(w.conns) + len(w.expected) + len(w.templates) + len(w.lost) + w.orphaned
+}
 
 func (w *twin) timeoutOf(s State) time.Duration {
 	switch s {
@@ -55,7 +58,9 @@ func (w *twin) drop(c *twinConn) {
 	if c.users > 0 {
 		w.orphaned++
 	}
-	if c.flags&Template == 0 {
+	if c.flags&Expected != 0 {
+		delete(w.expected, c.key)
+	} else if c.flags&Template == 0 {
 		delete(w.conns, c.key)
 	} else if c.flags&Retired != 0 {
 		w.lost = slices.DeleteFunc(w.lost, func(o *twinConn) bool { return o == c })
@@ -71,6 +76,9 @@ func (w *twin) drop(c *twinConn) {
 
 func (w *twin) all() (cs []*twinConn) {
 	for _, c := range w.conns {
+		cs = append(cs, c)
+	}
+	for _, c := range w.expected {
 		cs = append(cs, c)
 	}
 	for _, c := range w.templates {
@@ -139,6 +147,9 @@ func (p *pair) packet() {
 	c, d := p.x.Lookup(&k, h)
 	w := p.w.conns[k]
 	p.same(c, w)
+	if w == nil {
+		c, w = p.claim(k, h), p.w.conns[k]
+	}
 	ev := p.event(k)
 	if w != nil {
 		p.advance(c, d, w, ev)
@@ -175,10 +186,59 @@ func (p *pair) packet() {
 	}
 }
 
+// expect announces a connection of some client on the one that it has, as a helper does.
+func (p *pair) expect() {
+	k := p.tuple()
+	h := p.x.Hash(&k)
+	by, _ := p.x.Lookup(&k, h)
+	wb := p.w.conns[k]
+	p.same(by, wb)
+	if wb == nil {
+		return
+	}
+	k.SrcPort = 0
+	k.DstPort = uint16(1000 + p.rnd.IntN(3))
+	p.name++
+	s := Spec{Tuple: k, Real: k.Src, RealPort: k.DstPort, Service: p.name, State: TCPListen, Flags: Flags(p.rnd.IntN(2)) * OneWay}
+	s.Real[14] = k.Proto
+	c, err := p.x.InsertExpected(&s, p.now)
+	if w := p.w.expected[k]; w != nil {
+		p.same(c, w)
+		return
+	}
+	if full := p.w.live() == p.w.max; (err != nil) != full {
+		p.t.Fatalf("InsertExpected: %v, full %v", err, full)
+	} else if full {
+		return
+	}
+	w := &twinConn{key: k, real: s.Real, flags: s.Flags | Expected, state: TCPListen, service: p.name,
+		deadline: p.now.Add(p.w.timeoutOf(TCPListen))}
+	p.w.expected[k] = w
+	p.x.Control(c, by, p.now)
+	w.template = wb
+	wb.users++
+}
+
+// claim asks whether a flow that is not known was announced.
+func (p *pair) claim(k packet.Tuple, h uint64) *Conn {
+	c := p.x.Claim(&k, h)
+	any := k
+	any.SrcPort = 0
+	w := p.w.expected[any]
+	if w != nil {
+		delete(p.w.expected, any)
+		w.flags &^= Expected
+		w.key = k
+		p.w.conns[k] = w
+	}
+	p.same(c, w)
+	return c
+}
+
 // advance gives an event to a connection, from the server if replies pass.
 func (p *pair) advance(c *Conn, d Dir, w *twinConn, ev Event) {
 	if w.flags&OneWay == 0 && p.rnd.IntN(2) == 0 {
-		r := packet.Tuple{Src: w.real, SrcPort: w.key.SrcPort + 100, Dst: w.key.Src, DstPort: w.key.SrcPort,
+		r := packet.Tuple{Src: w.real, SrcPort: c.RealPort(), Dst: w.key.Src, DstPort: w.key.SrcPort,
 			Proto: w.key.Proto, Family: w.key.Family}
 		back, rd := p.x.Lookup(&r, p.x.Hash(&r))
 		if back != c || rd != FromServer {
@@ -196,7 +256,7 @@ func (p *pair) advance(c *Conn, d Dir, w *twinConn, ev Event) {
 		w.packets++
 	}
 	established := is != was && is == TCPEstablished || is == UDPNormal && d == FromServer
-	if established && w.template != nil && !w.template.dead {
+	if established && w.template != nil && !w.template.dead && w.template.flags&Template != 0 {
 		w.template.state = Assured
 	}
 }
@@ -304,13 +364,45 @@ func (p *pair) grace() {
 	}
 	p.x.Scan(0, 1<<30, func(c *Conn) bool {
 		w := byName[c.Service]
-		if w != nil && w.flags&Template != 0 && w.deadline <= p.now && c.Left(p.now) == time.Minute {
+		if w != nil && w.deadline <= p.now && c.Left(p.now) == time.Minute {
 			w.timeout = time.Minute
 			w.deadline = p.now.Add(time.Minute)
 		}
 		return true
 	})
 }
+
+// shed ends what looks abandoned: nothing that was heard of lately, that is closing, or that controls what stays.
+func (p *pair) shed() {
+	byName := make(map[uint32]*twinConn)
+	for _, w := range p.w.all() {
+		byName[w.service] = w
+	}
+	if p.rnd.IntN(2) == 0 {
+		p.x.OweShed()
+	}
+	p.x.Shed(p.now, p.rnd.IntN(20), func(c *Conn) {
+		w := byName[c.Service]
+		p.same(c, w)
+		idle := p.w.timeoutOf(w.state) - w.deadline.Sub(p.now)
+		switch {
+		case w.users > 0, w.flags&Template != 0 && w.state == Assured:
+			p.t.Fatalf("shed %+v", w)
+		case w.state == TCPSynRecv, w.flags&Template != 0, w.flags&Template == 0 && c.App == told:
+		case idle < time.Minute || w.packets > shedMost:
+			p.t.Fatalf("shed %+v, idle for %v", w, idle)
+		}
+		if w.template != nil && !w.template.dead && w.template.flags&Template == 0 {
+			if by := p.x.Controller(c); by != nil {
+				by.App = told // it may go with the last connection that it announced, whatever its state
+			}
+		}
+		p.w.drop(w)
+	})
+	p.x.Scan(0, 1<<30, func(c *Conn) bool { c.App = 0; return true })
+}
+
+const told = 1
 
 // list compares everything that both hold.
 func (p *pair) list() {
@@ -324,9 +416,10 @@ func (p *pair) list() {
 		})
 	}
 	slices.SortFunc(got, func(a, b *Conn) int { return cmp.Compare(a.Service, b.Service) })
-	if len(got) != len(want) || p.x.Len() != len(p.w.conns) || p.x.Templates() != len(want)-len(p.w.conns) {
+	if len(got) != len(want) || p.x.Len() != len(p.w.conns)+len(p.w.expected) ||
+		p.x.Templates() != len(p.w.templates)+len(p.w.lost) {
 		p.t.Fatalf("%d entries, %d connections, %d templates, want %d, %d and %d", len(got), p.x.Len(), p.x.Templates(),
-			len(want), len(p.w.conns), len(want)-len(p.w.conns))
+			len(want), len(p.w.conns)+len(p.w.expected), len(p.w.templates)+len(p.w.lost))
 	}
 	for i := range got {
 		p.same(got[i], want[i])
@@ -358,12 +451,17 @@ func runTwin(t *testing.T, seed uint64, ops int) {
 	p := &pair{t: t, rnd: rnd, now: clock.Mono(rnd.Int64N(1 << 60)),
 		x: newTable(t, Options{MaxConns: room, Seed: seed, Timeouts: Timeouts{TCP: 2 * time.Hour}}),
 		w: &twin{max: room, conns: map[packet.Tuple]*twinConn{}, templates: map[packet.Tuple]*twinConn{},
+			expected: map[packet.Tuple]*twinConn{},
 			timeouts: Timeouts{TCP: 2 * time.Hour, TCPFin: 2 * time.Minute, UDP: 5 * time.Minute}},
 	}
 	for i := range ops {
 		switch n := rnd.IntN(100); {
-		case n < 80:
+		case n < 72:
 			p.packet()
+		case n < 77:
+			p.expect()
+		case n < 80:
+			p.shed()
 		case n < 86:
 			p.remove()
 		case n < 98:
