@@ -23,6 +23,9 @@ import (
 // Host is what the director asks of the kernel.
 type Host interface {
 	NextHop(netip.Addr) (host.Hop, error)
+	Addrs() ([]host.Addr, error)
+	LocalNets() ([]host.LocalNet, error)
+	Divert(link int, from []host.Endpoint) error
 	Resolve(host.Hop) error
 	Link(name string) (host.Link, error)
 	HoldAddr(link int, p netip.Prefix, label string, lifetime time.Duration) error
@@ -40,6 +43,10 @@ type Port struct {
 	Name string
 	Link int // interface index
 	MAC  packet.MAC
+	// SendOnly: nothing is received by it. Replies that come there are not translated.
+	SendOnly bool
+	// Local: the tap to this host's own network stack; one at most.
+	Local bool
 }
 
 // Options is what a Director is made of. All fields but Load are required.
@@ -83,6 +90,10 @@ type Director struct {
 	heldOn *[]Port       // the ports that the addresses were put on
 	file   *config.Model // what Load returned last
 	ticks  int
+
+	diverting  bool // what follows is in force
+	diverted   []host.Endpoint
+	divertedTo int // link
 }
 
 // decided is what is in force.
@@ -193,7 +204,8 @@ func (d *Director) apply(m *config.Model) error {
 	if now := d.now.Load(); now != nil {
 		prev, before = now.snap, now.model
 	}
-	snap, err := Compile(&Inputs{Model: m, Before: before, Hops: d.facts.hops, Workers: len(d.o.Workers)}, prev)
+	snap, err := Compile(&Inputs{Model: m, Before: before, Hops: d.facts.hops, Kernel: d.facts.kernel, Own: d.facts.own,
+		Local: d.facts.local, Nets: d.facts.nets, Names: d.facts.names, Workers: len(d.o.Workers)}, prev)
 	if err != nil {
 		return err
 	}
@@ -208,6 +220,7 @@ func (d *Director) apply(m *config.Model) error {
 	}
 	d.now.Store(&decided{model: m, snap: snap, facts: d.facts})
 	d.awaitAdoption(snap.Gen)
+	d.divert(snap)
 	if err := d.o.Filter.SetFilter(filter); err != nil {
 		return fmt.Errorf("add to the packet filter: %w", err)
 	}
@@ -333,5 +346,8 @@ func (d *Director) stop() {
 	d.release(nil)
 	if err := d.o.Filter.SetFilter(forward.Filter{}); err != nil {
 		d.o.Log.Error("the packet filter cannot be emptied", zap.Error(err))
+	}
+	if err := d.o.Host.Divert(0, nil); err != nil {
+		d.o.Log.Error("rules for the answers of local real servers are left", zap.Error(err))
 	}
 }

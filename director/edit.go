@@ -89,16 +89,16 @@ func (d *Director) replace(old, m *config.Model) error {
 
 // sameServers reports whether two models send to the same addresses: then there is nothing to ask the kernel.
 func sameServers(a, b *config.Model) bool {
-	servers := func(m *config.Model) map[netip.Addr]bool {
+	addrs := func(m *config.Model) map[netip.Addr]bool {
 		set := map[netip.Addr]bool{}
 		for i := range m.Services {
-			for k := range m.Services[i].Reals {
-				set[m.Services[i].Reals[k].Addr] = true
+			for _, r := range servers(&m.Services[i]) {
+				set[r.Addr] = true
 			}
 		}
 		return set
 	}
-	x, y := servers(a), servers(b)
+	x, y := addrs(a), addrs(b)
 	if len(x) != len(y) {
 		return false
 	}

@@ -1,8 +1,10 @@
 package director
 
 import (
+	"bytes"
 	"maps"
 	"net/netip"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -14,23 +16,39 @@ import (
 
 // facts is what the network is like, as far as the model needs to know.
 type facts struct {
-	hops   map[netip.Addr]forward.Hop // of the real servers that can be sent to
+	hops   map[netip.Addr]forward.Hop // of every real server: the way there, or why there is none
 	routes map[netip.Addr]host.Hop    // what the kernel said of every real server
 	why    map[netip.Addr]string      // of those that cannot be sent to: the reason, for listings and the log
+	deaf   map[netip.Addr]string      // of those whose replies are not seen: the interface they come by
+
+	kernel forward.Hop        // see forward.Snapshot
+	own    [][2]packet.Addr   // likewise
+	local  []packet.Addr      // likewise
+	nets   []forward.LocalNet // see forward.Marks
+	names  []string           // of the ports
 }
 
-func (f facts) equal(o facts) bool { return maps.Equal(f.hops, o.hops) && maps.Equal(f.why, o.why) }
+func (f facts) equal(o facts) bool {
+	return maps.Equal(f.hops, o.hops) && maps.Equal(f.why, o.why) && maps.Equal(f.deaf, o.deaf) && f.kernel == o.kernel && slices.Equal(f.own, o.own) &&
+		slices.Equal(f.local, o.local) && slices.Equal(f.nets, o.nets) && slices.Equal(f.names, o.names)
+}
 
 // log says what is different now.
 func (f facts) log(log *zap.Logger, now facts) {
 	for a, h := range now.hops {
-		if old, ok := f.hops[a]; !ok || old != h {
+		if old, ok := f.hops[a]; h.OK && (!ok || old != h) {
 			log.Info("next hop of a real server", zap.Stringer("server", a), zap.Stringer("mac", macString(h.Dst)))
 		}
 	}
 	for a, why := range now.why {
 		if f.why[a] != why {
 			log.Warn("real server cannot be reached", zap.Stringer("server", a), zap.String("reason", why))
+		}
+	}
+	for a, port := range now.deaf {
+		if f.deaf[a] != port {
+			log.Warn("the replies of a real server are not seen: its interface was opened to send only; name it with --interface "+
+				"or in the dataplane block and restart dirsw", zap.Stringer("server", a), zap.String("interface", port))
 		}
 	}
 }
@@ -49,44 +67,111 @@ func (m macString) String() string {
 	return string(b)
 }
 
-// gather asks the kernel about every real server of m.
+// gather asks the kernel about every real server of m, and about this host itself.
 func (d *Director) gather(m *config.Model) facts {
-	f := facts{map[netip.Addr]forward.Hop{}, map[netip.Addr]host.Hop{}, map[netip.Addr]string{}}
+	f := facts{hops: map[netip.Addr]forward.Hop{}, routes: map[netip.Addr]host.Hop{}, why: map[netip.Addr]string{},
+		deaf: map[netip.Addr]string{}}
+	ports := *d.ports.Load()
+	for i := range ports {
+		f.names = append(f.names, ports[i].Name)
+		if ports[i].Local {
+			f.kernel = forward.Hop{OK: true, Local: true, Port: uint8(i), MTU: anyMTU, Src: ports[i].MAC, Dst: ports[i].MAC}
+		}
+	}
 	for i := range m.Services {
-		for k := range m.Services[i].Reals {
-			a := m.Services[i].Reals[k].Addr
-			if _, ok := f.routes[a]; !ok {
-				d.ask(&f, a)
+		for _, r := range servers(&m.Services[i]) {
+			if _, ok := f.routes[r.Addr]; !ok {
+				d.ask(&f, r.Addr, ports)
+			}
+			if h := f.hops[r.Addr]; r.Method == config.NAT && h.OK && ports[h.Port].SendOnly {
+				f.deaf[r.Addr] = ports[h.Port].Name
 			}
 		}
 	}
+	d.askOwn(&f, ports)
 	return f
 }
 
-func (d *Director) ask(f *facts, a netip.Addr) {
+// anyMTU is that of the way to the director's own network stack, which takes everything.
+const anyMTU = 65535
+
+// ask finds the way to a real server.
+func (d *Director) ask(f *facts, a netip.Addr, ports []Port) {
 	h, err := d.o.Host.NextHop(a)
 	f.routes[a] = h
-	port, ports := -1, *d.ports.Load()
-	for i, p := range ports {
-		if p.Link == h.Link {
-			port = i
-		}
-	}
+	port := slices.IndexFunc(ports, func(p Port) bool { return p.Link == h.Link && !p.Local })
+	hop := forward.Hop{}
 	switch {
 	case err != nil:
 		f.why[a] = err.Error()
 	case h.Unreachable:
 		f.why[a] = h.Reason
+		if h.Refused {
+			hop.Fail = forward.HopUnreachable
+		}
+	case h.Local && !f.kernel.OK:
+		f.why[a] = "it is an address of this host, and there is no tap to deliver to it by (/dev/net/tun)"
 	case h.Local:
-		f.why[a] = "it is an address of this host, and delivery to the director itself is not served yet"
+		hop = f.kernel
+		hop.Own = packet.AddrFrom(a)
 	case port < 0:
 		f.why[a] = "it is reached by an interface that is not attached"
 	case !h.Resolved:
 		f.why[a] = "its link layer address is not known (ARP or neighbour discovery has no answer)"
+		if h.Failed || d.facts.hops[a].Fail == forward.HopSilent { // it is asked again and again, and silent in between
+			hop.Fail = forward.HopSilent
+		}
 	default:
-		f.hops[a] = forward.Hop{OK: true, Port: uint8(port), MTU: uint16(min(h.MTU, 65535)),
-			Src: ports[port].MAC, Dst: h.MAC}
+		hop = forward.Hop{OK: true, Port: uint8(port), MTU: uint16(min(h.MTU, anyMTU)), Src: ports[port].MAC, Dst: h.MAC}
 	}
+	if !h.Local && h.Src.IsValid() {
+		hop.Own = packet.AddrFrom(h.Src)
+	}
+	f.hops[a] = hop
+}
+
+// askOwn lists the addresses of this host, and those that it sends errors from by each port.
+func (d *Director) askOwn(f *facts, ports []Port) {
+	addrs, err := d.o.Host.Addrs()
+	if err != nil {
+		d.o.Log.Warn("the addresses of this host cannot be listed", zap.Error(err))
+		f.own, f.local, f.nets = d.facts.own, d.facts.local, d.facts.nets
+		return
+	}
+	f.own = make([][2]packet.Addr, len(ports))
+	for _, a := range addrs {
+		f.local = append(f.local, packet.AddrFrom(a.Addr))
+	}
+	slices.SortFunc(f.local, func(a, b packet.Addr) int { return bytes.Compare(a[:], b[:]) })
+	f.local = slices.Compact(f.local)
+	for i := range ports {
+		for six := range 2 {
+			f.own[i][six] = source(addrs, ports[i].Link, six == 1)
+		}
+	}
+	nets, err := d.o.Host.LocalNets()
+	if err != nil {
+		d.o.Log.Warn("the local routes of this host cannot be listed", zap.Error(err))
+		f.nets = d.facts.nets
+		return
+	}
+	for _, n := range nets {
+		f.nets = append(f.nets, localNet(n.Prefix, n.Mark, n.Mask))
+	}
+}
+
+// source is what this host sends from by a link to an address that no route says anything of: the first address of the
+// link, else of any (kernel: inet_select_addr). The zero address: it has none.
+func source(addrs []host.Addr, link int, six bool) packet.Addr {
+	fits := func(a host.Addr) bool { return a.Source && a.Addr.Is6() == six }
+	i := slices.IndexFunc(addrs, func(a host.Addr) bool { return a.Link == link && fits(a) })
+	if i < 0 {
+		i = slices.IndexFunc(addrs, fits)
+	}
+	if i < 0 {
+		return packet.Addr{}
+	}
+	return packet.AddrFrom(addrs[i].Addr)
 }
 
 // confirm lets the kernel ask for link layer addresses that are missing; with all it asks again for those that it has,

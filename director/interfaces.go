@@ -10,7 +10,7 @@ import (
 
 // Interfaces chooses what to attach to for a model that does not say: the interfaces of its vrrp instances and virtual
 // addresses, which clients come in by, and those that its real servers are reached by. For the second kind alone,
-// receive is false.
+// receive is false, unless replies come back by them (NAT) or errors about tunnels (TUN).
 func Interfaces(m *config.Model, h Host, links []host.Link) (names []string, receive map[string]bool, err error) {
 	receive = map[string]bool{}
 	add := func(name string, in bool) {
@@ -33,14 +33,18 @@ func Interfaces(m *config.Model, h Host, links []host.Link) (names []string, rec
 	}
 	clients := len(names) > 0
 	for i := range m.Services {
-		for k := range m.Services[i].Reals {
-			hop, err := h.NextHop(m.Services[i].Reals[k].Addr)
+		reals := m.Services[i].Reals
+		if sorry := m.Services[i].SorryServer; sorry != nil {
+			reals = append(slices.Clip(reals), *sorry)
+		}
+		for k := range reals {
+			hop, err := h.NextHop(reals[k].Addr)
 			if err != nil || hop.Unreachable || hop.Local {
 				continue
 			}
 			for _, l := range links {
 				if l.Index == hop.Link {
-					add(l.Name, !clients)
+					add(l.Name, !clients || reals[k].Method != config.DR)
 				}
 			}
 		}
