@@ -51,7 +51,7 @@ const (
 
 // Conn is one connection, or one persistence template. It holds no pointers and is 128 bytes: what every packet touches
 // stands in the first line of 64, what only creation, change of state, translation and expiry touch in the second. Dest,
-// Service, Packets and App are the caller's to read and set; the rest is read by methods and changed by the Table. A *Conn
+// Service, Packets, Method and App are the caller's to read and set; the rest is read by methods and changed by the Table. A *Conn
 // is valid until the connection has been removed or has expired.
 type Conn struct {
 	client   packet.Addr
@@ -66,7 +66,8 @@ type Conn struct {
 	state   State
 	flags   Flags
 	hopPort uint8
-	_       [1]byte
+	// Method is how packets reach the server. Its meaning is the caller's; it is 0 at first.
+	Method uint8
 
 	real  packet.Addr
 	tags  [2]uint32 // of the index cells: client to virtual, real to client

@@ -57,8 +57,7 @@ func (t *Table) Claim(k *packet.Tuple, h uint64) *Conn {
 	c.tags[0] = tagOf(h)
 	t.index.add(c.tags[0], c.self)
 	if c.flags&OneWay == 0 {
-		c.tags[1] = tagOf(t.replyHash(&Spec{Tuple: *k, Real: c.real, RealPort: c.realPort}))
-		t.index.add(c.tags[1], c.self|cellServer)
+		t.enterReply(c, tagOf(t.replyHash(&Spec{Tuple: *k, Real: c.real, RealPort: c.realPort})))
 	}
 	return c
 }

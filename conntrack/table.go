@@ -160,10 +160,30 @@ func (t *Table) Insert(s *Spec, h uint64, now clock.Mono) (*Conn, error) {
 	}
 	t.enter(c, h, now)
 	if c.flags&OneWay == 0 {
-		c.tags[1] = reply
-		t.index.add(reply, c.self|cellServer)
+		t.enterReply(c, reply)
 	}
 	return c, nil
+}
+
+// enterReply puts the direction from the server into the index, under its tag. Connections of one client that differ in
+// the virtual address or port alone have it in common: then the newest is found, and when that is gone the one before it
+// (as in the kernel, whose chains grow at the head).
+func (t *Table) enterReply(c *Conn, tag uint32) {
+	c.tags[1] = tag
+	k := packet.Tuple{Src: c.real, Dst: c.client, SrcPort: c.realPort, DstPort: c.ClientPort(), Proto: c.Proto(),
+		Family: c.Family()}
+	low := c.self | cellServer
+	for i := t.index.home(tag); t.index.cells[i] != 0; {
+		cell := t.index.cells[i]
+		if uint32(cell>>32) == tag && cell&cellServer != 0 && t.slab[cell&cellSlot].matchesReply(&k) {
+			t.index.cells[i] = uint64(tag)<<32 | uint64(low)
+			low = uint32(cell)
+		}
+		if i++; i == t.index.n {
+			i = 0
+		}
+	}
+	t.index.add(tag, low)
 }
 
 // replyHash is Hash of the flow from the real server to the client.
@@ -189,7 +209,7 @@ func (t *Table) take(s *Spec, space uint8) *Conn {
 	c.client, c.virtual, c.ports = s.Src, s.Dst, portsKey(&s.Tuple, space)
 	c.real, c.realPort = s.Real, s.RealPort
 	c.Dest, c.Service = s.Dest, s.Service
-	c.via, c.users, c.App = 0, 0, 0
+	c.via, c.users, c.App, c.Method = 0, 0, 0, 0
 	c.hopPort, c.hopMAC = 0, packet.MAC{}
 	return c
 }
