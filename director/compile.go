@@ -45,7 +45,6 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 		Services: slices.Clone(prev.Services),
 		Dests:    slices.Clone(prev.Dests),
 		Lookup:   make(map[forward.ServiceKey]forward.ServiceID, len(in.Model.Services)),
-		Steer:    forward.Steer{Workers: in.Workers},
 		Timeouts: conntrack.Timeouts(in.Model.Globals.Timeouts.OrDefault()),
 		Settings: settings(&in.Model.Dataplane, in.Workers),
 		Kernel:   in.Kernel,
@@ -74,6 +73,7 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 	for i := range in.Model.Services {
 		c.service(&in.Model.Services[i])
 	}
+	c.s.Steer = steer(c.s, in.Workers)
 	return c.s, nil
 }
 
@@ -162,15 +162,14 @@ func (c *compiler) serviceSlot(key forward.ServiceKey) forward.ServiceID {
 // that is not known or another one.
 func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m, before *config.Service) {
 	var kept, added []sched.Dest
-	reals := servers(m)
-	slot := make(map[netip.AddrPort]uint32, len(reals))
-	for i := range reals {
-		r := &reals[i]
+	slot := make(map[netip.AddrPort]uint32, len(m.Reals))
+	for i := range m.Reals {
+		r := &m.Reals[i]
 		slot[netip.AddrPortFrom(r.Addr, r.Port)] = c.dest(id, r)
 	}
-	byID := make(map[uint32]*config.Real, len(reals))
-	for i := range reals {
-		byID[slot[netip.AddrPortFrom(reals[i].Addr, reals[i].Port)]] = &reals[i]
+	byID := make(map[uint32]*config.Real, len(m.Reals))
+	for i := range m.Reals {
+		byID[slot[netip.AddrPortFrom(m.Reals[i].Addr, m.Reals[i].Port)]] = &m.Reals[i]
 	}
 	for _, d := range svc.Pool.Dests {
 		if r, ok := byID[d.ID]; ok && !reborn(before, r) {
@@ -178,8 +177,8 @@ func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m, before *c
 			delete(byID, d.ID)
 		}
 	}
-	for i := range reals {
-		d := slot[netip.AddrPortFrom(reals[i].Addr, reals[i].Port)]
+	for i := range m.Reals {
+		d := slot[netip.AddrPortFrom(m.Reals[i].Addr, m.Reals[i].Port)]
 		if _, ok := byID[d]; ok {
 			added = append(added, c.poolDest(d))
 			delete(byID, d)

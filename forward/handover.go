@@ -49,19 +49,36 @@ func Join(team []*Worker) {
 	}
 }
 
-// forgetLent is for a worker that gets another lane while the whole team stands still: frames of the old one are void.
-func (w *Worker) forgetLent() {
+// recall takes back what is lent to the team and what has come back unread. Only while the whole team stands still.
+func (w *Worker) recall() {
 	for i := range w.team {
-		if m := &w.team[i]; m.w != nil {
-			drain(m.lending)
-			drain(m.filling)
+		m := &w.team[i]
+		if m.w == nil {
+			continue
 		}
+		for _, r := range []*ring.SPSC[packet.Frame]{m.lending, m.filling} {
+			for f, ok := r.Pop(); ok; f, ok = r.Pop() {
+				w.dropped.Add(f)
+				if w.dropped.N == packet.BatchSize {
+					w.lane.Drop(&w.dropped)
+				}
+			}
+		}
+	}
+	if w.dropped.N > 0 {
+		w.lane.Drop(&w.dropped)
 	}
 }
 
-func drain(r *ring.SPSC[packet.Frame]) {
-	for ok := true; ok; {
-		_, ok = r.Pop()
+// void forgets what is lent and what has come back.
+func (m *mate) void() {
+	if m.w == nil {
+		return
+	}
+	for _, r := range []*ring.SPSC[packet.Frame]{m.lending, m.filling} {
+		for ok := true; ok; {
+			_, ok = r.Pop()
+		}
 	}
 }
 

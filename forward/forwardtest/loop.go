@@ -24,6 +24,7 @@ type LoopOptions struct {
 	// Shuffle delivers them in an order drawn from Seed instead of as they come.
 	Shuffle bool
 	Seed    uint64
+	Buffers int // in the pool; 0: DefaultFrames
 }
 
 // Loop delivers the same frames in the same order again and again, each time from its first state, and forgets what is
@@ -50,7 +51,7 @@ func NewLoop(o LoopOptions) (*Loop, error) {
 	if len(o.Ports) == 0 {
 		o.Ports = DefaultPorts()
 	}
-	l := &Loop{ports: slices.Clone(o.Ports), pool: newPool(DefaultFrames), port: o.Port}
+	l := &Loop{ports: slices.Clone(o.Ports), pool: newPool(o.Buffers), port: o.Port}
 	var all records
 	for f := range o.Frames {
 		if len(f) == 0 || len(f) > BufferLen-Headroom {
