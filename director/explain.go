@@ -151,6 +151,8 @@ func DropText(r packet.DropReason) string {
 		return "it is longer than the MTU towards the real server"
 	case packet.DropFragment:
 		return "it is a later fragment, and the first one of its datagram has not come by"
+	case packet.DropTunnelError:
+		return "it is an ICMP error about a tunnel; what it says was told to the client, or is kept in mind"
 	case packet.DropICMP:
 		return "it is an ICMP error about a connection that is not known"
 	}
