@@ -141,6 +141,10 @@ func (c *compiler) service(m *config.Service) {
 		svc.Pool = &sched.Pool{Cursor: new(sched.Cursor), Dests: svc.Pool.Dests, Family: family(key)}
 	}
 	svc.Persistence, svc.Mask, svc.OnePacket = m.Persistence, mask(m), m.OnePacket
+	svc.Engine = forward.NoEngine
+	if m.Engine == forward.SIP.String() {
+		svc.Engine = forward.SIP
+	}
 	c.s.Lookup[key] = id
 	c.pool(svc, id, m, before)
 }

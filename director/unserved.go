@@ -15,9 +15,6 @@ func Unserved(m *config.Model) error {
 	}
 	for i := range m.Services {
 		s := &m.Services[i]
-		if s.Engine != "" {
-			say(s.Pos, "remove the line", "the persistence engine %q is not served yet", s.Engine)
-		}
 		for k := range s.Reals {
 			r := &s.Reals[k]
 			switch {

@@ -32,6 +32,8 @@ type ConnInfo struct {
 	State    conntrack.State
 	Left     time.Duration
 	Template bool
+	Engine   Engine // of a template
+	Call     string // what the engine goes by: of SIP the Call-ID
 }
 
 // Question asks what would happen to a frame now, without anything coming of it.
@@ -61,8 +63,15 @@ const listScan = 4096
 func (w *Worker) list(l *Listing, now clock.Mono) {
 	l.Conns = l.Conns[:0]
 	l.Next, l.End = w.table.Scan(l.From, min(cap(l.Conns), listScan), func(c *conntrack.Conn) bool {
-		l.Conns = append(l.Conns, ConnInfo{Tuple: c.Tuple(), Dest: w.snap.Dests[c.Dest].Addr, DestPort: c.RealPort(), State: c.State(),
-			Left: c.Left(now), Template: c.IsTemplate()})
+		info := ConnInfo{Tuple: c.Tuple(), Dest: c.Real(), DestPort: c.RealPort(), State: c.State(), Left: c.Left(now),
+			Template: c.IsTemplate()}
+		if d := &w.snap.Dests[c.Dest]; d.Method != NAT { // see connect
+			info.Dest = d.Addr
+		}
+		if call := w.apps.sip.id(c); call != nil {
+			info.Engine, info.Call = SIP, string(call)
+		}
+		l.Conns = append(l.Conns, info)
 		return true
 	})
 }
@@ -88,6 +97,9 @@ func (w *Worker) Explain(q *Question, now clock.Mono) {
 // foresee is decide without its effects.
 func (w *Worker) foresee(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event, now clock.Mono) {
 	c, dir := w.table.Lookup(&m.Tuple, w.table.Hash(&m.Tuple))
+	if c == nil {
+		c = w.table.Expected(&m.Tuple)
+	}
 	if c != nil && !(dir == conntrack.FromClient && w.outlived(c, &w.snap.Dests[c.Dest], ev)) {
 		v.Why, v.Service, v.Dest, v.Dir, v.conn = WhyConnection, w.snap.Dests[c.Dest].Service, c.Dest, dir, c
 		v.State, v.Left = c.State(), c.Left(now)
@@ -101,15 +113,26 @@ func (w *Worker) foresee(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntra
 		w.stray(v, packet.DropNoService)
 		return
 	}
+	svc := &w.snap.Services[id]
+	if svc.leaves(m) {
+		w.stray(v, closed(m.Proto))
+		return
+	}
 	v.Service = id
 	if !w.snap.Settings.opens(m, ev) {
 		v.Drop = packet.DropNoConnection
 		return
 	}
-	svc := &w.snap.Services[id]
 	if svc.Persistence > 0 {
 		k := templateKey(svc, &m.Tuple)
-		t := w.table.Template(&k, w.table.HashTemplate(&k))
+		var call []byte
+		if svc.Engine == SIP {
+			if call = sipID(f, m); call == nil {
+				v.Drop = packet.DropNoCall
+				return
+			}
+		}
+		t := w.knownTemplate(&k, call)
 		if t != nil && w.snap.Settings.serves(&w.snap.Dests[t.Dest]) {
 			v.Why, v.Dest, v.State, v.Left = WhyTemplate, t.Dest, t.State(), t.Left(now)
 			return

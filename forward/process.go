@@ -100,6 +100,9 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 		c, dir = w.isakmp(m.Tuple)
 	}
 	if c == nil {
+		c, dir = w.claim(m, h), conntrack.FromClient
+	}
+	if c == nil {
 		w.schedule(v, f, m, ev, h, now)
 		return
 	}
@@ -135,6 +138,9 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 	}
 	if w.o.Observer != nil {
 		v.State, v.Left = c.State(), c.Left(now)
+	}
+	if c.Flags()&conntrack.OneWay == 0 && c.App != 0 {
+		v.Drop = w.help(f, m, c, dir, now)
 	}
 }
 

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"encoding/binary"
+	"time"
 
 	"dirsw/clock"
 	"dirsw/conntrack"
@@ -9,11 +10,18 @@ import (
 	"dirsw/sched"
 )
 
-// service finds the service of a packet by its address: its port first, then all ports.
+// service finds the service of a packet by its address: its port first, then that of FTP for what may be a data connection,
+// then all ports (kernel: ip_vs_service_find).
 func (s *Snapshot) service(m *packet.Tuple) (ServiceID, bool) {
 	key := ServiceKey{Addr: m.Dst, Port: m.DstPort, Proto: m.Proto}
 	if id, ok := s.Lookup[key]; ok {
 		return id, true
+	}
+	if m.Proto == packet.ProtoTCP && (m.DstPort == ftpDataPort || m.DstPort >= freePort) {
+		key.Port = ftpPort
+		if id, ok := s.Lookup[key]; ok {
+			return id, true
+		}
 	}
 	key.Port = 0
 	id, ok := s.Lookup[key]
@@ -54,7 +62,13 @@ func (w *Worker) schedule(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntr
 		id, ok = w.serviceOf(f, m)
 	}
 	if !ok {
-		w.unserved(v, f, m, ev)
+		if len(w.apps.sip.servers) == 0 || !w.called(v, f, m, now) {
+			w.unserved(v, f, m, ev)
+		}
+		return
+	}
+	if w.snap.Services[id].leaves(m) {
+		w.stray(v, closed(m.Proto))
 		return
 	}
 	v.Service = id
@@ -63,6 +77,21 @@ func (w *Worker) schedule(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntr
 		return
 	}
 	w.place(v, f, m, ev, h, now)
+}
+
+// leaves reports whether a packet that belongs to no connection is none of the service's, although it is found for it: the
+// ports of data connections of FTP are for one that is persistent, and nobody's from port 20 on, from where a server would
+// make one (kernel: ip_vs_schedule, ip_vs_leave).
+func (s *Service) leaves(m *packet.Meta) bool {
+	return m.SrcPort == ftpDataPort || s.Key.Port == ftpPort && m.DstPort != ftpPort && s.Persistence == 0 && !s.Key.ByMark()
+}
+
+// closed is the reason to drop what goes to a port of the director's that nobody listens on.
+func closed(proto uint8) packet.DropReason {
+	if proto == packet.ProtoUDP {
+		return packet.DropNoServer // answered by port unreachable
+	}
+	return packet.DropNoConnection
 }
 
 // place finds a server for a new connection to v.Service, and enters it.
@@ -74,7 +103,7 @@ func (w *Worker) place(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack
 	svc := &w.snap.Services[v.Service]
 	var template *conntrack.Conn
 	if svc.Persistence > 0 {
-		template = w.template(v, svc, m, now)
+		template = w.template(v, svc, f, m, now)
 	} else {
 		w.pick(v, svc, m, now)
 	}
@@ -112,11 +141,14 @@ func (w *Worker) pick(v *Verdict, svc *Service, m *packet.Meta, now clock.Mono) 
 }
 
 // templateKey is the tuple under which a client's template is kept: its address as far as the mask reaches, no client
-// port, and the port of the service (0 for one on all ports). One of a service by firewall mark has the mark for its
-// virtual address, and protocol 0.
+// port, and the port of the service (0 for one on all ports, and for FTP, whose data connections have others). One of a
+// service by firewall mark has the mark for its virtual address, and protocol 0.
 func templateKey(svc *Service, t *packet.Tuple) packet.Tuple {
 	k := *t
 	k.SrcPort, k.DstPort = 0, svc.Key.Port
+	if svc.Key.Port == ftpPort {
+		k.DstPort = 0
+	}
 	if svc.Key.ByMark() {
 		k.Dst, k.Proto = svc.Key.Addr, 0
 	}
@@ -134,16 +166,22 @@ func (s *Settings) serves(d *Dest) bool {
 // template places a connection by the client's persistence template, or makes one with the scheduler's choice. A template
 // whose server is gone is of no more use; one whose server has weight 0 still is, unless expire_quiescent_template says
 // otherwise.
-func (w *Worker) template(v *Verdict, svc *Service, m *packet.Meta, now clock.Mono) *conntrack.Conn {
+func (w *Worker) template(v *Verdict, svc *Service, f *packet.Frame, m *packet.Meta, now clock.Mono) *conntrack.Conn {
 	k := templateKey(svc, &m.Tuple)
-	h := w.table.HashTemplate(&k)
-	t := w.table.Template(&k, h)
+	var call []byte
+	if svc.Engine == SIP {
+		if call = w.sipID(f, m); call == nil {
+			v.Drop = packet.DropNoCall
+			return nil
+		}
+	}
+	t := w.knownTemplate(&k, call)
 	if t != nil && w.snap.Settings.serves(&w.snap.Dests[t.Dest]) {
 		v.Why, v.Dest = WhyTemplate, t.Dest
 		return t
 	}
 	if t != nil {
-		w.table.Retire(t)
+		w.retire(t)
 	}
 	w.pick(v, svc, m, now)
 	if v.Drop != packet.NoDrop {
@@ -151,15 +189,43 @@ func (w *Worker) template(v *Verdict, svc *Service, m *packet.Meta, now clock.Mo
 	}
 	d := &w.snap.Dests[v.Dest]
 	spec := conntrack.Spec{Tuple: k, Real: d.Addr, RealPort: d.Port, Dest: v.Dest, Service: uint32(v.Service)}
+	if k.DstPort == 0 {
+		spec.RealPort = 0
+	}
 	if svc.OnePacket && m.Proto == packet.ProtoUDP {
 		spec.Flags = conntrack.OnePacket
 	}
-	t, err := w.table.InsertTemplate(&spec, h, svc.Persistence, now)
-	if err != nil {
+	if t = w.newTemplate(&spec, call, svc.Persistence, now); t == nil {
 		v.Drop = packet.DropTableFull
+	}
+	return t
+}
+
+// knownTemplate finds the template with key k, and of a call with an ID that of the call; nil if there is none.
+func (w *Worker) knownTemplate(k *packet.Tuple, call []byte) *conntrack.Conn {
+	if call != nil {
+		return w.apps.sip.find(w.table, k, call)
+	}
+	return w.table.Template(k, w.table.HashTemplate(k))
+}
+
+// newTemplate enters the template that s describes, of a call if it has an ID, and counts it; nil if there is no room.
+func (w *Worker) newTemplate(s *conntrack.Spec, call []byte, life time.Duration, now clock.Mono) *conntrack.Conn {
+	var t *conntrack.Conn
+	var err error
+	if call != nil {
+		t, err = w.table.InsertUnkeyed(s, life, now)
+	} else {
+		t, err = w.table.InsertTemplate(s, w.table.HashTemplate(&s.Tuple), life, now)
+	}
+	if err != nil {
 		return nil
 	}
-	d.Load.Add(w.id, 0, 0, 1)
+	if call != nil && !w.apps.sip.keep(t, call) {
+		w.table.Remove(t)
+		return nil
+	}
+	w.snap.Dests[s.Dest].Load.Add(w.id, 0, 0, 1)
 	return t
 }
 
@@ -191,6 +257,8 @@ func (w *Worker) connect(v *Verdict, svc *Service, template *conntrack.Conn, m *
 	if err != nil {
 		return nil
 	}
+	attach(c)
+	c.Method = uint8(d.Method)
 	if template != nil {
 		w.table.Control(c, template, now)
 	}

@@ -61,6 +61,7 @@ type Service struct {
 	Persistence time.Duration // 0: not persistent
 	Mask        packet.Addr   // of the client address in a template; all ones above the IPv4 part
 	OnePacket   bool
+	Engine      Engine // what besides the client's address its template stands for
 
 	Tally *Tally
 }

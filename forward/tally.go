@@ -76,6 +76,15 @@ func (a *account) reply(dest uint32, bytes int) {
 	}
 }
 
+// opened counts a connection that the server opened.
+func (a *account) opened(dest uint32) {
+	d := &a.dests[dest]
+	d.Conns++
+	if !d.dirty {
+		a.touch(d, dest)
+	}
+}
+
 // touch notes that there is something to commit.
 func (a *account) touch(d *destAccount, dest uint32) {
 	d.dirty = true

@@ -56,6 +56,7 @@ type Worker struct {
 	paths       []path         // by DestID
 	tunnels     map[tunnelEnd]bool
 	servers     map[ServiceKey]bool // see serversOf; nil while nobody asks
+	apps        apps
 	acc         account
 	plain       Counters
 	committed   clock.Mono // when the counters were published
@@ -226,6 +227,7 @@ func (w *Worker) adopt(s *Snapshot) {
 	w.acc.commit(w.id, w.snap)
 	w.acc.grow(len(s.Dests))
 	w.table.SetTimeouts(s.Timeouts)
+	w.adoptApps(s)
 	if w.servers = nil; s.Settings.NATICMPSend {
 		w.servers = serversOf(s)
 	}
@@ -266,6 +268,9 @@ func (w *Worker) adoptService(svc *Service, st *serviceState) {
 
 // gone is told by the table of each connection that ended.
 func (w *Worker) gone(c *conntrack.Conn) {
+	if c.App != 0 {
+		w.forget(c)
+	}
 	d := &w.snap.Dests[c.Dest]
 	switch {
 	case c.IsTemplate():

@@ -76,8 +76,12 @@ func protocolName(p uint8) string {
 
 func entryOf(c *forward.ConnInfo) entry {
 	t := &c.Tuple
-	return entry{key: protocolName(t.Proto) + " " + endpoint(t.Src.Netip(), t.SrcPort) + " " + endpoint(t.Dst.Netip(), t.DstPort),
+	e := entry{key: protocolName(t.Proto) + " " + endpoint(t.Src.Netip(), t.SrcPort) + " " + endpoint(t.Dst.Netip(), t.DstPort),
 		dest: endpoint(c.Dest.Netip(), c.DestPort), state: c.State.String(), left: c.Left}
+	if c.Engine != forward.NoEngine {
+		e.tail = c.Engine.String() + " " + c.Call
+	}
+	return e
 }
 
 // sameLeft reports whether the kernel's whole seconds can be what is left by our clock, which may be late.
