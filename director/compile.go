@@ -219,6 +219,7 @@ func (c *compiler) dest(svc forward.ServiceID, r *config.Real) uint32 {
 	if d.Load == nil {
 		*d = forward.Dest{Load: sched.NewLoad(c.in.Workers), Tally: forward.NewTally(c.in.Workers)}
 	}
+	d.WasNAT = (d.WasNAT || d.Method == forward.NAT) && !d.Load.Idle()
 	d.Gone, d.Service, d.Method = false, svc, methods[r.Method]
 	d.Tunnel = packet.Tunnel{Type: tunnels[r.Tunnel.Type], Sum: r.Tunnel.Sum != config.NoSum, Port: r.Tunnel.Port}
 	d.Addr, d.Port, d.Weight = addr, r.Port, int32(r.Weight)

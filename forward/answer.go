@@ -173,26 +173,30 @@ func (w *Worker) fromOwn(s *packet.Spec, port uint8, v4 bool) bool {
 }
 
 // unreachable prepares s and f for the error about a server that has no next hop; false if nobody is told. Where no
-// neighbour has answered, the kernel finds out when the packet has been made ready to leave, which shows in the error: its
-// source is no more the address that the client spoke to (IPv4), or the packet that it quotes has been translated there and
-// back, but for the transport checksum.
+// neighbour has answered, the kernel finds out when the packet has been made ready to leave, which shows in the error: in
+// IPv4 its source is no more the address that the client spoke to, or the packet that it quotes has been translated there
+// and back, but for the transport checksum; in IPv6 the client hears of it by direct routing only.
 func (w *Worker) unreachable(s *packet.Spec, f *packet.Frame, m *packet.Meta, v *Verdict) bool {
 	d := &w.snap.Dests[v.Dest]
-	switch {
-	case d.Hop.Fail == HopUnreachable:
-		return true
-	case d.Hop.Fail != HopSilent:
-		return false
-	case d.Method == DR && m.Family == packet.IPv4Family:
+	if d.Hop.Fail != HopSilent {
+		return d.Hop.Fail == HopUnreachable
+	}
+	method := v.method(d)
+	if m.Family == packet.IPv6Family {
+		return method == DR
+	}
+	switch method {
+	case DR:
 		w.fromOwn(s, f.Port, true)
-	case d.Method == NAT:
+	case NAT:
 		real, port := w.serverEnd(m, v, d)
 		b := f.Bytes()
-		var head [packet.IPv6Len]byte
+		var head [packet.IPv4MinLen]byte
 		var ports [4]byte
-		n, k := copy(head[:], b[m.L3:m.L4]), copy(ports[:], b[m.L4:m.End])
+		k := copy(ports[:], b[m.L4:m.End])
+		copy(head[:], b[m.L3:])
 		packet.RewriteDst(f, m, &real, port)
-		copy(b[m.L3:], head[:n])
+		copy(b[m.L3:], head[:])
 		copy(b[m.L4:], ports[:k])
 	}
 	return true

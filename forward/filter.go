@@ -129,7 +129,7 @@ func (b *filterBuilder) server(d *Dest) {
 	}
 	svc := &b.snap.Services[d.Service]
 	switch {
-	case d.Method == NAT && !d.Hop.Local: // what the director itself answers comes by the port to its own stack
+	case (d.Method == NAT || d.WasNAT) && !d.Hop.Local: // what the director itself answers comes by the port to its own stack
 		b.replies(svc, d)
 	case d.Method == TUN && !d.Hop.Local:
 		b.tunnelled(svc, d)

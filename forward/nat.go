@@ -65,7 +65,7 @@ func (w *Worker) toClient(f *packet.Frame, m *packet.Meta, v *Verdict, d *Dest) 
 	if r := w.transmit(f, m, v, &hop); r != packet.NoDrop {
 		return r
 	}
-	if d.Method != NAT {
+	if v.method(d) != NAT {
 		return packet.NoDrop
 	}
 	virtual, port := v.conn.Virtual(), v.conn.VirtualPort()
@@ -104,7 +104,7 @@ func (w *Worker) twoWay(v *Verdict, f *packet.Frame, m *packet.Meta, d *Dest) bo
 	case v.Dir == conntrack.FromClient:
 		cameBy(v.conn, f)
 	case d.Hop.Local:
-	case d.Method != NAT: // the address was the director's own
+	case v.method(d) != NAT: // the address was the director's own
 		v.Drop = packet.DropNoNextHop
 	case ttl(f, m) <= 1:
 		v.Drop = packet.DropTTL

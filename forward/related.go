@@ -29,7 +29,7 @@ func (w *Worker) related(v *Verdict, f *packet.Frame, m *packet.Meta, now clock.
 	d := &w.snap.Dests[c.Dest]
 	v.Why, v.Service, v.Dest, v.Dir, v.conn = WhyRelated, d.Service, c.Dest, dir, c
 	v.State, v.Left = c.State(), c.Left(now)
-	if damaged(f, m, d) {
+	if damaged(f, m, v.method(d)) {
 		v.Drop = packet.DropBadTransport
 		return
 	}
@@ -48,8 +48,8 @@ func portsInFragments(m *packet.Meta) bool {
 
 // damaged reports whether an error must not go on because its checksum is wrong: in IPv4 none does, in IPv6 none whose
 // checksum is going to be made anew.
-func damaged(f *packet.Frame, m *packet.Meta, d *Dest) bool {
-	return (m.Family == packet.IPv4Family || d.Method == NAT) && !packet.ChecksumOK(f.Bytes(), m)
+func damaged(f *packet.Frame, m *packet.Meta, method Method) bool {
+	return (m.Family == packet.IPv4Family || method == NAT) && !packet.ChecksumOK(f.Bytes(), m)
 }
 
 // unopenedLife is how long a connection lives at first that only an error has spoken of (kernel: ip_vs_conn_new).
@@ -79,7 +79,7 @@ func (w *Worker) scheduleRelated(v *Verdict, f *packet.Frame, m *packet.Meta, fl
 	}
 	v.Service = id
 	w.place(v, f, &quoted, conntrack.Keep, h, now)
-	if v.Drop == packet.NoDrop && damaged(f, m, &w.snap.Dests[v.Dest]) {
+	if v.Drop == packet.NoDrop && damaged(f, m, w.snap.Dests[v.Dest].Method) {
 		v.Drop = packet.DropBadTransport
 	}
 }

@@ -11,7 +11,8 @@ func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, v *Verdict) packet.Dro
 		return w.giveBack(f, m)
 	}
 	d := &w.snap.Dests[v.Dest]
-	if d.Method == DR && d.Hop.OK && !d.Hop.Local { // most frames: toServer, without the calls
+	method := v.method(d)
+	if method == DR && d.Hop.OK && !d.Hop.Local { // most frames: toServer, without the calls
 		hop := &d.Hop
 		if !packet.DecrementTTL(f, m) {
 			return packet.DropTTL
@@ -30,13 +31,13 @@ func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, v *Verdict) packet.Dro
 	switch {
 	case v.Dir == conntrack.FromServer:
 		return w.toClient(f, m, v, d)
-	case d.Method == NAT:
+	case method == NAT:
 		return w.translate(f, m, v, d)
-	case d.Method == DR:
+	case method == DR:
 		return w.toServer(f, m, v, d)
 	case d.Hop.Local:
 		return w.deliver(f, m, &d.Hop)
-	case d.Method == TUN:
+	case method == TUN:
 		return w.encapsulate(f, m, v, d)
 	}
 	return packet.DropMethod

@@ -98,6 +98,7 @@ type Dest struct {
 	Method  Method
 	Tunnel  packet.Tunnel // iff Method == TUN
 	Gone    bool          // removed from its service: packets of its connections are dropped until it comes back
+	WasNAT  bool          // its method has been NAT, and connections of that time may live
 	Service ServiceID
 
 	Upper, Lower uint32 // connection thresholds; 0: none

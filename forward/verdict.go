@@ -57,6 +57,15 @@ type Verdict struct {
 	whole  uint16          // it was reassembled, and this was the longest of its fragments; 0: it came like this
 }
 
+// method is the way to the destination: a connection keeps the one it began with when its server is given another
+// (kernel: ip_vs_bind_dest).
+func (v *Verdict) method(d *Dest) Method {
+	if v.conn != nil && v.conn.Method != 0 {
+		return Method(v.conn.Method)
+	}
+	return d.Method
+}
+
 // chosen reports whether Dest says something.
 func (v *Verdict) chosen() bool {
 	return v.Why != WhyNone && v.Why != WhyFragment && v.Why != WhyKernel

@@ -201,6 +201,9 @@ func (m *machine) leftToKernel(frame []byte) error {
 	if meta.Flags&packet.ICMPError != 0 {
 		t = t.Reverse()
 	}
+	if meta.Flags&packet.QuotedFragment != 0 && meta.Family == packet.IPv6Family { // has no ports
+		return nil
+	}
 	for i := range list {
 		c := &list[i]
 		back := c.Tuple.Reverse()

@@ -33,7 +33,7 @@ func (m *machine) deliver(sent []out) (left []out, err error) {
 }
 
 // stackAnswer is what the kernel's own stack sends back for a packet to an address of its own at which nobody listens: a RST
-// to TCP (RFC 9293, section 3.10.7.1), port unreachable to UDP, nothing for the rest.
+// to TCP (RFC 9293, section 3.10.7.1), port unreachable to UDP, protocol unreachable to SCTP, which it does not speak.
 func stackAnswer(frame []byte) []byte {
 	var m packet.Meta
 	if packet.Parse(frame, &m) != packet.NoDrop || m.Flags&(packet.ICMPError|packet.LaterFragment) != 0 ||
@@ -57,15 +57,29 @@ func stackAnswer(frame []byte) []byte {
 				s.Ack++
 			}
 		}
-	case packet.ProtoUDP:
-		s.TOS, s.Proto, s.ICMPType, s.ICMPCode = 0xc0, packet.ProtoICMP, packet.ICMPv4Unreachable, packet.ICMPv4PortUnreachable
-		s.Payload = frame[m.L3:min(int(m.End), int(m.L3)+548)]
-		if m.Family == packet.IPv6Family {
-			s.TOS, s.Proto, s.ICMPType, s.ICMPCode = 0, packet.ProtoICMPv6, packet.ICMPv6Unreachable, packet.ICMPv6PortUnreachable
-			s.Payload = frame[m.L3:min(int(m.End), int(m.L3)+1232)]
-		}
+	case packet.ProtoUDP, packet.ProtoSCTP:
+		stackError(&s, frame, &m)
 	default:
 		return nil
 	}
 	return packet.Build(nil, s)
+}
+
+// stackError makes s the ICMP error about UDP, or about SCTP, to who sent it.
+func stackError(s *packet.Spec, frame []byte, m *packet.Meta) {
+	if m.Family == packet.IPv4Family {
+		s.TOS, s.ICMPType, s.ICMPCode = 0xc0, packet.ICMPv4Unreachable, packet.ICMPv4PortUnreachable
+		s.Payload = frame[m.L3:min(int(m.End), int(m.L3)+548)]
+		if m.Proto == packet.ProtoSCTP {
+			s.ICMPCode = 2 // protocol unreachable
+		}
+		s.Proto = packet.ProtoICMP
+		return
+	}
+	s.ICMPType, s.ICMPCode = packet.ICMPv6Unreachable, packet.ICMPv6PortUnreachable
+	s.Payload = frame[m.L3:min(int(m.End), int(m.L3)+1232)]
+	if m.Proto == packet.ProtoSCTP {
+		s.ICMPType, s.ICMPCode, s.ICMPRest = packet.ICMPv6ParameterProblem, 1, 6 // the next header is not known
+	}
+	s.Proto = packet.ProtoICMPv6
 }
