@@ -31,6 +31,7 @@ func scenarios() []scenario {
 	return []scenario{
 		demoScenario(),
 		ipv6Scenario(),
+		tunScenario(),
 	}
 }
 
