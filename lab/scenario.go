@@ -32,6 +32,7 @@ func scenarios() []scenario {
 		demoScenario(),
 		ipv6Scenario(),
 		tunScenario(),
+		tunPathScenario(),
 	}
 }
 
