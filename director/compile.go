@@ -166,14 +166,15 @@ func (c *compiler) serviceSlot(key forward.ServiceKey) forward.ServiceID {
 // that is not known or another one.
 func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m, before *config.Service) {
 	var kept, added []sched.Dest
-	slot := make(map[netip.AddrPort]uint32, len(m.Reals))
-	for i := range m.Reals {
-		r := &m.Reals[i]
+	reals := servers(m)
+	slot := make(map[netip.AddrPort]uint32, len(reals))
+	for i := range reals {
+		r := &reals[i]
 		slot[netip.AddrPortFrom(r.Addr, r.Port)] = c.dest(id, r)
 	}
-	byID := make(map[uint32]*config.Real, len(m.Reals))
-	for i := range m.Reals {
-		byID[slot[netip.AddrPortFrom(m.Reals[i].Addr, m.Reals[i].Port)]] = &m.Reals[i]
+	byID := make(map[uint32]*config.Real, len(reals))
+	for i := range reals {
+		byID[slot[netip.AddrPortFrom(reals[i].Addr, reals[i].Port)]] = &reals[i]
 	}
 	for _, d := range svc.Pool.Dests {
 		if r, ok := byID[d.ID]; ok && !reborn(before, r) {
@@ -181,8 +182,8 @@ func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m, before *c
 			delete(byID, d.ID)
 		}
 	}
-	for i := range m.Reals {
-		d := slot[netip.AddrPortFrom(m.Reals[i].Addr, m.Reals[i].Port)]
+	for i := range reals {
+		d := slot[netip.AddrPortFrom(reals[i].Addr, reals[i].Port)]
 		if _, ok := byID[d]; ok {
 			added = append(added, c.poolDest(d))
 			delete(byID, d)

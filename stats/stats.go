@@ -20,6 +20,7 @@ type Stats struct {
 	Forwarded uint64 `json:"forwarded"` // frames sent on
 	Answered  uint64 `json:"answered"`  // RSTs and ICMP errors that the workers sent themselves
 	Mended    uint64 `json:"mended"`    // frames whose unfinished transport checksum was finished
+	GivenBack uint64 `json:"givenBack"` // frames that were nobody's, handed to the network stack of this host; forwarded, too
 	Shed      uint64 `json:"shed"`      // connections and templates that drop_entry ended
 
 	Connections int      `json:"connections"` // entries in the tables of all workers, templates not counted
@@ -80,7 +81,7 @@ type Lane struct {
 // Port is a network interface that the director forwards on.
 type Port struct {
 	Name     string `json:"name"`
-	Mode     string `json:"mode"` // where the XDP program runs: "native" or "generic"; "packet" where it cannot
+	Mode     string `json:"mode"` // where the XDP program runs: "native" or "generic"; "send only"; "local": the tap to this host
 	ZeroCopy bool   `json:"zeroCopy"`
 	Queues   int    `json:"queues"` // receive queues served
 	Up       bool   `json:"up"`

@@ -39,6 +39,7 @@ type runFlags struct {
 	wait         string
 	connections  int
 	replace      bool
+	tap          string
 }
 
 func (r *runFlags) define(fs *flag.FlagSet) {
@@ -53,6 +54,7 @@ func (r *runFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&r.wait, "wait", "", "without traffic: auto, sleep or busy-poll")
 	fs.IntVar(&r.connections, "connections", 0, "room for `n` connections (default 1048576)")
 	fs.BoolVar(&r.replace, "replace-xdp", false, "displace another XDP program on the interface")
+	fs.StringVar(&r.tap, "tap", defaultTap, "`name` of the interface by which this host itself is reached; none: it is not")
 }
 
 // apply lays the flags over the dataplane block.
@@ -160,11 +162,14 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 		return err
 	}
 	defer control.Close()
+	local := &localDelivery{host: h, log: log, name: r.tap}
+	defer local.close()
 	plane.open = func() (*xsk.Set, error) {
 		o, err := xskOptions(&m.Dataplane, h, names, receive)
 		if err != nil {
 			return nil, err
 		}
+		o.Ports = append(o.Ports, local.ports(o.Ports)...)
 		return xsk.Open(o)
 	}
 	if plane.set, err = plane.open(); err != nil {
@@ -188,7 +193,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 		return err
 	}
 	defer plane.worker.Close()
-	ports, err := directorPorts(h, names)
+	ports, err := directorPorts(h, names, receive, local)
 	if err != nil {
 		return err
 	}
@@ -202,7 +207,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 			return m, notes, err
 		}})
 	plane.back = func() {
-		if ports, err := directorPorts(h, names); err == nil {
+		if ports, err := directorPorts(h, names, receive, local); err == nil {
 			d.SetPorts(ports)
 		}
 	}
@@ -296,14 +301,18 @@ func xskOptions(d *config.Dataplane, h *host.Host, names []string, receive map[s
 	return o, nil
 }
 
-func directorPorts(h *host.Host, names []string) ([]director.Port, error) {
+// directorPorts lists the ports in the order of xskOptions, the tap behind them.
+func directorPorts(h *host.Host, names []string, receive map[string]bool, local *localDelivery) ([]director.Port, error) {
 	var ports []director.Port
 	for _, n := range names {
 		l, err := h.Link(n)
 		if err != nil {
 			return nil, err
 		}
-		ports = append(ports, director.Port{Name: n, Link: l.Index, MAC: l.MAC})
+		ports = append(ports, director.Port{Name: n, Link: l.Index, MAC: l.MAC, SendOnly: !receive[n]})
+	}
+	if t := local.tap; t != nil {
+		ports = append(ports, director.Port{Name: t.Link.Name, Link: t.Link.Index, MAC: t.Link.MAC, Local: true})
 	}
 	return ports, nil
 }

@@ -43,19 +43,25 @@ func cmdStats(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+func describePort(p *stats.Port) string {
+	state, copied := "up", "copy"
+	if !p.Up {
+		state = "down"
+	}
+	if p.Mode == "local" {
+		return state + ", local delivery: the way to this host itself"
+	}
+	if p.ZeroCopy {
+		copied = "zero-copy"
+	}
+	return fmt.Sprintf("%s, %s, %s, %d queues", state, p.Mode, copied, p.Queues)
+}
+
 func printStats(out io.Writer, s *stats.Stats) {
 	fmt.Fprintf(out, "dirsw %s, running for %v, %s, generation %d\n", s.Version, time.Since(s.Start).Round(time.Second), s.Config,
 		s.Generation)
-	for _, p := range s.Ports {
-		copied := "copy"
-		if p.ZeroCopy {
-			copied = "zero-copy"
-		}
-		state := "up"
-		if !p.Up {
-			state = "down"
-		}
-		fmt.Fprintf(out, "interface %s: %s, %s, %s, %d queues\n", p.Name, state, p.Mode, copied, p.Queues)
+	for i := range s.Ports {
+		fmt.Fprintf(out, "interface %s: %s\n", s.Ports[i].Name, describePort(&s.Ports[i]))
 	}
 	fmt.Fprintf(out, "connections: %d and %d templates of %d; %d MiB resident\n", s.Connections, s.Templates, s.TableRoom,
 		s.MemoryBytes>>20)
@@ -72,6 +78,9 @@ func printStats(out io.Writer, s *stats.Stats) {
 	}
 	fmt.Fprintf(w, "frames:\t%d\treceived\n\t%d\tforwarded\n\t%d\tanswered by dirsw\n\t%d\twith their checksum finished\n",
 		received, s.Forwarded, s.Answered, s.Mended)
+	if s.GivenBack > 0 {
+		fmt.Fprintf(w, "\t%d\tgiven back to this host\n", s.GivenBack)
+	}
 	fmt.Fprintf(w, "\t%d\tlost before they were received\n\t%d\tnot sent: ring full, link down\n", lost, full)
 	for _, d := range s.Drops {
 		if d.Frames > 0 {
