@@ -21,7 +21,8 @@ func (w *Worker) encapsulate(f *packet.Frame, m *packet.Meta, v *Verdict, d *Des
 	if !packet.DecrementTTL(f, m) {
 		return packet.DropTTL
 	}
-	room := w.tunnelRoom(v, m, d)
+	n := uint16(d.Tunnel.Len(&d.Addr))
+	room := w.tunnelRoom(v, m, d, n)
 	if w.tooLongInside(f, m, v, room.inside) {
 		v.mtu = room.inside
 		return packet.DropTooBig
@@ -36,14 +37,16 @@ func (w *Worker) encapsulate(f *packet.Frame, m *packet.Meta, v *Verdict, d *Des
 		v.conn.SetHop(f.Port, packet.Ethernet(f.Bytes()).Src()) // for what the tunnel has to tell the client
 	}
 	w.ipID++
-	o := packet.Outer{Src: hop.Own, Dst: d.Addr, ID: w.ipID, MayCut: !w.snap.Settings.PMTUDisc}
+	o := packet.Outer{Src: &hop.Own, Dst: &d.Addr, ID: w.ipID, MayCut: !w.snap.Settings.PMTUDisc}
 	if d.Tunnel.Type == packet.GUE {
 		o.SrcPort = w.flowPort(m)
 	}
 	if !d.Tunnel.Wrap(f, m, &o) {
 		return packet.DropTooBig // longer than IP can be, or than the frame has room for: v.mtu is 0, nobody is told
 	}
-	w.cutOuter(m, v, d, room.outside)
+	if v.whole != 0 || m.End-m.L3+n > room.outside {
+		cutOuter(m, v, d, n, room.outside)
+	}
 	packet.SetMACs(f, hop.Src, hop.Dst)
 	f.Port = hop.Port
 	return packet.NoDrop
@@ -52,29 +55,27 @@ func (w *Worker) encapsulate(f *packet.Frame, m *packet.Meta, v *Verdict, d *Des
 // tunnelRoom is what a way has room for, in bytes of IP packets: the outer one and the one inside.
 type tunnelRoom struct{ outside, inside uint16 }
 
-// tunnelRoom returns what the way to d has room for; inside is 0 where the kernel sends nothing. A route that has less than
+// tunnelRoom returns what the way to d has room for, by a tunnel that adds n bytes; inside is 0 where the kernel sends nothing. A route that has less than
 // the least MTU is of no use, as in the kernel. A path of which a router has told less is: what does not fit leaves in
 // pieces, and IPv6 clients are told their least MTU (RFC 2473, section 7.1).
-func (w *Worker) tunnelRoom(v *Verdict, m *packet.Meta, d *Dest) tunnelRoom {
-	n, least := d.Tunnel.Len(&d.Addr), leastMTU6
+func (w *Worker) tunnelRoom(v *Verdict, m *packet.Meta, d *Dest, n uint16) tunnelRoom {
+	mtu, least := d.Hop.MTU, uint16(leastMTU6)
 	if d.Addr.Is4() {
 		least = leastMTU4
 	}
-	mtu := int(d.Hop.MTU)
-	if mtu-n < least {
-		return tunnelRoom{outside: d.Hop.MTU}
+	if mtu < least+n {
+		return tunnelRoom{outside: mtu}
 	}
 	p := w.pathTo(v.Dest, d)
-	p.used = p.mtu != 0
-	told := int(p.limit())
-	if told >= mtu {
-		return tunnelRoom{d.Hop.MTU, uint16(mtu - n)}
+	if p.mtu == 0 || p.mtu >= mtu {
+		return tunnelRoom{mtu, mtu - n}
 	}
+	p.used = true
 	least = leastMTU4
 	if m.Family == packet.IPv6Family {
 		least = leastMTU6
 	}
-	return tunnelRoom{uint16(told), uint16(max(told-n, least))}
+	return tunnelRoom{p.mtu, max(p.mtu, least+n) - n}
 }
 
 // tooLongInside reports whether a packet is too long for a tunnel with that room inside, and may not be cut
@@ -93,23 +94,13 @@ func (w *Worker) tooLongInside(f *packet.Frame, m *packet.Meta, v *Verdict, room
 	return n > room && w.snap.Settings.PMTUDisc && m.Flags&packet.ICMPError == 0 && packet.IPv4(f.Bytes()[m.L3:]).DontFragment()
 }
 
-// cutOuter sets v.pieces where the outer packet is longer than the path, and lets m describe it for that. A datagram that
-// was reassembled leaves in pieces no longer than the longest that came, where the kernel still knows how long that was: if
-// both packets are of one family. IPv6 pieces need not be shorter than its least MTU (ip_do_fragment, ip6_fragment).
-func (w *Worker) cutOuter(m *packet.Meta, v *Verdict, d *Dest, path uint16) {
-	six := m.Family == packet.IPv6Family
-	n := uint16(d.Tunnel.Len(&d.Addr))
-	v.pieces = 0
-	switch same := d.Addr.Is4() != six; {
-	case v.whole != 0 && same && six:
-		v.pieces = min(max(v.whole, leastMTU6), path)
-	case v.whole != 0 && same:
-		v.pieces = min(v.whole, path)
-	case v.whole != 0 || m.End-m.L3+n > path:
-		v.pieces = path
-	}
-	if v.pieces == 0 {
-		return
+// cutOuter has the outer packet cut to fit the path, and lets m, by which it was wrapped, describe it for that. A datagram
+// that was reassembled leaves in pieces no longer than the longest that came, where the kernel still knows how long that
+// was: if both packets are of one family (ip_do_fragment, ip6_fragment).
+func cutOuter(m *packet.Meta, v *Verdict, d *Dest, n, path uint16) {
+	v.pieces = path
+	if d.Addr.Is4() != (m.Family == packet.IPv4Family) {
+		v.whole = 0
 	}
 	m.Family, m.L4, m.End = packet.IPv6Family, m.L3+packet.IPv6Len, m.End+n
 	if d.Addr.Is4() {

@@ -20,13 +20,14 @@ func (b *bench) tooBig(e ends, tun packet.Tunnel, server packet.Addr, mtu uint32
 		b.t.Fatal(r)
 	}
 	f := packet.MakeFrame(append(make([]byte, packet.MaxTunnelLen), inner...), packet.MaxTunnelLen, len(inner), 0, 0)
-	o := packet.Outer{Src: own(&server), Dst: server, SrcPort: 40000}
+	src := own(&server)
+	o := packet.Outer{Src: &src, Dst: &server, SrcPort: 40000}
 	if !tun.Wrap(&f, &m, &o) {
 		b.t.Fatal("not wrapped")
 	}
 	quote := f.Bytes()[packet.EthernetLen:]
 	s := packet.Spec{SrcMAC: packet.MAC{2, 0, 0, 0, 2, 0x77}, DstMAC: directorMAC, ICMPRest: mtu}
-	s.Dst = o.Src
+	s.Dst = src
 	if server.Is4() {
 		s.Src, s.Proto = tuple(0, "172.16.0.77:0", vip).Src, packet.ProtoICMP
 		s.ICMPType, s.ICMPCode, s.Payload = packet.ICMPv4Unreachable, packet.ICMPv4FragNeeded, quote[:128]

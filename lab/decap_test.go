@@ -37,7 +37,8 @@ func sendTunnelled(t *testing.T, c *Cluster, tun packet.Tunnel, from, to netip.A
 	if server.Is6() {
 		own = netip.MustParseAddr("2001:db8:51::1")
 	}
-	o := packet.Outer{Src: packet.AddrFrom(own), Dst: packet.AddrFrom(server), SrcPort: 40000, MayCut: true}
+	src, dst := packet.AddrFrom(own), packet.AddrFrom(server)
+	o := packet.Outer{Src: &src, Dst: &dst, SrcPort: 40000, MayCut: true}
 	if !tun.Wrap(&f, &m, &o) {
 		t.Fatal("not wrapped")
 	}

@@ -47,7 +47,7 @@ type Tunnel struct {
 
 // Outer is what the outer header of a tunnelled packet does not take over from the packet inside.
 type Outer struct {
-	Src, Dst Addr   // of one family; it is that of the outer header
+	Src, Dst *Addr  // of one family; it is that of the outer header
 	SrcPort  uint16 // of GUE: see FlowPort
 	ID       uint16 // IPv4 identification of a packet that may be cut
 	// MayCut clears DF, whatever the packet inside says (net.ipv4.vs.pmtu_disc=0). Without it IPv4 in IPv4 has the DF
@@ -85,7 +85,7 @@ func (t Tunnel) headerLen() int {
 // It returns false, and changes nothing, if the frame has no room in front or if the outer packet would be longer than
 // IP allows.
 func (t Tunnel) Wrap(f *Frame, m *Meta, o *Outer) bool {
-	n, l3 := t.Len(&o.Dst), int(m.L3)
+	n, l3 := t.Len(o.Dst), int(m.L3)
 	if int(m.End)-l3+n > 0xffff {
 		return false
 	}
@@ -167,8 +167,8 @@ func putOuter6(p, inner []byte, proto uint8, o *Outer) {
 	h := p[:IPv6Len]
 	tos, ttl, _ := inherited(inner)
 	binary.BigEndian.PutUint64(h[0:8], 6<<60|uint64(tos)<<52|uint64(uint16(len(p)-IPv6Len))<<16|uint64(proto)<<8|uint64(ttl))
-	*(*Addr)(h[8:24]) = o.Src
-	*(*Addr)(h[24:40]) = o.Dst
+	*(*Addr)(h[8:24]) = *o.Src
+	*(*Addr)(h[24:40]) = *o.Dst
 }
 
 // putGUE writes the UDP and GUE headers at the start of p, which reaches to the end of the packet. GUE: variant 0, no
@@ -179,7 +179,7 @@ func (t Tunnel) putGUE(p, inner []byte, o *Outer) {
 	proto := protoOf(inner)
 	word := uint64(o.SrcPort)<<48 | uint64(t.Port)<<32 | uint64(uint16(len(p)))<<16
 	if t.Sum {
-		tuple := Tuple{Src: o.Src, Dst: o.Dst, Proto: ProtoUDP, Family: IPv6Family}
+		tuple := Tuple{Src: *o.Src, Dst: *o.Dst, Proto: ProtoUDP, Family: IPv6Family}
 		if o.Dst.Is4() {
 			tuple.Family = IPv4Family
 		}

@@ -35,12 +35,12 @@ func TestInner(t *testing.T) {
 				t.Fatal("not wrapped")
 			}
 			outer := mustParse(t, f.Bytes())
-			ports := tun.Len(&o.Dst) + int(m.L4-m.L3) + 4
+			ports := tun.Len(o.Dst) + int(m.L4-m.L3) + 4
 			for _, n := range []int{ports - 1, ports, 2000} {
 				name := fmt.Sprintf("%v in %s, %d bytes quoted", tuple.Src, name, n)
 				frame := aboutOuter(f.Bytes(), &outer, n)
 				e := mustParse(t, frame)
-				if e.Flags&ICMPError == 0 || e.Src != o.Src || e.Dst != o.Dst {
+				if e.Flags&ICMPError == 0 || e.Src != *o.Src || e.Dst != *o.Dst {
 					t.Fatalf("%s: %+v", name, e)
 				}
 				var inner Meta
@@ -51,7 +51,7 @@ func TestInner(t *testing.T) {
 				if !ok {
 					continue
 				}
-				at := int(e.Quoted) + tun.Len(&o.Dst)
+				at := int(e.Quoted) + tun.Len(o.Dst)
 				if inner.Tuple != tuple || int(inner.Quoted) != at || int(inner.QuotedL4) != at+int(m.L4-m.L3) ||
 					inner.Flags != ICMPError || inner.End != e.End || inner.L3 != e.L3 || inner.L4 != e.L4 {
 					t.Errorf("%s: %+v", name, inner)

@@ -54,7 +54,7 @@ func (r *tunnelRow) tunnel(t testing.TB) (Tunnel, Outer) {
 		t.Fatalf("no tunnel for %q", r.name)
 	}
 	m := mustParse(t, r.out)
-	o := Outer{Src: m.Src, Dst: m.Dst, SrcPort: m.SrcPort, MayCut: strings.Contains(name, "pmtudisc0")}
+	o := Outer{Src: &m.Src, Dst: &m.Dst, SrcPort: m.SrcPort, MayCut: strings.Contains(name, "pmtudisc0")}
 	if m.Family == IPv4Family {
 		o.ID = IPv4(r.out[m.L3:]).ID()
 	}
@@ -97,7 +97,7 @@ func TestWrapGolden(t *testing.T) {
 func slowWrap(tun Tunnel, frame []byte, m *Meta, o *Outer) []byte {
 	inner := frame[m.L3:m.End]
 	s := Spec{SrcMAC: Ethernet(frame).Src(), DstMAC: Ethernet(frame).Dst(), TTL: inner[7],
-		Tuple: Tuple{Src: o.Src, Dst: o.Dst, SrcPort: o.SrcPort, DstPort: tun.Port}}
+		Tuple: Tuple{Src: *o.Src, Dst: *o.Dst, SrcPort: o.SrcPort, DstPort: tun.Port}}
 	proto, typ := ProtoIPv6, EtherTypeIPv6
 	if inner[0]>>4 == 4 {
 		h := IPv4(inner)
@@ -148,9 +148,14 @@ func slowWrap(tun Tunnel, frame []byte, m *Meta, o *Outer) []byte {
 	return append(append(bytes.Clone(b[:12]), tag...), b[12:]...)
 }
 
+func at(s string) *Addr {
+	a := addr(s)
+	return &a
+}
+
 var outers = []Outer{
-	{Src: addr("203.0.113.1"), Dst: addr("203.0.113.11"), SrcPort: 40001, ID: 0xbeef},
-	{Src: addr("2001:db8:2::1"), Dst: addr("2001:db8:2::11"), SrcPort: 60999, ID: 0xbeef},
+	{Src: at("203.0.113.1"), Dst: at("203.0.113.11"), SrcPort: 40001, ID: 0xbeef},
+	{Src: at("2001:db8:2::1"), Dst: at("2001:db8:2::11"), SrcPort: 60999, ID: 0xbeef},
 }
 
 // everyTunnel runs f with every type, both outer families, and outer packets that may be cut.
@@ -168,7 +173,7 @@ func everyTunnel(f func(name string, tun Tunnel, o Outer)) {
 func checkWrap(t *testing.T, name string, frame []byte, m *Meta, tun Tunnel, o Outer) {
 	t.Helper()
 	f := frameOf(frame)
-	n := tun.Len(&o.Dst)
+	n := tun.Len(o.Dst)
 	if n > MaxTunnelLen {
 		t.Errorf("%s: %d bytes, more than MaxTunnelLen", name, n)
 	}
@@ -231,7 +236,7 @@ func TestWrapNoRoom(t *testing.T) {
 	everyTunnel(func(name string, tun Tunnel, o Outer) {
 		b := Build(nil, spec(tuple4(ProtoTCP)))
 		m := mustParse(t, b)
-		n := tun.Len(&o.Dst)
+		n := tun.Len(o.Dst)
 		for _, room := range []int{0, n - 1, n} {
 			f := MakeFrame(append(make([]byte, room), b...), room, len(b), 3, 4)
 			was := f
