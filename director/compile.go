@@ -140,6 +140,7 @@ func (c *compiler) service(m *config.Service) {
 		svc.Kind, svc.Flags, svc.SchedGen, svc.PoolGen, svc.Taken = kind, flags, c.s.Gen, c.s.Gen, true
 		svc.Pool = &sched.Pool{Cursor: new(sched.Cursor), Dests: svc.Pool.Dests, Family: family(key)}
 	}
+	c.bypass(svc, id, m)
 	svc.Persistence, svc.Mask, svc.OnePacket = m.Persistence, mask(m), m.OnePacket
 	svc.Engine = forward.NoEngine
 	if m.Engine == forward.SIP.String() {

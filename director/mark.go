@@ -6,8 +6,10 @@ import (
 	"strings"
 
 	"dirsw/config"
+	"dirsw/conntrack"
 	"dirsw/forward"
 	"dirsw/packet"
+	"dirsw/sched"
 )
 
 // marks compiles the rules that give packets their firewall marks; nil if there are none.
@@ -163,6 +165,28 @@ func markRanges(list []config.PortRange) []forward.MarkRange {
 		out[i] = forward.MarkRange{Low: r.Low, High: r.High}
 	}
 	return out
+}
+
+// bypass gives a service by firewall mark the destination of what finds no server, where cache_bypass asks for it. It
+// stays as long as there are connections to it.
+func (c *compiler) bypass(svc *forward.Service, id forward.ServiceID, m *config.Service) {
+	nowhere := packet.AddrFrom(netip.IPv4Unspecified())
+	if m.IPv6 {
+		nowhere = packet.AddrFrom(netip.IPv6Unspecified())
+	}
+	svc.Bypasses = m.Mark != 0 && c.s.Settings.CacheBypass
+	old, known := c.dests[destKey{id, nowhere, 0}]
+	if !svc.Bypasses && (!known || c.s.Dests[old].Load.Idle()) {
+		return
+	}
+	slot := c.destSlot(id, nowhere, 0)
+	d := &c.s.Dests[slot]
+	if d.Load == nil {
+		*d = forward.Dest{Load: sched.NewLoad(c.in.Workers), Tally: forward.NewTally(c.in.Workers)}
+	}
+	d.Gone, d.Service, d.Method, d.Addr, d.Hop = false, id, forward.Bypass, nowhere, c.in.Kernel
+	d.Hop.Local = true
+	svc.Bypass = conntrack.DestID(slot)
 }
 
 // localNet is a network that a local route is for, with the marks for which packets come to that route.

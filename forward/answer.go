@@ -52,7 +52,7 @@ func (l *limiter) take(now clock.Mono) bool {
 
 // answer tells the sender of f why it is dropped, where the kernel would. The answer leaves by the port that f came by.
 func (w *Worker) answer(f *packet.Frame, m *packet.Meta, v *Verdict, now clock.Mono) {
-	if m.Flags&(packet.ICMPError|packet.LaterFragment) != 0 || !unicast(&m.Src) {
+	if m.Flags&(packet.ICMPError|packet.LaterFragment) != 0 || !unicast(&m.Src) || v.foreign(w.snap, m) {
 		return
 	}
 	in := f.Bytes()

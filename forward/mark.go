@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"dirsw/conntrack"
 	"dirsw/packet"
 )
 
@@ -232,4 +233,22 @@ func (c *MarkCond) has(port uint16) bool {
 		}
 	}
 	return false
+}
+
+// bypass lets a new connection of a service by firewall mark that has found no server go where the client wanted
+// (cache_bypass; kernel: ip_vs_leave), unless that is the director itself. The director's own network stack routes it.
+func (w *Worker) bypass(v *Verdict, svc *Service, m *packet.Meta) {
+	if svc.Bypasses && !w.snap.owns(&m.Dst) {
+		v.Drop, v.Why, v.Dest = packet.NoDrop, WhyScheduler, svc.Bypass
+	}
+}
+
+// owns reports whether an address is the director's own whatever mark a packet has. The kernel's stack sends nothing from
+// others. Of a snapshot without Marks it is true: only those send packets for the addresses of others here.
+func (s *Snapshot) owns(a *packet.Addr) bool { return s.Marks == nil || s.local(a, 0) }
+
+// foreign reports whether a packet was to an address that is not the director's own, and came to a service by its mark.
+// The client is told nothing then: the kernel would have to send from that address, and does not.
+func (v *Verdict) foreign(s *Snapshot, m *packet.Meta) bool {
+	return v.Service != NoService && v.Dir == conntrack.FromClient && s.Services[v.Service].Key.ByMark() && !s.owns(&m.Dst)
 }

@@ -28,12 +28,15 @@ func (s *Snapshot) service(m *packet.Tuple) (ServiceID, bool) {
 	return id, ok
 }
 
-// MarkKey is the key of a service by firewall mark: the mark stands for an address of the family.
+// MarkKey is the key of a service by firewall mark: the mark stands for an address of the family. In IPv6 it is the first
+// word of that, which is how the kernel's IPVS lists the templates of such a service (ip_vs_core.c, ip_vs_sched_persist).
 func MarkKey(mark uint32, family uint8) (k ServiceKey) {
-	binary.BigEndian.PutUint32(k.Addr[12:], mark)
-	if family == packet.IPv4Family {
-		k.Addr[10], k.Addr[11] = 0xff, 0xff
+	if family == packet.IPv6Family {
+		binary.BigEndian.PutUint32(k.Addr[:], mark)
+		return k
 	}
+	binary.BigEndian.PutUint32(k.Addr[12:], mark)
+	k.Addr[10], k.Addr[11] = 0xff, 0xff
 	return k
 }
 
@@ -106,6 +109,9 @@ func (w *Worker) place(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack
 		template = w.template(v, svc, f, m, now)
 	} else {
 		w.pick(v, svc, m, now)
+	}
+	if v.Drop == packet.DropNoServer {
+		w.bypass(v, svc, m)
 	}
 	if v.Drop != packet.NoDrop {
 		return
@@ -245,6 +251,8 @@ func (w *Worker) connect(v *Verdict, svc *Service, template *conntrack.Conn, m *
 	spec := conntrack.Spec{Tuple: m.Tuple, Real: d.Addr, RealPort: realPort(svc, d, m), Dest: v.Dest,
 		Service: uint32(v.Service), Event: ev}
 	switch {
+	case d.Method == Bypass:
+		spec.RealPort, spec.Flags = 0, conntrack.OneWay
 	case d.Method != NAT && d.Hop.Local: // the director's own stack answers from the address that it was asked at
 		spec.Real, spec.RealPort = m.Dst, m.DstPort
 	case d.Method != NAT:

@@ -61,7 +61,11 @@ type Service struct {
 	Persistence time.Duration // 0: not persistent
 	Mask        packet.Addr   // of the client address in a template; all ones above the IPv4 part
 	OnePacket   bool
-	Engine      Engine // what besides the client's address its template stands for
+	// Bypass is the destination of what finds no server and goes where the client wanted, if Bypasses: a service by
+	// firewall mark only, with cache_bypass.
+	Bypass   conntrack.DestID
+	Bypasses bool
+	Engine   Engine // what besides the client's address its template stands for
 
 	Tally *Tally
 }
@@ -77,6 +81,8 @@ const (
 	TUN
 	// NAT: the packet gets the server's address and port, replies come back by the director and get those of the service.
 	NAT
+	// Bypass: the packet goes where the client wanted, by the director's own network stack; there is no server.
+	Bypass
 )
 
 // String returns the name as ipvsadm lists it.
@@ -88,6 +94,8 @@ func (m Method) String() string {
 		return "Tunnel"
 	case NAT:
 		return "Masq"
+	case Bypass:
+		return "Bypass"
 	}
 	return "invalid"
 }

@@ -105,6 +105,10 @@ func (a *account) commit(worker int, s *Snapshot) {
 	for _, id := range a.dirty {
 		d := &a.dests[id]
 		dest := &s.Dests[id]
+		if dest.Method == Bypass { // counted nowhere: it is no server
+			*d = destAccount{}
+			continue
+		}
 		dest.Tally.cells[worker].add(&d.Traffic)
 		s.Services[dest.Service].Tally.cells[worker].add(&d.Traffic)
 		*d = destAccount{}

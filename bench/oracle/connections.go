@@ -177,6 +177,10 @@ func (m *machine) ask(p parcel) (server, reply string, n int, err error) {
 		return "", "", 0, err
 	}
 	if !taken {
+		if sent, ok := m.top.routed(frame); ok {
+			server, reply = reached(sent, p.from.Addr().Is6())
+			return server, reply, len(sent), nil
+		}
 		if reply = kernelAnswer(frame); reply != "" {
 			n = 1
 		}

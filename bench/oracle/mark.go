@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
+	"strconv"
 	"strings"
 
 	"dirsw/config"
@@ -48,10 +50,32 @@ func markWord(s *config.Service) string {
 func (t *topology) nets() []forward.LocalNet {
 	var list []forward.LocalNet
 	for _, p := range t.local {
-		p = p.Masked()
-		list = append(list, forward.LocalNet{Addr: packet.AddrFrom(p.Addr()), Free: uint8(p.Addr().BitLen() - p.Bits())})
+		list = append(list, localNet(p, 0, 0))
+	}
+	for _, r := range t.rules {
+		for _, p := range t.tables[r.table] {
+			list = append(list, localNet(p, r.mark, ^uint32(0)))
+		}
 	}
 	return list
+}
+
+func localNet(p netip.Prefix, mark, mask uint32) forward.LocalNet {
+	p = p.Masked()
+	return forward.LocalNet{Addr: packet.AddrFrom(p.Addr()), Free: uint8(p.Addr().BitLen() - p.Bits()), Mark: mark, Mask: mask}
+}
+
+// markRule is a policy rule: packets with the mark are routed by the table too.
+type markRule struct {
+	mark  uint32
+	table string
+}
+
+// rule takes a line of ip rule add fwmark.
+func (t *topology) rule(mark, table string) error {
+	n, err := strconv.ParseUint(mark, 0, 32)
+	t.rules = append(t.rules, markRule{uint32(n), table})
+	return err
 }
 
 // names are the interfaces, by port.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 
 	"dirsw/packet"
@@ -12,6 +13,10 @@ func (m *machine) deliver(sent []out) (left []out, err error) {
 	for _, o := range sent {
 		if o.port != ownStack {
 			left = append(left, o)
+			continue
+		}
+		if on, ok := m.top.routed(o.frame); ok {
+			left = append(left, on...)
 			continue
 		}
 		answer := stackAnswer(o.frame)
@@ -30,6 +35,22 @@ func (m *machine) deliver(sent []out) (left []out, err error) {
 		}
 	}
 	return left, nil
+}
+
+// routed is what the kernel makes of a frame to an address that is not its own: it sends it on, where there is a way. It
+// reports false for one to an address of its own.
+func (t *topology) routed(frame []byte) (sent []out, ok bool) {
+	var m packet.Meta
+	if packet.Parse(frame, &m) != packet.NoDrop || m.Flags&packet.ICMPError != 0 || within(m.Dst.Netip(), t.local) {
+		return nil, false
+	}
+	hop := t.hop(m.Dst.Netip())
+	on := packet.MakeFrame(bytes.Clone(frame), 0, len(frame), 0, 0)
+	if hop.OK && packet.DecrementTTL(&on, &m) {
+		packet.SetMACs(&on, hop.Src, hop.Dst)
+		sent = []out{{int(hop.Port), on.Bytes()}}
+	}
+	return sent, true
 }
 
 // stackAnswer is what the kernel's own stack sends back for a packet to an address of its own at which nobody listens: a RST

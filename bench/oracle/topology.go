@@ -38,12 +38,15 @@ type topology struct {
 	local     []netip.Prefix
 	dead      []netip.Prefix              // unreachable and prohibit
 	via       map[netip.Prefix]netip.Addr // routes by a gateway
-	noDefault bool                        // IPv4 only
+	tables    map[string][]netip.Prefix   // local routes of other tables
+	rules     []markRule
+	noDefault bool // IPv4 only
 	ports     [3]forward.PortInfo
 }
 
 func newTopology(mtuClient, mtuServer int) *topology {
-	t := &topology{mtu: [2]int{mtuOr(mtuClient), mtuOr(mtuServer)}, via: map[netip.Prefix]netip.Addr{}}
+	t := &topology{mtu: [2]int{mtuOr(mtuClient), mtuOr(mtuServer)}, via: map[netip.Prefix]netip.Addr{},
+		tables: map[string][]netip.Prefix{}}
 	t.mtu[clientSide] = max(t.mtu[clientSide], 1280) // it has IPv6 addresses
 	for _, p := range []string{"192.168.1.1/32", "172.16.0.1/32", "192.0.2.100/32", "127.0.0.0/8", "2001:db8:1::1/128",
 		"2001:db8:2::1/128", "2001:db8:100::100/128", "::1/128"} {
@@ -69,6 +72,9 @@ var gateway = packet.MAC{2, 0, 0, 0, 1, 0xfe}
 func (t *topology) command(line string) error {
 	w := strings.Fields(strings.TrimPrefix(line, "ip "))
 	bad := &unserved{why: "setup: " + line}
+	if len(w) > 5 && w[0] == "rule" && w[2] == "fwmark" && w[4] == "lookup" {
+		return t.rule(w[3], w[5])
+	}
 	if len(w) < 3 || w[0] != "route" && w[0] != "addr" {
 		return bad
 	}
@@ -88,6 +94,8 @@ func (t *topology) command(line string) error {
 		return bad
 	}
 	switch {
+	case what == "local" && len(w) > 7 && w[6] == "table":
+		t.tables[w[7]] = append(t.tables[w[7]], p)
 	case what == "local":
 		t.local = append(t.local, p)
 	case what != "":
