@@ -150,7 +150,19 @@ func DropText(r packet.DropReason) string {
 	case packet.DropTooBig:
 		return "it is longer than the MTU towards the real server"
 	case packet.DropFragment:
-		return "it is a later fragment, and the first one of its datagram has not come by"
+		return "the other fragments of its datagram did not come"
+	case packet.DropDuplicate:
+		return "it is a fragment that has come before"
+	case packet.DropOverlap:
+		return "it is a fragment that overlaps another one; the datagram is given up (RFC 5722)"
+	case packet.DropBadFragment:
+		return "it is a fragment that contradicts itself or the others of its datagram"
+	case packet.DropNoFrame:
+		return "no frame was left for a piece of it; it was too long to leave as it is"
+	case packet.DropBadOptions:
+		return "one of its IPv4 options contradicts itself"
+	case packet.DropSourceRoute:
+		return "it names its own route (source route option)"
 	case packet.DropTunnelError:
 		return "it is an ICMP error about a tunnel; what it says was told to the client, or is kept in mind"
 	case packet.DropICMP:

@@ -15,6 +15,7 @@ import (
 const (
 	icmpUnreachable  = 3 // RFC 792; code 2: protocol, 3: port, 4: fragmentation needed (RFC 1191)
 	icmpTimeExceeded = 11
+	icmpParam        = 12
 	icmpMax          = 576 // bytes of an IPv4 packet with an ICMP error (RFC 1812, section 4.3.2.3)
 
 	icmp6Unreachable  = 1 // RFC 4443; code 4: port
@@ -57,6 +58,9 @@ func (w *Worker) answer(f *packet.Frame, m *packet.Meta, v *Verdict, now clock.M
 	}
 	in := f.Bytes()
 	s := packet.Spec{Tuple: m.Reverse(), VLAN: m.VLAN, SrcMAC: packet.Ethernet(in).Dst(), DstMAC: packet.Ethernet(in).Src()}
+	if m.Family == packet.IPv4Family {
+		s.Options = w.echoed(in[m.L3:], m)
+	}
 	if v.Drop == packet.DropNoConnection && v.Dir == conntrack.FromClient && m.Proto == packet.ProtoTCP {
 		if m.TCPFlags&packet.RST != 0 {
 			return
@@ -137,7 +141,7 @@ func (w *Worker) icmpError(s *packet.Spec, f *packet.Frame, m *packet.Meta, v *V
 	default:
 		return false
 	}
-	room := icmpMax - packet.IPv4MinLen - icmpHead
+	room := icmpMax - packet.IPv4MinLen - icmpHead - len(s.Options)
 	s.Proto = packet.ProtoICMP
 	if v4 {
 		s.TOS = errorTOS(f.Bytes()[m.L3:])
@@ -211,7 +215,7 @@ func choose(first bool, a, b uint8) uint8 {
 
 // answerLen is the length of the frame that Build makes of s.
 func answerLen(s *packet.Spec) int {
-	n := packet.EthernetLen + packet.IPv4MinLen + icmpHead + len(s.Payload)
+	n := packet.EthernetLen + packet.IPv4MinLen + len(s.Options) + icmpHead + len(s.Payload)
 	if s.Family == packet.IPv6Family {
 		n += packet.IPv6Len - packet.IPv4MinLen
 	}

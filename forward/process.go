@@ -30,8 +30,7 @@ func (w *Worker) process(now clock.Mono, fresh bool) {
 		f, m := &w.in.Frames[i], &w.in.Metas[i]
 		v := Verdict{Service: NoService, Drop: w.reasons[i]}
 		if v.Drop == packet.NoDrop {
-			if m.Flags&packet.Fragment != 0 {
-				w.fragment(f, m, now)
+			if m.Flags&(packet.Fragment|packet.IPOptions) != 0 && !w.unusual(f, m, now) {
 				w.dropped.Add(*f)
 				continue
 			}
@@ -39,6 +38,9 @@ func (w *Worker) process(now clock.Mono, fresh bool) {
 		}
 		if v.Drop == packet.NoDrop {
 			v.Drop = w.rewrite(f, m, &v)
+		}
+		if m.Flags&packet.IPOptions != 0 && v.Drop == packet.NoDrop {
+			w.leave(f, m, &v)
 		}
 		if w.o.Observer != nil && v.Drop != handed {
 			w.o.Observer(f, m, v)
@@ -59,11 +61,8 @@ func (w *Worker) process(now clock.Mono, fresh bool) {
 // datagram does to a packet in the worker's own memory, which was reassembled, what process does to a frame of the lane.
 // Whole is the length of its longest fragment.
 func (w *Worker) datagram(f *packet.Frame, m *packet.Meta, whole uint16, now clock.Mono) {
-	v := Verdict{Service: NoService, whole: whole}
+	v := Verdict{Service: NoService, whole: whole, pieces: pieces(m, whole)}
 	w.decide(&v, f, m, conntrack.EventOf(f.Bytes(), m), w.table.Hash(&m.Tuple), now)
-	if v.Drop == packet.NoDrop {
-		v.pieces = whole
-	}
 	if v.Drop == packet.NoDrop {
 		v.Drop = w.rewrite(f, m, &v)
 	}

@@ -12,7 +12,7 @@ func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, v *Verdict) packet.Dro
 	}
 	d := &w.snap.Dests[v.Dest]
 	method := v.method(d)
-	if method == DR && d.Hop.OK && !d.Hop.Local { // most frames: toServer, without the calls
+	if method == DR && d.Hop.OK && !d.Hop.Local && v.whole == 0 { // most frames: toServer, without the calls
 		hop := &d.Hop
 		if !packet.DecrementTTL(f, m) {
 			return packet.DropTTL
@@ -49,7 +49,7 @@ func (w *Worker) transmit(f *packet.Frame, m *packet.Meta, v *Verdict, hop *Hop)
 	if !hop.OK {
 		return packet.DropNoNextHop
 	}
-	if m.End-m.L3 > hop.MTU {
+	if m.End-m.L3 > hop.MTU || v.whole > hop.MTU {
 		if r := w.tooLong(f, m, v, hop.MTU); r != packet.NoDrop {
 			return r
 		}
@@ -63,16 +63,20 @@ func (w *Worker) transmit(f *packet.Frame, m *packet.Meta, v *Verdict, hop *Hop)
 	return packet.NoDrop
 }
 
-// tooLong sets v.pieces where the packet may be cut to fit.
+// tooLong sets v.pieces where the packet may be cut to fit. Of what came in fragments the longest counts in IPv6; in IPv4 it
+// has DF if that had it. An ICMP error is cut whatever it says (ensure_mtu_is_adequate).
 func (w *Worker) tooLong(f *packet.Frame, m *packet.Meta, v *Verdict, mtu uint16) packet.DropReason {
-	if v.whole != 0 && v.whole <= mtu { // it came in fragments that fit
-		return packet.NoDrop
+	never := v.whole == 0 || v.whole > mtu
+	if m.Family == packet.IPv4Family {
+		never = packet.IPv4(f.Bytes()[m.L3:]).DontFragment() && m.Flags&packet.ICMPError == 0
 	}
-	if m.Family == packet.IPv6Family || packet.IPv4(f.Bytes()[m.L3:]).DontFragment() {
+	if never {
 		v.mtu = mtu
 		return packet.DropTooBig
 	}
-	v.pieces = mtu
+	if v.pieces == 0 || v.pieces > mtu {
+		v.pieces = mtu
+	}
 	return packet.NoDrop
 }
 

@@ -36,6 +36,10 @@ func (w *Worker) encapsulate(f *packet.Frame, m *packet.Meta, v *Verdict, d *Des
 	if v.conn != nil && (v.Why == WhyScheduler || v.Why == WhyTemplate) {
 		v.conn.SetHop(f.Port, packet.Ethernet(f.Bytes()).Src()) // for what the tunnel has to tell the client
 	}
+	if m.Flags&packet.IPOptions != 0 {
+		w.leave(f, m, v)
+		m.Flags &^= packet.IPOptions // the outer header has none
+	}
 	w.ipID++
 	o := packet.Outer{Src: &hop.Own, Dst: &d.Addr, ID: w.ipID, MayCut: !w.snap.Settings.PMTUDisc}
 	if d.Tunnel.Type == packet.GUE {

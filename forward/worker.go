@@ -9,6 +9,7 @@ import (
 	"dirsw/conntrack"
 	"dirsw/internal/ring"
 	"dirsw/packet"
+	"dirsw/reassembly"
 	"dirsw/sched"
 )
 
@@ -17,6 +18,10 @@ type Options struct {
 	Table    conntrack.Options
 	Observer Observer // nil in a director that forwards
 	Spin     bool     // never sleep in the lane
+	// Fragments bound the memory for datagrams of which fragments are missing.
+	Fragments reassembly.Options
+	// TimeOfDay is how long after midnight UTC the worker's clock began, for IPv4 timestamp options.
+	TimeOfDay time.Duration
 }
 
 const (
@@ -69,11 +74,19 @@ type Worker struct {
 	in, dropped packet.Batch
 	answers     packet.Batch // to senders of what was dropped
 	extra       packet.Batch // pieces of what was cut
-	errors      limiter      // of the ICMP errors among them
-	ipID        uint16       // identification of the last one
+	unused      packet.Batch // to be given back at once
+	gathered    gathered
+	errors      limiter // of the ICMP errors among them
+	ipID        uint16  // identification of the last one
 	hashes      [packet.BatchSize]uint64
 	reasons     [packet.BatchSize]packet.DropReason
 	flow        sched.Flow // of pick: behind an interface, a local one would be allocated for each connection
+
+	// Of the packet with IPv4 options that was looked at last: who filled them in, what they were, and how they came.
+	visitor packet.Router
+	seen    packet.OptionsSeen
+	options [packet.MaxOptionsLen]byte
+	echo    [packet.MaxOptionsLen]byte // of the answer
 }
 
 // serviceState is a scheduler and the generations it was fitted to.
@@ -92,6 +105,7 @@ func NewWorker(id int, lane Lane, o Options) (*Worker, error) {
 	if w.plain.TableRoom = uint64(o.Table.MaxConns); o.Table.MaxConns == 0 {
 		w.plain.TableRoom = conntrack.DefaultMaxConns
 	}
+	w.gathered.cache = reassembly.New(o.Fragments)
 	w.SetLane(lane)
 	return w, nil
 }
@@ -171,6 +185,9 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 	}
 	if n > 0 {
 		w.plain.Breaths++
+	}
+	if w.gathered.cache.Len() > 0 {
+		w.giveUp(now)
 	}
 	ended := w.table.Expire(now, expireABreath, w.gone)
 	w.uncommitted = w.uncommitted || n > 0 || ended > 0

@@ -16,6 +16,9 @@ type Spec struct {
 	ID  uint16 // IPv4 identification; IPv6 fragment identification; identifier of an echo
 	DF  bool   // IPv4 only
 
+	// Options of the IPv4 header, a multiple of 4 bytes, at most MaxOptionsLen; not part of Build's dst.
+	Options []byte
+
 	// Of a fragment: where Payload belongs, in bytes (a multiple of 8), and whether more follow. With an offset there is
 	// no transport header. A first fragment has one, as if it were the whole datagram. IPv6 gets a fragment header.
 	FragmentOffset int
@@ -82,7 +85,7 @@ func (s *Spec) offsets() (l3, l4 int) {
 	}
 	switch {
 	case s.Family == IPv4Family:
-		return l3, l3 + IPv4MinLen
+		return l3, l3 + IPv4MinLen + len(s.Options)
 	case s.fragmented():
 		return l3, l3 + IPv6Len + IPv6FragmentLen
 	}
@@ -126,7 +129,8 @@ func (s *Spec) putEthernet(b []byte) {
 
 func (s *Spec) putIPv4(b []byte) {
 	h := IPv4(b)
-	h[0] = 0x45
+	h[0] = 0x45 + uint8(len(s.Options)/4)
+	copy(h[IPv4MinLen:], s.Options)
 	h.SetTOS(s.TOS)
 	h.SetTotalLen(len(b))
 	h.SetID(s.ID)

@@ -45,8 +45,21 @@ const (
 	DropTTL
 	// DropTooBig: longer than the MTU towards the real server, and may not be cut.
 	DropTooBig
-	// DropFragment: a later fragment whose first one has not been seen.
+	// DropFragment: a fragment of a datagram whose others did not come in time, or which was given up: for newer ones when
+	// there was no room, or for a fragment that did not belong to it.
 	DropFragment
+	// DropDuplicate: a fragment that was there already.
+	DropDuplicate
+	// DropOverlap: a fragment that overlaps another one; its datagram is given up (RFC 5722).
+	DropOverlap
+	// DropBadFragment: a fragment that contradicts itself or the others of its datagram.
+	DropBadFragment
+	// DropNoFrame: the lane had no frame for a piece of what was cut.
+	DropNoFrame
+	// DropBadOptions: an IPv4 option that contradicts itself (RFC 1812, section 4.3.3.5).
+	DropBadOptions
+	// DropSourceRoute: an IPv4 packet that names its own route.
+	DropSourceRoute
 	// DropICMP: an ICMP error about a connection that is not known.
 	DropICMP
 	// DropTunnelError: an ICMP error about a tunnel of ours. What it says has been told to the client, or is kept in mind.
@@ -86,7 +99,9 @@ var dropNames = [DropReasons]string{
 	DropExtensionHeaders: "too-many-extension-headers", DropNoService: "no-service",
 	DropNoConnection: "no-connection", DropNoServer: "no-server", DropTableFull: "table-full",
 	DropDefence: "drop-packet", DropServerGone: "server-gone", DropNoNextHop: "no-next-hop", DropTTL: "ttl-exceeded", DropTooBig: "too-big",
-	DropFragment: "fragment-without-first", DropICMP: "icmp-without-connection", DropTunnelError: "tunnel-error",
+	DropFragment: "fragment-incomplete", DropDuplicate: "fragment-duplicate", DropOverlap: "fragment-overlap",
+	DropBadFragment: "bad-fragment", DropNoFrame: "no-frame-left", DropBadOptions: "bad-ip-options", DropSourceRoute: "source-route",
+	DropICMP: "icmp-without-connection", DropTunnelError: "tunnel-error",
 	DropMethod: "method-not-served", DropNoCall: "no-call-id", DropProtocol: "protocol-not-served", DropHandover: "handover-full", DropSendFull: "send-ring-full",
 	DropSendFailed: "send-failed",
 }

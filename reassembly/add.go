@@ -26,22 +26,23 @@ func (c *Cache) Add(frame []byte, m *packet.Meta, port uint8, now clock.Mono) Ou
 		return Duplicate
 	case Bad:
 		if p.key.family == packet.IPv4Family || d.count == 0 {
-			c.forget(d)
+			c.lose(d)
 		}
 		return Bad
 	default:
-		c.forget(d)
+		c.lose(d)
 		return outcome
 	}
 	c.keep(d, frame, m, &p, port)
 	if !d.hasFirst || !d.hasLast || d.meat != d.len {
 		return Held
 	}
-	ok := c.assemble(d)
-	c.forget(d)
-	if !ok {
+	if !c.assemble(d) {
+		d.count-- // the last one is what the answer is about
+		c.lose(d)
 		return Bad
 	}
+	c.forget(d)
 	return Whole
 }
 
@@ -75,6 +76,7 @@ func (c *Cache) distance(d *datagram, now clock.Mono) {
 	if d.count == 0 || since <= maxDistance {
 		return
 	}
+	c.lost += uint64(d.count)
 	c.empty(d)
 	d.hasFirst, d.hasLast, d.len, d.meat, d.ecn = false, false, 0, 0, 0
 	c.dequeue(d)

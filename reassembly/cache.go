@@ -47,6 +47,7 @@ type Cache struct {
 	serial uint64 // counts datagrams
 	held   int    // datagrams
 
+	lost    uint64
 	whole   Datagram
 	out     []byte
 	parts   [MaxFragments]packet.Part
@@ -104,6 +105,9 @@ func (c *Cache) Fragments() int {
 func (c *Cache) MemoryBytes() int {
 	return c.blocks.bytes() + c.index.bytes() + len(c.data)*datagramBytes + c.peers.bytes() + len(c.out)
 }
+
+// Lost returns the number of fragments that were taken in and given up later, other than by Expire.
+func (c *Cache) Lost() uint64 { return c.lost }
 
 // Pressure returns what was given up so far because there was no room.
 func (c *Cache) Pressure() Pressure { return c.evicted }
@@ -171,7 +175,13 @@ func (c *Cache) dequeue(d *datagram) {
 // queue lists datagrams by age.
 type queue struct{ first, last int32 }
 
-// forget gives up d and all its fragments.
+// lose forgets d because of something else than its end.
+func (c *Cache) lose(d *datagram) {
+	c.lost += uint64(d.count)
+	c.forget(d)
+}
+
+// forget frees d and all its fragments.
 func (c *Cache) forget(d *datagram) {
 	c.empty(d)
 	c.dequeue(d)
@@ -211,7 +221,7 @@ func (c *Cache) evict(keep int32) {
 	d := &c.data[i]
 	c.evicted.Datagrams++
 	c.evicted.Fragments += uint64(d.count)
-	c.forget(d)
+	c.lose(d)
 }
 
 // oldest returns the datagram of a family that has waited longest, but for keep.
