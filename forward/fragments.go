@@ -100,24 +100,25 @@ func pieces(m *packet.Meta, longest uint16) uint16 {
 }
 
 // cut sends the packet of f, from m.L3 to m.End as it will leave, in pieces of at most v.pieces bytes. They go to w.extra.
+// In a tunnel m.Family is that of the packet inside.
 func (w *Worker) cut(f *packet.Frame, m *packet.Meta, v *Verdict) {
 	g := &w.gathered
 	p := &g.plan
+	b := f.Bytes()[:m.End]
+	six := b[m.L3]>>4 == 6
 	*p = packet.Plan{MTU: int(v.pieces)}
 	limit := p.MTU // what is no longer leaves as it is
 	if v.whole != 0 {
-		inner := g.meta.Family
-		if inner == packet.IPv4Family && v.Dir == conntrack.FromClient {
+		if m.Family == packet.IPv4Family && v.Dir == conntrack.FromClient {
 			g.whole.Coalesce()
 		}
 		p.Parts, p.DF = g.whole.Parts, g.whole.DF
-		if inner == packet.IPv6Family && m.Family == packet.IPv6Family {
+		if m.Family == packet.IPv6Family && six {
 			limit = min(limit, int(v.whole))
 		}
 	}
-	b := f.Bytes()[:m.End]
 	if len(b)-int(m.L3) > limit {
-		if m.Family == packet.IPv6Family {
+		if six {
 			p.ID = w.fragmentID(m)
 		}
 		if !w.sendPieces(b, f.Port, int(m.L3)) {

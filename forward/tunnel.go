@@ -98,18 +98,15 @@ func (w *Worker) tooLongInside(f *packet.Frame, m *packet.Meta, v *Verdict, room
 	return n > room && w.snap.Settings.PMTUDisc && m.Flags&packet.ICMPError == 0 && packet.IPv4(f.Bytes()[m.L3:]).DontFragment()
 }
 
-// cutOuter has the outer packet cut to fit the path, and lets m, by which it was wrapped, describe it for that. A datagram
-// that was reassembled leaves in pieces no longer than the longest that came, where the kernel still knows how long that
-// was: if both packets are of one family (ip_do_fragment, ip6_fragment).
+// cutOuter has the outer packet cut to fit the path, and lets m, by which it was wrapped, reach to its end. A datagram that
+// was reassembled leaves in pieces no longer than the longest that came, where the kernel still knows how long that was: if
+// both packets are of one family.
 func cutOuter(m *packet.Meta, v *Verdict, d *Dest, n, path uint16) {
 	v.pieces = path
-	if d.Addr.Is4() != (m.Family == packet.IPv4Family) {
-		v.whole = 0
+	if v.whole != 0 && d.Addr.Is4() == (m.Family == packet.IPv4Family) {
+		v.pieces = min(pieces(m, v.whole), path)
 	}
-	m.Family, m.L4, m.End = packet.IPv6Family, m.L3+packet.IPv6Len, m.End+n
-	if d.Addr.Is4() {
-		m.Family, m.L4 = packet.IPv4Family, m.L3+packet.IPv4MinLen
-	}
+	m.End += n
 }
 
 // flowPort is the source port of GUE for the connection of a packet; an ICMP error has that of the connection that it is
