@@ -73,12 +73,15 @@ func (t *Table) takeTemplate(s *Spec, timeout time.Duration, now clock.Mono) *Co
 }
 
 // Control notes that p controls the new connection c, and so lives as long as c does: p is the template that c came
-// through, whose time starts again, or the connection whose helper announced c.
+// through, whose time starts again and which an established c assures, or the connection whose helper announced c.
 func (t *Table) Control(c, p *Conn, now clock.Mono) {
 	t.letGo(c)
 	c.via = p.self
 	p.users++
 	if p.flags&Template != 0 {
+		if c.state == TCPEstablished || c.state == SCTPEstablished { // by its first packet (sloppy_tcp)
+			p.state = Assured
+		}
 		t.again(p, now)
 	}
 }

@@ -264,6 +264,28 @@ func TestTemplateGoesFirst(t *testing.T) {
 	}
 }
 
+// TestControlAssures: a connection that is established by its first packet assures its template.
+func TestControlAssures(t *testing.T) {
+	for ev, want := range map[Event]State{TCPSyn: None, TCPAck: Assured, SCTPChunkInit: None, SCTPChunkData: Assured,
+		UDPAny: None} {
+		x := newTable(t, Options{MaxConns: 8})
+		k := tcp("198.51.100.1", 0)
+		p, err := x.InsertTemplate(&Spec{Tuple: k}, x.HashTemplate(&k), 10*time.Second, start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.SrcPort = 4000
+		c, err := x.Insert(&Spec{Tuple: k, Event: ev}, x.Hash(&k), start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x.Control(c, p, start)
+		if p.State() != want {
+			t.Errorf("event %d: the template is %v, want %v", ev, p.State(), want)
+		}
+	}
+}
+
 func TestRetire(t *testing.T) {
 	x := newTable(t, Options{MaxConns: 8})
 	old, c, k := template(t, x)

@@ -198,3 +198,23 @@ func TestNodestByPacket(t *testing.T) {
 		t.Errorf("%d connections left, want 2", got)
 	}
 }
+
+// TestReplacedStillCounts: while a SYN is scheduled anew its server counts the connection that it takes the place of, so
+// that another one gets it.
+func TestReplacedStillCounts(t *testing.T) {
+	b := newBench(t, forward.Options{}, "-A -t 192.0.2.100:80 -s wlc", twoServers[1], twoServers[2])
+	b.settle(func(*forward.Settings) {})
+	first := b.tcp(client(1000), vip, packet.SYN)
+	b.tcp(client(1000), vip, packet.FIN)
+	if got := b.tcp(client(1000), vip, packet.SYN); got == "" || got == first || b.last.Why != forward.WhyScheduler {
+		t.Errorf("the new connection went to %q by %v, the old one to %q", got, b.last.Why, first)
+	}
+	active, inactive := 0, 0
+	for i := range b.snap.Dests {
+		active += b.snap.Dests[i].Load.Active()
+		inactive += b.snap.Dests[i].Load.Inactive()
+	}
+	if active != 1 || inactive != 0 || len(b.conns()) != 1 {
+		t.Errorf("active %d inactive %d, %d connections, want 1, 0 and 1", active, inactive, len(b.conns()))
+	}
+}

@@ -109,9 +109,11 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 	v.Why, v.Service, v.Dest, v.Dir, v.conn = WhyConnection, d.Service, c.Dest, dir, c
 	if (d.Gone || ev.Starts()) && dir == conntrack.FromClient {
 		if w.outlived(c, d, ev) {
-			w.end(c)
+			w.old = *c
+			w.table.Remove(c)
 			*v = Verdict{Service: NoService, whole: v.whole}
 			w.schedule(v, f, m, ev, h, now)
+			w.gone(&w.old) // only now: the kernel ends it by a timer, so that its server counts it meanwhile
 			return
 		}
 		if d.Gone {

@@ -80,7 +80,8 @@ type Worker struct {
 	ipID        uint16  // identification of the last one
 	hashes      [packet.BatchSize]uint64
 	reasons     [packet.BatchSize]packet.DropReason
-	flow        sched.Flow // of pick: behind an interface, a local one would be allocated for each connection
+	old         conntrack.Conn // that a new one takes the place of, in decide
+	flow        sched.Flow     // of pick: behind an interface, a local one would be allocated for each connection
 
 	// Of the packet with IPv4 options that was looked at last: who filled them in, what they were, and how they came.
 	visitor packet.Router
