@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -88,24 +89,16 @@ func (d *Director) replace(old, m *config.Model) error {
 }
 
 // sameServers reports whether two models send to the same addresses: then there is nothing to ask the kernel.
-func sameServers(a, b *config.Model) bool {
-	addrs := func(m *config.Model) map[netip.Addr]bool {
-		set := map[netip.Addr]bool{}
-		for i := range m.Services {
-			for _, r := range servers(&m.Services[i]) {
-				set[r.Addr] = true
-			}
-		}
-		return set
-	}
-	x, y := addrs(a), addrs(b)
-	if len(x) != len(y) {
-		return false
-	}
-	for addr := range y {
-		if !x[addr] {
-			return false
+func sameServers(a, b *config.Model) bool { return slices.Equal(Servers(a), Servers(b)) }
+
+// Servers returns the addresses that a model sends to, in order, each once.
+func Servers(m *config.Model) []netip.Addr {
+	var list []netip.Addr
+	for i := range m.Services {
+		for _, r := range servers(&m.Services[i]) {
+			list = append(list, r.Addr)
 		}
 	}
-	return true
+	slices.SortFunc(list, netip.Addr.Compare)
+	return slices.Compact(list)
 }

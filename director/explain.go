@@ -1,12 +1,15 @@
 package director
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
 	"time"
 
 	"dirsw/config"
+	"dirsw/conntrack"
 	"dirsw/forward"
 	"dirsw/packet"
 )
@@ -60,43 +63,102 @@ func ParseFlow(q string) (packet.Spec, error) {
 	return s, nil
 }
 
-// NewQuestion makes the frame of a flow as it would come in by a port.
-func NewQuestion(s packet.Spec, port forward.PortInfo) *forward.Question {
-	s.SrcMAC, s.DstMAC = packet.MAC{2, 0, 0, 0, 0, 1}, port.MAC
-	buf := make([]byte, 2048)
-	frame := packet.Build(buf[256:256], s)
-	return &forward.Question{Frame: packet.MakeFrame(buf, 256, len(frame), 0, 0)}
+// Inquiry is a flow that explain is asked about: the question for a worker, and what came of it.
+type Inquiry struct {
+	Flow     packet.Spec
+	Question forward.Question // for a Command, or Worker.Explain
+	given    []byte           // the frame as it came
 }
 
-// Answer says in words what a worker answered: the service, the server, why, and the frame that would leave. Ports are
-// the names of the lanes' ports; the model gives the places in the configuration and may be nil.
-func Answer(q *forward.Question, flow packet.Spec, m *config.Model, ports []string) string {
+// NewInquiry makes the frame of a flow as it would come in by a port.
+func NewInquiry(flow packet.Spec, port forward.PortInfo) *Inquiry {
+	s := flow
+	s.SrcMAC, s.DstMAC = packet.MAC{2, 0, 0, 0, 0, 1}, port.MAC
+	const headroom = 256
+	buf := make([]byte, 2048)
+	frame := packet.Build(buf[headroom:headroom], s)
+	return &Inquiry{Flow: flow, given: bytes.Clone(frame),
+		Question: forward.Question{Frame: packet.MakeFrame(buf, headroom, len(frame), 0, 0)}}
+}
+
+// Answer says in words what a worker answered: the service, the server, why, whom the scheduler passed over, the bytes that
+// change and the frame that would leave. Ports are the names of the lanes' ports; the model gives the places in the
+// configuration and may be nil.
+func (in *Inquiry) Answer(m *config.Model, ports []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s > %s\n", protoName(flow.Proto), addrPort(flow.Src, flow.SrcPort), addrPort(flow.Dst, flow.DstPort))
+	q, flow := &in.Question, &in.Flow
 	v := &q.Verdict
+	fmt.Fprintf(&b, "%s %s > %s\n", protoName(flow.Proto), addrPort(flow.Src, flow.SrcPort), addrPort(flow.Dst, flow.DstPort))
+	if q.Mark != 0 {
+		fmt.Fprintf(&b, "mark:    %d, by the rules of the mangle table\n", q.Mark)
+	}
 	if v.Service != forward.NoService {
 		fmt.Fprintf(&b, "service: %s\n", describeService(&q.Snapshot.Services[v.Service], m))
 	}
-	if v.Why != forward.WhyNone {
+	if q.HasRetired {
+		fmt.Fprintf(&b, "retired: the client's persistence template, to %s: %s\n", destination(q.Snapshot, q.Retired), retiredFor(q))
+	}
+	if placed(v) {
 		d := &q.Snapshot.Dests[v.Dest]
 		fmt.Fprintf(&b, "server:  %s %v weight %d\n", addrPort(d.Addr, d.Port), d.Method, d.Weight)
 		fmt.Fprintf(&b, "because: %s\n", because(q, d))
 	}
-	if v.Drop != packet.NoDrop {
+	if chosen, asked := scheduled(v, q.Snapshot); asked {
+		b.WriteString(candidates(&q.Snapshot.Services[v.Service], chosen))
+	}
+	switch {
+	case v.Drop != packet.NoDrop:
 		fmt.Fprintf(&b, "dropped: %v: %s\n", v.Drop, DropText(v.Drop))
 		return b.String()
+	case v.Why == forward.WhyKernel:
+		b.WriteString("kernel:  it is nothing of ours; the network stack of this host gets it\n")
+		return b.String()
 	}
+	in.leaves(&b, ports)
+	return b.String()
+}
+
+// leaves tells of the frame that would leave.
+func (in *Inquiry) leaves(b *strings.Builder, ports []string) {
+	q := &in.Question
 	frame := q.Frame.Bytes()
+	if text := changes(in.given, frame); text != "" {
+		fmt.Fprintf(b, "changes, by the bytes of the frame that came:\n%s", text)
+	}
 	eth := packet.Ethernet(frame)
 	port := fmt.Sprint("port ", q.Frame.Port)
 	if int(q.Frame.Port) < len(ports) {
 		port = ports[q.Frame.Port]
 	}
-	fmt.Fprintf(&b, "frame:   %v > %v, %d bytes, out of %s\n", macString(eth.Src()), macString(eth.Dst()), len(frame), port)
-	for i := 0; i < len(frame); i += 16 {
-		fmt.Fprintf(&b, "         %04x  % x\n", i, frame[i:min(i+16, len(frame))])
+	if q.Verdict.Dir != conntrack.FromServer && q.Snapshot.Dests[q.Verdict.Dest].Hop.Local {
+		port = "the way to this host's own network stack"
 	}
-	return b.String()
+	fmt.Fprintf(b, "frame:   %v > %v, %d bytes, out of %s\n", macString(eth.Src()), macString(eth.Dst()), len(frame), port)
+	for i := 0; i < len(frame); i += 16 {
+		fmt.Fprintf(b, "         %04x  % x\n", i, frame[i:min(i+16, len(frame))])
+	}
+}
+
+// placed reports whether a verdict names a real server.
+func placed(v *forward.Verdict) bool {
+	switch v.Why {
+	case forward.WhyConnection, forward.WhyTemplate, forward.WhyScheduler, forward.WhyRelated:
+		return true
+	}
+	return false
+}
+
+func destination(s *forward.Snapshot, id conntrack.DestID) string {
+	d := &s.Dests[id]
+	return addrPort(d.Addr, d.Port)
+}
+
+// retiredFor says why a template places no connections any more.
+func retiredFor(q *forward.Question) string {
+	if q.Snapshot.Dests[q.Retired].Gone {
+		return "the server was removed"
+	}
+	return "the server has weight 0, and expire_quiescent_template is on"
 }
 
 func because(q *forward.Question, d *forward.Dest) string {
@@ -106,7 +168,11 @@ func because(q *forward.Question, d *forward.Dest) string {
 		return fmt.Sprintf("persistence template %v -> %s, %s left; it is renewed by every new connection",
 			q.TemplateClient, addrPort(d.Addr, d.Port), seconds(v.Left))
 	case forward.WhyConnection:
-		return fmt.Sprintf("the connection is known, state %v, %s left", v.State, seconds(v.Left))
+		who := ""
+		if v.Dir == conntrack.FromServer {
+			who = "it is the server's answer; "
+		}
+		return fmt.Sprintf("%sthe connection is known, state %v, %s left", who, v.State, seconds(v.Left))
 	case forward.WhyScheduler:
 		return fmt.Sprintf("a new connection; scheduler %s gives it the turn", q.Snapshot.Services[v.Service].Kind.Name)
 	}
@@ -114,18 +180,26 @@ func because(q *forward.Question, d *forward.Dest) string {
 }
 
 func describeService(s *forward.Service, m *config.Model) string {
-	t := fmt.Sprintf("%s %s %s", strings.ToUpper(protoName(s.Key.Proto)), addrPort(s.Key.Addr, s.Key.Port), s.Kind.Name)
-	if s.Persistence > 0 {
-		t += fmt.Sprintf(" persistent %d", int(s.Persistence.Seconds()))
-	}
+	name, pos := "", ""
 	if m != nil {
 		for i := range m.Services {
-			if keyOf(&m.Services[i]) == s.Key && m.Services[i].Pos != (config.Pos{}) {
-				return t + " (" + m.Services[i].Pos.String() + ")"
+			if keyOf(&m.Services[i]) == s.Key {
+				name, pos = m.Services[i].Key().String(), " ("+m.Services[i].Whence()+")"
 			}
 		}
 	}
-	return t
+	switch {
+	case name != "":
+	case s.Key.ByMark():
+		name = fmt.Sprintf("fwmark %d", binary.BigEndian.Uint32(s.Key.Addr[12:]))
+	default:
+		name = fmt.Sprintf("%s %s", strings.ToUpper(protoName(s.Key.Proto)), addrPort(s.Key.Addr, s.Key.Port))
+	}
+	name += " " + s.Kind.Name
+	if s.Persistence > 0 {
+		name += fmt.Sprintf(" persistent %d", int(s.Persistence.Seconds()))
+	}
+	return name + pos
 }
 
 // DropText says in a sentence what a drop reason means to an operator.

@@ -137,7 +137,7 @@ func connStats(worker int, c *forward.ConnInfo) stats.Conn {
 	at := func(a packet.Addr, p uint16) netip.AddrPort { return netip.AddrPortFrom(a.Netip(), p) }
 	return stats.Conn{Proto: connProto(c.Tuple.Proto), Client: at(c.Tuple.Src, c.Tuple.SrcPort),
 		Virtual: at(c.Tuple.Dst, c.Tuple.DstPort), Dest: at(c.Dest, c.DestPort), State: c.State.String(), Left: c.Left,
-		Template: c.Template, Worker: worker}
+		Template: c.Template, Worker: worker, Engine: c.Engine.String(), EngineData: c.Call}
 }
 
 // Explain answers a question such as ParseFlow reads from the state of the workers, and changes nothing.
@@ -151,15 +151,24 @@ func (d *Director) Explain(flow string) (string, error) {
 		return "", fmt.Errorf("the director is not ready yet")
 	}
 	ports := *d.ports.Load()
-	q := NewQuestion(spec, forward.PortInfo{MAC: ports[0].MAC})
-	if err := d.command(now.snap.Steer.Owner(&spec.Src), forward.Command{Explain: q}); err != nil {
-		return "", err
-	}
 	names := make([]string, len(ports))
 	for i, p := range ports {
 		names[i] = p.Name
 	}
-	return Answer(q, spec, now.model, names), nil
+	var in *Inquiry
+	for _, client := range []*packet.Addr{&spec.Src, &spec.Dst} { // an answer is known to the worker of who gets it
+		next := NewInquiry(spec, forward.PortInfo{MAC: ports[0].MAC})
+		if err := d.command(now.snap.Steer.Owner(client), forward.Command{Explain: &next.Question}); err != nil {
+			return "", err
+		}
+		if in == nil || placed(&next.Question.Verdict) {
+			in = next
+		}
+		if placed(&in.Question.Verdict) {
+			break
+		}
+	}
+	return in.Answer(now.model, names), nil
 }
 
 // command has a worker carry out c, and waits until it did.

@@ -45,6 +45,11 @@ type Question struct {
 	Snapshot *Snapshot
 	// TemplateClient is the client part of the template, when that decided.
 	TemplateClient packet.Addr
+	// Mark is what the firewall rules of the snapshot give the packet; 0: nothing.
+	Mark uint32
+	// Retired is the server of a template that is there and places no connections any more; valid iff HasRetired.
+	Retired    conntrack.DestID
+	HasRetired bool
 }
 
 func (w *Worker) obey(c *Command, now clock.Mono) {
@@ -79,9 +84,12 @@ func (w *Worker) list(l *Listing, now clock.Mono) {
 // Explain answers q from the worker's state and changes nothing. Only on the worker's goroutine: others Post it.
 func (w *Worker) Explain(q *Question, now clock.Mono) {
 	var m packet.Meta
+	counted := w.plain
+	defer func() { w.plain = counted }()
 	q.Snapshot = w.snap
 	q.Verdict = Verdict{Service: NoService, Drop: packet.Parse(q.Frame.Bytes(), &m)}
 	if q.Verdict.Drop == packet.NoDrop {
+		q.Mark = w.mark(&q.Frame, &m)
 		w.foresee(&q.Verdict, &q.Frame, &m, conntrack.EventOf(q.Frame.Bytes(), &m), now)
 	}
 	if q.Verdict.Why == WhyTemplate {
@@ -89,8 +97,23 @@ func (w *Worker) Explain(q *Question, now clock.Mono) {
 			q.TemplateClient = templateKey(svc, &m.Tuple).Src
 		}
 	}
+	if q.Verdict.Service != NoService && q.Verdict.Why != WhyTemplate && q.Verdict.Why != WhyConnection {
+		w.retired(q, &m)
+	}
 	if q.Verdict.Drop == packet.NoDrop {
 		q.Verdict.Drop = w.rewrite(&q.Frame, &m, &q.Verdict)
+	}
+}
+
+// retired looks for a template of the client that the scheduler was asked in spite of.
+func (w *Worker) retired(q *Question, m *packet.Meta) {
+	svc := &w.snap.Services[q.Verdict.Service]
+	if svc.Persistence == 0 {
+		return
+	}
+	k := templateKey(svc, &m.Tuple)
+	if t := w.table.Template(&k, w.table.HashTemplate(&k)); t != nil && !w.snap.Settings.serves(&w.snap.Dests[t.Dest]) {
+		q.Retired, q.HasRetired = t.Dest, true
 	}
 }
 

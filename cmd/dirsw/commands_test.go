@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +99,7 @@ func TestExplainAFile(t *testing.T) {
 		{"tcp 203.0.113.1:4000 > 192.0.2.100:80", exitOK, []string{"server:  198.51.100.2:80 Route weight 1",
 			"scheduler rr gives it the turn", "54 bytes", "e.conf:1:1"}},
 		{"tcp ACK 203.0.113.1:4000 > 192.0.2.100:80", exitOK, []string{"dropped: no-connection"}},
-		{"tcp 203.0.113.1:4000 > 192.0.2.100:81", exitOK, []string{"dropped: no-service"}},
+		{"tcp 203.0.113.1:4000 > 192.0.2.100:81", exitOK, []string{"kernel:  it is nothing of ours"}},
 		{"what", exitUsage, []string{"is not a flow"}},
 	} {
 		out, errs, code := call("explain", "-f", conf, c.flow)
@@ -107,6 +108,127 @@ func TestExplainAFile(t *testing.T) {
 				t.Errorf("%s: exit %d, %q is not in\n%s%s", c.flow, code, want, out, errs)
 			}
 		}
+	}
+}
+
+// waysConf has every way that a packet can take to a server, a service each.
+const waysConf = `virtual_server 192.0.2.100 80 {
+    lb_algo wlc
+    lb_kind NAT
+    protocol TCP
+    real_server 198.51.100.1 8080 {
+        weight 1
+    }
+    real_server 198.51.100.2 8080 {
+        weight 0
+    }
+    real_server 198.51.100.3 8080 {
+        weight 1
+    }
+}
+virtual_server 192.0.2.100 81 {
+    lb_algo rr
+    lb_kind TUN
+    protocol TCP
+    real_server 198.51.100.1 81 {
+        weight 1
+    }
+}
+virtual_server 192.0.2.100 82 {
+    lb_algo rr
+    lb_kind DR
+    protocol UDP
+    real_server 127.0.0.1 82 {
+        weight 1
+    }
+}
+virtual_server 192.0.2.100 83 {
+    lb_algo rr
+    lb_kind NAT
+    protocol TCP
+}
+virtual_server fwmark 7 {
+    lb_algo rr
+    lb_kind DR
+    protocol TCP
+    real_server 198.51.100.1 0 {
+        weight 1
+    }
+}
+dataplane {
+    iptables -t mangle -A PREROUTING -d 192.0.2.7/32 -p tcp -j MARK --set-mark 7
+}
+`
+
+func TestExplainEveryWay(t *testing.T) {
+	conf := file(t, "w.conf", waysConf)
+	for _, c := range []struct {
+		flow string
+		want []string
+	}{
+		{"tcp 203.0.113.1:4000 > 192.0.2.100:80", []string{
+			"server:  198.51.100.3:8080 Masq weight 1", "candidates of wlc, in the order of its list:",
+			"* 198.51.100.3:8080 weight 1, 0 active, 0 inactive: chosen, (256 active + inactive) / weight = 0/1",
+			"  198.51.100.2:8080 weight 0, 0 active, 0 inactive: weight 0 takes no new connections",
+			"  198.51.100.1:8080 weight 1, 0 active, 0 inactive: (256 active + inactive) / weight = 0/1 is not less, and it stands behind",
+			"time to live: 64 -> 63 (byte 22: 40 -> 3f)",
+			"destination: 192.0.2.100 -> 198.51.100.3 (bytes 30-33: c0 00 02 64 -> c6 33 64 03)",
+			"destination port: 80 -> 8080 (bytes 36-37: 00 50 -> 1f 90)", "TCP checksum: "}},
+		{"tcp 203.0.113.1:4000 > 192.0.2.100:81", []string{"Tunnel weight 1", "  prepended: IPv4 ", " > 198.51.100.1, protocol 4, time to live 63",
+			"time to live: 64 -> 63"}},
+		{"udp 203.0.113.1:4000 > 192.0.2.100:82", []string{"server:  127.0.0.1:82 Route", "out of the way to this host's own network stack"}},
+		{"tcp 203.0.113.1:4000 > 192.0.2.100:83", []string{"candidates: the service has no real server", "dropped: no-server"}},
+		{"tcp 203.0.113.1:4000 > 192.0.2.7:1234", []string{"mark:    7", "service: fwmark 7 rr (w.conf:", "server:  198.51.100.1:0 Route"}},
+		{"tcp 203.0.113.1:4000 > 192.0.2.8:1234", []string{"kernel:  it is nothing of ours"}},
+	} {
+		out, errs, code := call("explain", "-f", conf, c.flow)
+		for _, want := range c.want {
+			if code != exitOK || !strings.Contains(strings.ReplaceAll(out, filepath.Dir(conf)+"/", ""), want) {
+				t.Errorf("%s: exit %d, %q is not in\n%s%s", c.flow, code, want, out, errs)
+			}
+		}
+	}
+}
+
+// TestReplayEveryWay plays requests and answers; what goes to the director's own stack is not in the capture that is written.
+func TestReplayEveryWay(t *testing.T) {
+	conf := file(t, "w.conf", waysConf)
+	answer := tcp("198.51.100.3:8080", "203.0.113.1:4000", packet.SYN|packet.ACK)
+	in := capture(t,
+		tcp("203.0.113.1:4000", "192.0.2.100:80", packet.SYN),
+		answer,
+		tcp("203.0.113.1:4000", "192.0.2.100:81", packet.SYN),
+		tcp("203.0.113.1:4000", "192.0.2.7:99", packet.SYN),
+		tcp("198.51.100.3:8080", "203.0.113.9:4000", packet.ACK))
+	out := in + ".out"
+	text, errs, code := call("replay", "-f", conf, in, "-w", out)
+	for _, want := range []string{
+		"1 0.000000 tcp 203.0.113.1:4000 > 192.0.2.100:80 SYN -> 198.51.100.3:8080: scheduler wlc",
+		"2 1.000000 tcp 198.51.100.3:8080 > 203.0.113.1:4000 SYN,ACK -> client: connection",
+		"3 2.000000 tcp 203.0.113.1:4000 > 192.0.2.100:81 SYN -> 198.51.100.1:81: scheduler rr",
+		"4 3.000000 tcp 203.0.113.1:4000 > 192.0.2.7:99 SYN -> 198.51.100.1:0: scheduler rr",
+		"5 4.000000 tcp 198.51.100.3:8080 > 203.0.113.9:4000 ACK -> own stack: left to the kernel",
+		"5 packets: 5 to the director, 4 forwarded, 0 dropped, 0 answered; 1 left to the kernel",
+	} {
+		if code != 0 || !strings.Contains(text, want) {
+			t.Errorf("exit %d, %q is not in\n%s%s", code, want, text, errs)
+		}
+	}
+	f, err := os.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	r, err := pcapgo.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lengths []int
+	for data, _, err := r.ReadPacketData(); err == nil; data, _, err = r.ReadPacketData() {
+		lengths = append(lengths, len(data))
+	}
+	if !slices.Equal(lengths, []int{54, 54, 74, 54}) {
+		t.Errorf("frames of %v bytes left, want 54 54 74 54", lengths)
 	}
 }
 

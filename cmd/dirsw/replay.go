@@ -12,6 +12,7 @@ import (
 	"dirsw/bench/replay"
 	"dirsw/clock"
 	"dirsw/config"
+	"dirsw/conntrack"
 	"dirsw/director"
 	"dirsw/forward"
 	"dirsw/packet"
@@ -69,7 +70,7 @@ type player struct {
 	quiet   bool
 	mac     packet.MAC // the director's; zero until known
 	snap    *forward.Snapshot
-	lane    *replay.Lane
+	lane    *captureLane
 	start   time.Time
 	others  int            // frames for a service that went to another station
 	servers map[string]int // frames by real server
@@ -93,18 +94,15 @@ func (p *player) play(m *config.Model, in, out string) error {
 		defer buffered.Flush()
 		w = buffered
 	}
-	way := newWays(m)
-	for a, h := range way.hops { // a capture has one port
-		h.Port = 0
-		way.hops[a] = h
-	}
+	way := captureWays(m)
 	// A host that is not the director has another address than the capture's frames go to: the port takes that of the
 	// capture as soon as it is known, but the frames that leave carry this host's.
-	p.lane, err = replay.Open(bufio.NewReader(r), w, replay.Options{MAC: way.ports[0].MAC, MTU: way.ports[0].MTU,
-		Unfinished: true, Wanted: p.wanted})
+	capture, err := replay.Open(bufio.NewReader(r), w, replay.Options{Name: way.ports[0].Name, MAC: way.ports[0].MAC,
+		MTU: way.ports[0].MTU, Unfinished: true, Wanted: p.wanted})
 	if err != nil {
 		return err
 	}
+	p.lane = &captureLane{Lane: capture, stack: way.ports[1]}
 	worker, snap, err := offlineWorker(m, way, p.lane, p.observe)
 	if err != nil {
 		return err
@@ -130,6 +128,54 @@ func (p *player) play(m *config.Model, in, out string) error {
 	return p.lane.Err()
 }
 
+// captureWays are ways of a director whose capture has one port for all of its interfaces; the second is its own stack.
+func captureWays(m *config.Model) *ways {
+	way := newWays(m)
+	way.ports = []forward.PortInfo{way.ports[0], way.ports[len(way.ports)-1]}
+	if len(m.Instances) > 0 {
+		way.ports[0].Name = m.Instances[0].Interface
+	}
+	way.kernel.Port = 1
+	for a, h := range way.hops {
+		if h.Port = 0; h.Local {
+			h.Port = way.kernel.Port
+		}
+		way.hops[a] = h
+	}
+	return way
+}
+
+// captureLane is a capture and, as its second port, the director's own network stack, of which nothing is seen.
+type captureLane struct {
+	*replay.Lane
+	stack forward.PortInfo
+	aside packet.Batch
+}
+
+// Ports are the capture's and the stack's.
+func (l *captureLane) Ports() []forward.PortInfo {
+	return append(l.Lane.Ports()[:1:1], l.stack)
+}
+
+// Send writes what goes to the network, and forgets what goes to the stack.
+func (l *captureLane) Send(b *packet.Batch) (int, error) {
+	l.aside.N = 0
+	kept := 0
+	for i := range b.N {
+		if b.Frames[i].Port != 0 {
+			l.aside.Add(b.Frames[i])
+			continue
+		}
+		b.Frames[kept] = b.Frames[i]
+		kept++
+	}
+	b.N = kept
+	n := l.aside.N
+	l.Drop(&l.aside)
+	sent, err := l.Lane.Send(b)
+	return n + sent, err
+}
+
 // wanted is the packet filter: what belongs to a service and goes to the director's own address.
 func (p *player) wanted(frame []byte, m *packet.Meta) bool {
 	if !p.snap.Takes(frame, m) {
@@ -148,23 +194,29 @@ func (p *player) wanted(frame []byte, m *packet.Meta) bool {
 
 func (p *player) observe(_ *packet.Frame, m *packet.Meta, v forward.Verdict) {
 	what := v.Why.String()
+	to := ""
 	switch v.Why {
 	case forward.WhyScheduler:
 		what += " " + p.snap.Services[v.Service].Kind.Name
 	case forward.WhyTemplate, forward.WhyConnection:
 		what += fmt.Sprintf(", %v left", v.Left.Round(time.Second))
+	case forward.WhyKernel:
+		to = " -> own stack"
 	}
-	to := ""
-	if v.Why != forward.WhyNone {
+	switch {
+	case v.Why == forward.WhyNone || v.Why == forward.WhyFragment || v.Why == forward.WhyKernel:
+	case v.Dir == conntrack.FromServer:
+		to = " -> client"
+	default:
 		d := &p.snap.Dests[v.Dest]
 		to = " -> " + netip.AddrPortFrom(d.Addr.Netip(), d.Port).String()
 	}
-	if v.Drop == packet.NoDrop {
+	if v.Drop == packet.NoDrop && v.Why != forward.WhyFragment {
 		if p.servers[to] == 0 {
 			p.order = append(p.order, to)
 		}
 		p.servers[to]++
-	} else {
+	} else if v.Drop != packet.NoDrop {
 		dropped := fmt.Sprintf("dropped, %v: %s", v.Drop, director.DropText(v.Drop))
 		if what += "; " + dropped; v.Why == forward.WhyNone {
 			what = dropped
@@ -176,9 +228,17 @@ func (p *player) observe(_ *packet.Frame, m *packet.Meta, v forward.Verdict) {
 	}
 }
 
+// dropped counts the frames that went nowhere; fragments that became part of a datagram are none of them.
+func dropped(c *forward.Counters) (n uint64) {
+	for _, d := range c.Drops {
+		n += d
+	}
+	return n
+}
+
 func (p *player) summary(c *forward.Counters, way *ways) {
 	fmt.Fprintf(p.out, "%d packets: %d to the director, %d forwarded, %d dropped, %d answered; %d left to the kernel",
-		p.lane.Number(), c.Received, c.Forwarded, c.Received-c.Forwarded, c.Answered, p.lane.LeftToKernel()-p.others)
+		p.lane.Number(), c.Received, c.Forwarded-c.GivenBack, dropped(c), c.Answered, uint64(p.lane.LeftToKernel()-p.others)+c.GivenBack)
 	if p.others > 0 {
 		fmt.Fprintf(p.out, "; %d for a service but addressed to another station than %s", p.others, director.MACText(p.mac))
 	}
