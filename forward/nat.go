@@ -10,8 +10,8 @@ import (
 
 // translate makes the frame that leaves to a server by masquerading.
 func (w *Worker) translate(f *packet.Frame, m *packet.Meta, v *Verdict, d *Dest) packet.DropReason {
-	if d.Hop.Local && loopback(&d.Addr) {
-		return packet.DropNoNextHop // the kernel takes nothing from outside that is for a loopback address
+	if d.Hop.Local && d.Addr == (packet.Addr{15: 1}) { // ::1
+		return packet.DropNoNextHop // the kernel takes nothing for it from any interface but lo, and lets nothing change that
 	}
 	if r := w.toServer(f, m, v, d); r != packet.NoDrop {
 		return r
@@ -23,11 +23,6 @@ func (w *Worker) translate(f *packet.Frame, m *packet.Meta, v *Verdict, d *Dest)
 		packet.RewriteDst(f, m, &real, port)
 	}
 	return packet.NoDrop
-}
-
-// loopback reports whether a is an address that never stands on a wire (RFC 1122, section 3.2.1.3; RFC 4291, section 2.5.3).
-func loopback(a *packet.Addr) bool {
-	return a.Is4() && a[12] == 127 || *a == packet.Addr{15: 1}
 }
 
 // serverEnd is the address and port that a packet of a client gets.

@@ -33,6 +33,9 @@ func scenarios() []scenario {
 		ipv6Scenario(),
 		tunScenario(),
 		tunPathScenario(),
+		natScenario(),
+		markScenario(),
+		localScenario(),
 	}
 }
 
