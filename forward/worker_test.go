@@ -275,7 +275,7 @@ func TestErrorsAreLimited(t *testing.T) {
 	b := newBench(t, forward.Options{}, oneServer[:1]...)
 	sent := 0
 	for p := range 1000 {
-		b.tcp(client(p+1), vip, packet.SYN)
+		b.tcp(client(1000+p), vip, packet.SYN)
 		sent += len(b.lane.Sent(0))
 	}
 	if sent != 64 {
@@ -283,7 +283,7 @@ func TestErrorsAreLimited(t *testing.T) {
 	}
 	b.now = b.now.Add(time.Second / 100)
 	for p := range 100 {
-		b.tcp(client(p+1), vip, packet.SYN)
+		b.tcp(client(1000+p), vip, packet.SYN)
 		sent += len(b.lane.Sent(0))
 	}
 	if sent != 74 {
