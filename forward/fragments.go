@@ -90,14 +90,8 @@ func (w *Worker) whole(now clock.Mono) {
 	g.whole = nil
 }
 
-// pieces is how long the packets may be in which a datagram leaves whose longest fragment was so long: no longer, though
-// in IPv6 it does not have to be shorter than what every link carries (ip_do_fragment, ip6_fragment).
-func pieces(m *packet.Meta, longest uint16) uint16 {
-	if m.Family == packet.IPv6Family {
-		return max(longest, packet.MinMTUIPv6)
-	}
-	return longest
-}
+// anyLength is v.pieces of a datagram that was reassembled, until a way with an MTU is found for it.
+const anyLength = 0xffff
 
 // cut sends the packet of f, from m.L3 to m.End as it will leave, in pieces of at most v.pieces bytes. They go to w.extra.
 // In a tunnel m.Family is that of the packet inside.
@@ -113,8 +107,9 @@ func (w *Worker) cut(f *packet.Frame, m *packet.Meta, v *Verdict) {
 			g.whole.Coalesce()
 		}
 		p.Parts, p.DF = g.whole.Parts, g.whole.DF
-		if m.Family == packet.IPv6Family && six {
-			limit = min(limit, int(v.whole))
+		if six == (m.Family == packet.IPv6Family) { // if not, the kernel has forgotten how long they were
+			p.Largest = int(v.whole)
+			limit = min(limit, p.Largest)
 		}
 	}
 	if len(b)-int(m.L3) > limit {

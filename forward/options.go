@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"bytes"
 	"slices"
 	"time"
 
@@ -75,7 +74,7 @@ func (w *Worker) leave(f *packet.Frame, m *packet.Meta, v *Verdict) {
 	}
 	h := packet.IPv4(f.Bytes()[m.L3:])
 	switch {
-	case v.whole != 0:
+	case w.gathered.whole != nil:
 		return // its header was made when the datagram became whole
 	case v.Why == WhyKernel || v.Dir == conntrack.FromClient && w.snap.Dests[v.Dest].Hop.Local:
 		copy(h[packet.IPv4MinLen:h.HeaderLen()], w.options[:])
@@ -99,6 +98,5 @@ func (w *Worker) isLocal(a *packet.Addr) bool {
 	if len(w.snap.Local) == 0 {
 		return true
 	}
-	_, ok := slices.BinarySearchFunc(w.snap.Local, *a, func(x, y packet.Addr) int { return bytes.Compare(x[:], y[:]) })
-	return ok
+	return slices.Contains(w.snap.Local, *a)
 }

@@ -61,7 +61,7 @@ func (w *Worker) process(now clock.Mono, fresh bool) {
 // datagram does to a packet in the worker's own memory, which was reassembled, what process does to a frame of the lane.
 // Whole is the length of its longest fragment.
 func (w *Worker) datagram(f *packet.Frame, m *packet.Meta, whole uint16, now clock.Mono) {
-	v := Verdict{Service: NoService, whole: whole, pieces: pieces(m, whole)}
+	v := Verdict{Service: NoService, whole: whole, pieces: anyLength}
 	w.decide(&v, f, m, conntrack.EventOf(f.Bytes(), m), w.table.Hash(&m.Tuple), now)
 	if v.Drop == packet.NoDrop {
 		v.Drop = w.rewrite(f, m, &v)

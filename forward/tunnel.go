@@ -49,7 +49,7 @@ func (w *Worker) encapsulate(f *packet.Frame, m *packet.Meta, v *Verdict, d *Des
 		return packet.DropTooBig // longer than IP can be, or than the frame has room for: v.mtu is 0, nobody is told
 	}
 	if v.whole != 0 || m.End-m.L3+n > room.outside {
-		cutOuter(m, v, d, n, room.outside)
+		cutOuter(m, v, n, room.outside)
 	}
 	packet.SetMACs(f, hop.Src, hop.Dst)
 	f.Port = hop.Port
@@ -98,14 +98,9 @@ func (w *Worker) tooLongInside(f *packet.Frame, m *packet.Meta, v *Verdict, room
 	return n > room && w.snap.Settings.PMTUDisc && m.Flags&packet.ICMPError == 0 && packet.IPv4(f.Bytes()[m.L3:]).DontFragment()
 }
 
-// cutOuter has the outer packet cut to fit the path, and lets m, by which it was wrapped, reach to its end. A datagram that
-// was reassembled leaves in pieces no longer than the longest that came, where the kernel still knows how long that was: if
-// both packets are of one family.
-func cutOuter(m *packet.Meta, v *Verdict, d *Dest, n, path uint16) {
+// cutOuter has the outer packet cut to fit the path, and lets m, by which it was wrapped, reach to its end.
+func cutOuter(m *packet.Meta, v *Verdict, n, path uint16) {
 	v.pieces = path
-	if v.whole != 0 && d.Addr.Is4() == (m.Family == packet.IPv4Family) {
-		v.pieces = min(pieces(m, v.whole), path)
-	}
 	m.End += n
 }
 
