@@ -29,7 +29,7 @@ func markScenario() scenario {
     }
 }
 `,
-		steps: []func(*scene) error{markHTTPS, markApart, markTogether, markPersistent, markOthers},
+		steps: []func(*scene) error{markApart, markTogether, markPersistent, markOthers},
 	}
 }
 
@@ -105,6 +105,9 @@ func (s *scene) both(from string) (http, https string, err error) {
 // markApart shows what the mark is for: two services of one address, each with a turn and with templates of its own.
 func markApart(s *scene) error {
 	s.begin("Without a mark HTTP and HTTPS are two services.")
+	if err := markHTTPS(s); err != nil {
+		return err
+	}
 	err := s.typed("ipvsadm -A -t 192.168.0.220:80 -s rr -p 3000", "ipvsadm -A -t 192.168.0.220:443 -s rr -p 3000",
 		"ipvsadm -a -t 192.168.0.220:80 -r 192.168.0.10:80 -g", "ipvsadm -a -t 192.168.0.220:80 -r 192.168.0.20:80 -g",
 		"ipvsadm -a -t 192.168.0.220:443 -r 192.168.0.20:80 -g", "ipvsadm -a -t 192.168.0.220:443 -r 192.168.0.10:80 -g")
