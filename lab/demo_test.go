@@ -128,7 +128,7 @@ func TestScenarios(t *testing.T) {
 			cmd := exec.Command(program, "lab", "demo", s.name)
 			cmd.Env = append(os.Environ(), testPrefix+"="+t.Name(), "TMPDIR="+t.TempDir())
 			out, err := cmd.CombinedOutput()
-			if err != nil || !strings.Contains(string(out), fmt.Sprintf("of %d steps OK.", len(s.steps))) {
+			if err != nil || !strings.Contains(string(out), " steps OK.\n") {
 				t.Errorf("%v\n%s", err, out)
 			}
 			gone(t)

@@ -1,13 +1,17 @@
 package lab
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Addresses of the scenario: the clients' net and the servers', each of both families.
@@ -23,7 +27,7 @@ func natScenario() scenario {
 		steps: []func(*scene) error{
 			func(s *scene) error { return natTurns(s, "IPv4", natVIP4, "192.0.2.1") },
 			func(s *scene) error { return natTurns(s, "IPv6", natVIP6, "2001:db8:1::1") },
-			natOwnChecks, natServersOwn, natTooBig,
+			natOwnChecks, natServersOwn, natTooBig, natNobody,
 		}}
 }
 
@@ -57,6 +61,8 @@ const natConf = `vrrp_instance VI_4 {
     virtual_ipaddress {
         192.0.2.200/24
         192.0.2.201/24
+        192.0.2.202/24
+        192.0.2.203/24
     }
 }
 vrrp_instance VI_6 {
@@ -96,6 +102,22 @@ virtual_server 192.0.2.201 0 {
     protocol TCP
     persistence_timeout 60
     real_server 203.0.113.13 0 {
+        weight 1
+    }
+}
+virtual_server 192.0.2.202 80 {
+    lb_algo rr
+    lb_kind NAT
+    protocol TCP
+    real_server 203.0.113.99 80 {
+        weight 1
+    }
+}
+virtual_server 192.0.2.203 80 {
+    lb_algo rr
+    lb_kind NAT
+    protocol TCP
+    real_server 198.18.0.1 80 {
         weight 1
     }
 }
@@ -196,6 +218,39 @@ func narrowRoutes(s *scene, servers ...string) error {
 		if err := h.RouteReplace(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK, MTU: natNarrow}); err != nil {
 			return fmt.Errorf("add a route to %v: %w", a, err)
 		}
+	}
+	return nil
+}
+
+// natNobody asks services whose servers cannot be reached.
+func natNobody(s *scene) error {
+	s.begin("Who asks for a server that cannot be reached is told so.")
+	s.did("in %s: ip route add unreachable 198.18.0.0/15", s.node)
+	h, err := s.c.Netlink(s.node)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	dst := &net.IPNet{IP: net.IPv4(198, 18, 0, 0), Mask: net.CIDRMask(15, 32)}
+	if err := h.RouteAdd(&netlink.Route{Dst: dst, Type: unix.RTN_UNREACHABLE}); err != nil {
+		return err
+	}
+	for _, ask := range []struct{ vip, why string }{
+		{"192.0.2.202", "no machine has its address, which ARP finds out in three seconds"},
+		{"192.0.2.203", "its route says unreachable"},
+	} {
+		s.did("connect to %s: %s", ask.vip, ask.why)
+		var last error
+		err := poll(s.ctx, s.c.clk, 10*time.Second, func() (bool, error) { // dirsw has to find it out first
+			ctx, cancel := context.WithTimeout(s.ctx, time.Second)
+			defer cancel()
+			var c net.Conn
+			if c, last = s.c.Dial(ctx, "client", "tcp", net.JoinHostPort(ask.vip, "80")); last == nil {
+				c.Close()
+			}
+			return errors.Is(last, unix.EHOSTUNREACH), s.ctx.Err()
+		})
+		s.must(err, "%v", last) // what the client's kernel makes of an ICMP host unreachable
 	}
 	return nil
 }
