@@ -65,8 +65,9 @@ var withPorts = [...]uint8{packet.ProtoTCP, packet.ProtoUDP, packet.ProtoSCTP}
 
 // Filter lists what the packet filter must take for the snapshot.
 func (s *Snapshot) Filter() Filter {
-	b := filterBuilder{snap: s, keys: map[FilterKey]bool{}}
+	b := filterBuilder{snap: s, keys: map[FilterKey]bool{}, served: map[bool]bool{}}
 	for k, id := range s.Lookup {
+		b.served[k.Addr.Is4()] = true
 		if k.ByMark() {
 			continue
 		}
@@ -109,6 +110,9 @@ func (k FilterKey) compare(o FilterKey) int {
 type filterBuilder struct {
 	snap *Snapshot
 	keys map[FilterKey]bool
+	// served says for IPv6 and IPv4 whether there is any service. Without, IPVS looks at nothing (its hooks are gone), not
+	// even at what belongs to connections that it has.
+	served map[bool]bool
 }
 
 // service adds the key of a service, and of what follows its connections.
@@ -128,6 +132,12 @@ func (b *filterBuilder) server(d *Dest) {
 		return
 	}
 	svc := &b.snap.Services[d.Service]
+	if !b.served[svc.Key.Addr.Is4()] {
+		return
+	}
+	if svc.Gone && !svc.Key.ByMark() && b.snap.Kernel.OK { // its connections wait for it, new ones are the kernel's
+		b.service(FilterKey{Kind: ToService, Proto: svc.Key.Proto, Port: svc.Key.Port, Addr: svc.Key.Addr})
+	}
 	switch {
 	case (d.Method == NAT || d.WasNAT) && !d.Hop.Local: // what the director itself answers comes by the port to its own stack
 		b.replies(svc, d)

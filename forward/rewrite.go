@@ -46,13 +46,13 @@ func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, v *Verdict) packet.Dro
 // transmit is the end of each way to a next hop: the packet is as it will leave, from m.L3 to m.End. One that is too long
 // is cut, or if it may not be there is a reason to drop it.
 func (w *Worker) transmit(f *packet.Frame, m *packet.Meta, v *Verdict, hop *Hop) packet.DropReason {
-	if !hop.OK {
-		return packet.DropNoNextHop
-	}
-	if m.End-m.L3 > hop.MTU || v.whole > hop.MTU {
+	if (m.End-m.L3 > hop.MTU || v.whole > hop.MTU) && hop.MTU != 0 { // the route is known before the neighbour is
 		if r := w.tooLong(f, m, v, hop.MTU); r != packet.NoDrop {
 			return r
 		}
+	}
+	if !hop.OK {
+		return packet.DropNoNextHop
 	}
 	if int(f.Port) < len(w.port) && w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
 		w.plain.Mended++
@@ -64,11 +64,12 @@ func (w *Worker) transmit(f *packet.Frame, m *packet.Meta, v *Verdict, hop *Hop)
 }
 
 // tooLong sets v.pieces where the packet may be cut to fit. Of what came in fragments the longest counts in IPv6; in IPv4 it
-// has DF if that had it. An ICMP error is cut whatever it says (ensure_mtu_is_adequate).
+// has DF if that had it. An ICMP error to a server is cut whatever it says (ensure_mtu_is_adequate).
 func (w *Worker) tooLong(f *packet.Frame, m *packet.Meta, v *Verdict, mtu uint16) packet.DropReason {
 	never := v.whole == 0 || v.whole > mtu
 	if m.Family == packet.IPv4Family {
-		never = packet.IPv4(f.Bytes()[m.L3:]).DontFragment() && m.Flags&packet.ICMPError == 0
+		never = packet.IPv4(f.Bytes()[m.L3:]).DontFragment() &&
+			(m.Flags&packet.ICMPError == 0 || v.Dir == conntrack.FromServer)
 	}
 	if never {
 		v.mtu = mtu
