@@ -42,7 +42,7 @@ func answering(s *forward.Snapshot) []host.Endpoint {
 	var out []host.Endpoint
 	for i := range s.Dests {
 		d := &s.Dests[i]
-		if d.Method != forward.NAT || !d.Hop.Local || d.Gone && (d.Load == nil || d.Load.Idle()) {
+		if d.Method != forward.NAT && !d.WasNAT || !d.Hop.Local || d.Gone && (d.Load == nil || d.Load.Idle()) {
 			continue
 		}
 		e := host.Endpoint{Addr: d.Addr.Netip(), Port: d.Port}

@@ -95,6 +95,15 @@ func (d *Director) gather(m *config.Model) facts {
 // anyMTU is that of the way to the director's own network stack, which takes everything.
 const anyMTU = 65535
 
+const unresolved = "its link layer address is not known (ARP or neighbour discovery has no answer)"
+
+// asked are the facts of a director that has just begun: of neighbours that were not asked yet there is nothing to tell.
+func (f facts) asked() facts {
+	why := maps.Clone(f.why)
+	maps.DeleteFunc(why, func(_ netip.Addr, why string) bool { return why != unresolved })
+	return facts{why: why}
+}
+
 // ask finds the way to a real server.
 func (d *Director) ask(f *facts, a netip.Addr, ports []Port) {
 	h, err := d.o.Host.NextHop(a)
@@ -117,7 +126,7 @@ func (d *Director) ask(f *facts, a netip.Addr, ports []Port) {
 	case port < 0:
 		f.why[a] = "it is reached by an interface that is not attached"
 	case !h.Resolved:
-		f.why[a] = "its link layer address is not known (ARP or neighbour discovery has no answer)"
+		f.why[a] = unresolved
 		if h.Failed || d.facts.hops[a].Fail == forward.HopSilent { // it is asked again and again, and silent in between
 			hop.Fail = forward.HopSilent
 		}
