@@ -18,7 +18,9 @@ func least(p *Pool, cost func(*Pool, int) int64) int {
 }
 
 // connections is the cost of lc and wlc: an active connection weighs as much as 256 inactive ones.
-func connections(p *Pool, i int) int64 { return int64(p.Active(i))<<8 + int64(p.Inactive(i)) }
+func connections(p *Pool, i int) int64 { return p.Dests[i].connections() }
+
+func (d *Dest) connections() int64 { return int64(d.Load.Active())<<8 + int64(d.Load.Inactive()) }
 
 // delay is the cost of sed and nq: the active connections that the destination would have with this one.
-func delay(p *Pool, i int) int64 { return int64(p.Active(i)) + 1 }
+func (d *Dest) delay() int64 { return int64(d.Load.Active()) + 1 }

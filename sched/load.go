@@ -5,8 +5,15 @@ import "sync/atomic"
 // Load is the connections of one destination. Each worker writes its own cell, when a connection changes state and not
 // for each packet; everyone may read. It outlives changes of the pool.
 type Load struct {
-	cells []cell
-	over  atomic.Bool
+	cells  []cell
+	over   atomic.Bool
+	report atomic.Pointer[report] // nil: nobody wants to know of changes
+}
+
+// report is where changes are told.
+type report struct {
+	to *journal
+	id uint32
 }
 
 // cell is written by one worker. A line of its own, so that writing it does not disturb the others.
@@ -17,6 +24,19 @@ type cell struct {
 
 // NewLoad returns an empty load for that many workers.
 func NewLoad(workers int) *Load { return &Load{cells: make([]cell, workers)} }
+
+// tell writes to the journal from now on that the load has changed.
+func (l *Load) tell(to *journal, id uint32) {
+	if r := l.report.Load(); r == nil || r.to != to || r.id != id {
+		l.report.Store(&report{to, id})
+	}
+}
+
+func (l *Load) changed() {
+	if r := l.report.Load(); r != nil {
+		r.to.note(r.id)
+	}
+}
 
 // Active returns the active connections, summed over workers.
 func (l *Load) Active() int {
@@ -63,12 +83,22 @@ func (l *Load) Add(worker int, active, inactive, persistent int32) {
 	if persistent != 0 {
 		c.persistent.Store(c.persistent.Load() + persistent)
 	}
+	if active != 0 || inactive != 0 {
+		l.changed()
+	}
 }
 
 // Bound looks at the upper threshold after a connection was added (kernel: ip_vs_bind_dest).
 func (l *Load) Bound(upper uint32) {
 	if upper != 0 && uint32(l.Active()+l.Inactive()) >= upper {
-		l.over.Store(true)
+		l.overload(true)
+	}
+}
+
+func (l *Load) overload(over bool) {
+	if l.over.Load() != over {
+		l.over.Store(over)
+		l.changed()
 	}
 }
 
@@ -82,13 +112,13 @@ func (l *Load) Unbound(upper, lower uint32) {
 	if lower != 0 && n >= lower || lower == 0 && upper != 0 && n*4 >= upper*3 {
 		return
 	}
-	l.over.Store(false)
+	l.overload(false)
 }
 
 // Rethreshold is told of edited thresholds: one raised or taken away lifts the flag until the next connection
 // (kernel: __ip_vs_update_dest).
 func (l *Load) Rethreshold(old, new uint32) {
 	if new == 0 || new > old {
-		l.over.Store(false)
+		l.overload(false)
 	}
 }

@@ -1,21 +1,21 @@
 package sched
 
-func init() { register(Kind{"nq", func(Flags) Scheduler { return nq{} }}) }
+func init() {
+	register(Kind{"nq", func(Flags) Scheduler { return &nq{tournament{measure: queued}} }})
+}
 
 // nq picks the first destination of the list without an active connection, and when there is none what sed picks (never
 // queue; Linux net/netfilter/ipvs/ip_vs_nq.c). UDP has no active connections: with UDP everything goes to the first
 // of the list.
 //
 // Choose it for TCP when an idle server, however weak, is better than a busy one.
-type nq struct{}
+type nq struct{ tournament }
 
-func (nq) Update(*Pool, bool) {}
-
-func (nq) Pick(p *Pool, _ *Flow) int {
-	for i := range p.Dests {
-		if p.Usable(i) && p.Active(i) == 0 {
-			return i
-		}
+// queued is the delay of sed, but nothing for an idle destination.
+func queued(d *Dest) key {
+	n := d.delay()
+	if n == 1 {
+		n = 0
 	}
-	return least(p, delay)
+	return key{n, int64(d.Weight)}
 }

@@ -85,7 +85,17 @@ type Cursor struct {
 	at  atomic.Uint64
 	gen atomic.Uint64 // generation of the pool that the cursor was last fitted to
 
-	trial bool // never changes
+	log   atomic.Pointer[journal] // of loads that changed; nil while no scheduler follows them
+	trial bool                    // never changes
+}
+
+// changes returns the journal of the service.
+func (c *Cursor) changes() *journal {
+	if j := c.log.Load(); j != nil {
+		return j
+	}
+	c.log.CompareAndSwap(nil, new(journal))
+	return c.log.Load()
 }
 
 // Load reads the cursor.
