@@ -96,7 +96,7 @@ func reset(s *packet.Spec, in []byte, m *packet.Meta) {
 		s.TCPFlags, s.Seq = packet.RST, t.Ack()
 		return
 	}
-	n := uint32(m.End - m.Payload)
+	n := m.End - uint32(m.Payload)
 	if m.TCPFlags&packet.SYN != 0 {
 		n++
 	}
@@ -151,7 +151,7 @@ func (w *Worker) icmpError(s *packet.Spec, f *packet.Frame, m *packet.Meta, v *V
 	}
 	w.ipID++
 	s.ICMPType, s.ICMPCode, s.ID = typ, code, w.ipID
-	s.Payload = f.Bytes()[m.L3 : int(m.L3)+min(int(m.End-m.L3), room)]
+	s.Payload = f.Bytes()[m.L3 : int(m.L3)+min(m.Len(), room)]
 	return true
 }
 

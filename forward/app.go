@@ -135,7 +135,7 @@ func replaceData(f *packet.Frame, m *packet.Meta, start, end int, text []byte) b
 	b := f.Bytes()
 	copy(b[at+len(text):n], b[rest:m.End])
 	copy(b[at:], text)
-	m.End = uint16(n)
+	m.End = uint32(n)
 	if m.Family == packet.IPv4Family {
 		h := packet.IPv4(b[m.L3:])
 		h.SetTotalLen(n - int(m.L3))

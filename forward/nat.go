@@ -104,7 +104,7 @@ func (w *Worker) twoWay(v *Verdict, f *packet.Frame, m *packet.Meta, d *Dest) bo
 	case ttl(f, m) <= 1:
 		v.Drop = packet.DropTTL
 	default:
-		if hop := w.wayBack(v.conn); hop.OK && m.End-m.L3 > hop.MTU {
+		if hop := w.wayBack(v.conn); hop.OK && m.Len() > int(hop.MTU) {
 			v.Drop = w.tooLong(f, m, v, hop.MTU)
 		}
 	}

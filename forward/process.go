@@ -133,9 +133,9 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 		d.Load.Add(w.id, n, -n, 0)
 	}
 	if dir == conntrack.FromServer {
-		w.acc.reply(uint32(c.Dest), int(m.End-m.L3))
+		w.acc.reply(uint32(c.Dest), m.Len())
 	} else {
-		w.acc.packet(uint32(c.Dest), int(m.End-m.L3))
+		w.acc.packet(uint32(c.Dest), m.Len())
 	}
 	if w.o.Observer != nil {
 		v.State, v.Left = c.State(), c.Left(now)

@@ -34,9 +34,9 @@ func (w *Worker) related(v *Verdict, f *packet.Frame, m *packet.Meta, now clock.
 		return
 	}
 	if dir == conntrack.FromClient {
-		w.acc.packet(uint32(v.Dest), int(m.End-m.L3))
+		w.acc.packet(uint32(v.Dest), m.Len())
 	} else {
-		w.acc.reply(uint32(v.Dest), int(m.End-m.L3))
+		w.acc.reply(uint32(v.Dest), m.Len())
 	}
 }
 

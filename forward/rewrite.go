@@ -17,7 +17,7 @@ func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, v *Verdict) packet.Dro
 		if !packet.DecrementTTL(f, m) {
 			return packet.DropTTL
 		}
-		if m.End-m.L3 > hop.MTU {
+		if m.Len() > int(hop.MTU) {
 			return w.transmit(f, m, v, hop)
 		}
 		if int(f.Port) < len(w.port) && w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
@@ -46,7 +46,7 @@ func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, v *Verdict) packet.Dro
 // transmit is the end of each way to a next hop: the packet is as it will leave, from m.L3 to m.End. One that is too long
 // is cut, or if it may not be there is a reason to drop it.
 func (w *Worker) transmit(f *packet.Frame, m *packet.Meta, v *Verdict, hop *Hop) packet.DropReason {
-	if (m.End-m.L3 > hop.MTU || v.whole > hop.MTU) && hop.MTU != 0 { // the route is known before the neighbour is
+	if (m.Len() > int(hop.MTU) || v.whole > hop.MTU) && hop.MTU != 0 { // the route is known before the neighbour is
 		if r := w.tooLong(f, m, v, hop.MTU); r != packet.NoDrop {
 			return r
 		}

@@ -282,5 +282,5 @@ func (w *Worker) connect(v *Verdict, svc *Service, template *conntrack.Conn, m *
 
 // countConn counts a connection and its first packet.
 func (w *Worker) countConn(dest conntrack.DestID, m *packet.Meta) {
-	w.acc.packet(uint32(dest), int(m.End-m.L3)).Conns++
+	w.acc.packet(uint32(dest), m.Len()).Conns++
 }

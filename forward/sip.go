@@ -202,7 +202,7 @@ func (w *Worker) called(v *Verdict, f *packet.Frame, m *packet.Meta, now clock.M
 	}
 	v.Why, v.Service, v.Dest, v.Dir, v.conn = WhyConnection, ServiceID(c.Service), c.Dest, conntrack.FromServer, c
 	w.table.Advance(c, conntrack.FromServer, conntrack.UDPAny, now)
-	w.acc.reply(uint32(c.Dest), int(m.End-m.L3))
+	w.acc.reply(uint32(c.Dest), m.Len())
 	v.State, v.Left = c.State(), c.Left(now)
 	return true
 }

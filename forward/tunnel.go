@@ -48,7 +48,7 @@ func (w *Worker) encapsulate(f *packet.Frame, m *packet.Meta, v *Verdict, d *Des
 	if !d.Tunnel.Wrap(f, m, &o) {
 		return packet.DropTooBig // longer than IP can be, or than the frame has room for: v.mtu is 0, nobody is told
 	}
-	if v.whole != 0 || m.End-m.L3+n > room.outside {
+	if v.whole != 0 || m.Len()+int(n) > int(room.outside) {
 		cutOuter(m, v, n, room.outside)
 	}
 	packet.SetMACs(f, hop.Src, hop.Dst)
@@ -88,20 +88,20 @@ func (w *Worker) tooLongInside(f *packet.Frame, m *packet.Meta, v *Verdict, room
 	if room == 0 {
 		return true
 	}
-	n := m.End - m.L3
+	n := m.Len()
 	if m.Family == packet.IPv6Family {
 		if v.whole != 0 {
-			n = v.whole // the sender has cut it, and of pieces the longest counts
+			n = int(v.whole) // the sender has cut it, and of pieces the longest counts
 		}
-		return n > room
+		return n > int(room)
 	}
-	return n > room && w.snap.Settings.PMTUDisc && m.Flags&packet.ICMPError == 0 && packet.IPv4(f.Bytes()[m.L3:]).DontFragment()
+	return n > int(room) && w.snap.Settings.PMTUDisc && m.Flags&packet.ICMPError == 0 && packet.IPv4(f.Bytes()[m.L3:]).DontFragment()
 }
 
 // cutOuter has the outer packet cut to fit the path, and lets m, by which it was wrapped, reach to its end.
 func cutOuter(m *packet.Meta, v *Verdict, n, path uint16) {
 	v.pieces = path
-	m.End += n
+	m.End += uint32(n)
 }
 
 // flowPort is the source port of GUE for the connection of a packet; an ICMP error has that of the connection that it is

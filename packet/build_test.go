@@ -37,7 +37,7 @@ func TestBuildParses(t *testing.T) {
 			}
 			want.L4 = want.L3 + uint16(tc.family)
 			want.Payload = want.L4 + uint16(tc.l4len)
-			want.End = uint16(len(b))
+			want.End = uint32(len(b))
 			switch tc.tuple.Proto {
 			case ProtoTCP:
 				want.TCPFlags = SYN

@@ -12,7 +12,7 @@ func unfinish(t testing.TB, b []byte) {
 	m := mustParse(t, b)
 	switch m.Proto {
 	case ProtoTCP:
-		TCP(b[m.L4:]).SetChecksum(slowPseudo(b, &m, int(m.End-m.L4)))
+		TCP(b[m.L4:]).SetChecksum(slowPseudo(b, &m, int(m.End)-int(m.L4)))
 	case ProtoUDP:
 		h := UDP(b[m.L4:])
 		h.SetChecksum(slowPseudo(b, &m, h.Len()))
@@ -158,7 +158,7 @@ func coincidence(t *testing.T) []byte {
 	s.Payload = make([]byte, 2)
 	b := Build(nil, s)
 	m := mustParse(t, b)
-	pseudo := slowPseudo(b, &m, int(m.End-m.L4))
+	pseudo := slowPseudo(b, &m, int(m.End)-int(m.L4))
 	h := TCP(b[m.L4:])
 	// The checksum is the complement of a sum in which the data stand as they are.
 	for v := range 1 << 16 {
@@ -182,7 +182,7 @@ func TestFinishChecksumDamaged(t *testing.T) {
 		if tuple.Proto == ProtoUDP {
 			off = int(m.L4) + udpChecksumOffset
 		}
-		pseudo := slowPseudo(b, &m, int(m.End-m.L4))
+		pseudo := slowPseudo(b, &m, int(m.End)-int(m.L4))
 		f := frameOf(b)
 		wrote := 0
 		for v := range 1 << 16 {

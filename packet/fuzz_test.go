@@ -67,7 +67,7 @@ func checkParse(t *testing.T, frame []byte) {
 
 // checkMeta: the offsets are in order, and the flags agree with them.
 func checkMeta(t *testing.T, frame []byte, m *Meta) {
-	if !(m.L3 >= EthernetLen && m.L3 < m.L4 && m.L4 <= m.Payload && m.Payload <= m.End && int(m.End) <= len(frame)) {
+	if !(m.L3 >= EthernetLen && m.L3 < m.L4 && m.L4 <= m.Payload && uint32(m.Payload) <= m.End && int(m.End) <= len(frame)) {
 		t.Errorf("offsets %+v in %d bytes", m, len(frame))
 	}
 	if m.Family != IPv4Family && m.Family != IPv6Family || m.Src.Is4() != (m.Family == IPv4Family) ||
@@ -84,7 +84,7 @@ func checkMeta(t *testing.T, frame []byte, m *Meta) {
 		if m.Quoted|m.QuotedL4 != 0 || m.Flags&QuotedFragment != 0 {
 			t.Errorf("no error: %+v", m)
 		}
-	} else if m.Quoted != m.L4+ICMPLen || m.Quoted >= m.QuotedL4 || m.QuotedL4 > m.End || m.Flags&Fragment != 0 ||
+	} else if m.Quoted != m.L4+ICMPLen || m.Quoted >= m.QuotedL4 || uint32(m.QuotedL4) > m.End || m.Flags&Fragment != 0 ||
 		m.TCPFlags != 0 {
 		t.Errorf("error: %+v", m)
 	}

@@ -46,7 +46,7 @@ type Meta struct {
 
 	L3, L4   uint16 // start of the IP header; of the header behind it and its extension headers
 	Payload  uint16 // start of what follows the transport header; equals L4 when there is none
-	End      uint16 // end of the IP packet; Ethernet padding may follow
+	End      uint32 // end of the IP packet; Ethernet padding may follow
 	VLAN     uint16 // tag control information; 0 if untagged, or tagged with priority 0 in no VLAN
 	Quoted   uint16 // start of the quoted IP header; valid iff ICMPError
 	QuotedL4 uint16 // start of the quoted transport header; valid iff ICMPError
@@ -54,3 +54,6 @@ type Meta struct {
 	Flags    Flags
 	FragID   uint32 // identification of the datagram; valid iff Fragment
 }
+
+// Len returns how many bytes the IP packet has, from its header to its end.
+func (m *Meta) Len() int { return int(m.End) - int(m.L3) }

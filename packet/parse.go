@@ -2,8 +2,8 @@ package packet
 
 import "encoding/binary"
 
-// maxFrame is the longest frame whose offsets fit into a Meta. What lies beyond is taken as not there.
-const maxFrame = 0xffff
+// maxFrame is the longest frame that an IP packet can be in. What lies beyond is taken as not there.
+const maxFrame = EthernetLen + VLANTagLen + IPv6Len + 0xffff
 
 // MaxExtensionHeaders is the number of IPv6 extension headers that Parse follows before it gives up.
 const MaxExtensionHeaders = 8

@@ -50,7 +50,7 @@ func plainIPv4(frame []byte, m *Meta) bool {
 	m.SrcPort = binary.BigEndian.Uint16(b[l4 : l4+2])
 	m.DstPort = binary.BigEndian.Uint16(b[l4+2 : l4+4])
 	m.Proto, m.Family = proto, IPv4Family
-	m.L3, m.L4, m.Payload, m.End = l3, l4, uint16(l4+hlen), uint16(end)
+	m.L3, m.L4, m.Payload, m.End = l3, l4, uint16(l4+hlen), uint32(end)
 	m.VLAN, m.Quoted, m.QuotedL4 = 0, 0, 0
 	m.TCPFlags, m.Flags = flags, 0
 	m.FragID = 0
@@ -94,7 +94,7 @@ func plainIPv6(frame []byte, m *Meta) bool {
 	m.SrcPort = binary.BigEndian.Uint16(b[l4 : l4+2])
 	m.DstPort = binary.BigEndian.Uint16(b[l4+2 : l4+4])
 	m.Proto, m.Family = proto, IPv6Family
-	m.L3, m.L4, m.Payload, m.End = l3, l4, uint16(l4+hlen), uint16(end)
+	m.L3, m.L4, m.Payload, m.End = l3, l4, uint16(l4+hlen), uint32(end)
 	m.VLAN, m.Quoted, m.QuotedL4 = 0, 0, 0
 	m.TCPFlags, m.Flags = flags, 0
 	m.FragID = 0

@@ -73,7 +73,7 @@ func TestQuoted(t *testing.T) {
 			b := Build(nil, s)
 			m := mustParse(t, b)
 			l4 := uint16(len(b) - len(tc.quote) - ICMPLen)
-			want := Meta{Tuple: tc.want, L3: 14, L4: l4, Payload: l4 + ICMPLen, End: uint16(len(b))}
+			want := Meta{Tuple: tc.want, L3: 14, L4: l4, Payload: l4 + ICMPLen, End: uint32(len(b))}
 			if tc.want == none {
 				want.Tuple = s.Tuple
 				want.SrcPort, want.DstPort = 0, 0

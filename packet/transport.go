@@ -9,7 +9,7 @@ const tcpFlags = FIN | SYN | RST | PSH | ACK | URG
 // transport reads the header at the start of t, which is all that the IP packet holds behind its headers, and sets what
 // parseIPv4 and parseIPv6 have left of m. l4 is where t starts in the frame.
 func (m *Meta) transport(t []byte, l3, l4 int, proto uint8, flags Flags) DropReason {
-	m.L3, m.L4, m.End = uint16(l3), uint16(l4), uint16(l4+len(t))
+	m.L3, m.L4, m.End = uint16(l3), uint16(l4), uint32(l4+len(t))
 	m.Proto, m.Flags = proto, flags
 	m.Quoted, m.QuotedL4 = 0, 0
 	m.TCPFlags = 0

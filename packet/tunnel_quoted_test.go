@@ -178,7 +178,7 @@ func FuzzInner(f *testing.F) {
 			if !tun.Inner(b, &m, &inner) {
 				return
 			}
-			if inner.Quoted < m.QuotedL4 || inner.QuotedL4 <= inner.Quoted || inner.QuotedL4 > inner.End ||
+			if inner.Quoted < m.QuotedL4 || inner.QuotedL4 <= inner.Quoted || uint32(inner.QuotedL4) > inner.End ||
 				inner.Src.Is4() != (inner.Family == IPv4Family) {
 				t.Errorf("%s: %+v in %+v", name, inner, m)
 			}

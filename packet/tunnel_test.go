@@ -177,7 +177,7 @@ func checkWrap(t *testing.T, name string, frame []byte, m *Meta, tun Tunnel, o O
 	if n > MaxTunnelLen {
 		t.Errorf("%s: %d bytes, more than MaxTunnelLen", name, n)
 	}
-	if int(m.End-m.L3)+n > 0xffff {
+	if m.Len()+n > 0xffff {
 		if tun.Wrap(&f, m, &o) || !bytes.Equal(f.Bytes(), frame) {
 			t.Errorf("%s: wrapped, or changed, what becomes too long", name)
 		}
@@ -285,7 +285,7 @@ func TestUnwrapRefuses(t *testing.T) {
 		for at := range p {
 			bad := bytes.Clone(p)
 			bad[at] ^= 0x11
-			if got := tun.Unwrap(bad); got != nil && at >= len(p)-int(m.End-m.L3) {
+			if got := tun.Unwrap(bad); got != nil && at >= len(p)-m.Len() {
 				t.Errorf("%s: a wrong byte at %d of %d was not seen", name, at, len(p))
 			}
 		}

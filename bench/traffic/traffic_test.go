@@ -40,7 +40,7 @@ func TestFramesParseToTheirTuples(t *testing.T) {
 				if m.Proto == packet.ProtoTCP && m.TCPFlags != packet.SYN {
 					t.Errorf("flow %d: flags %#x", i, m.TCPFlags)
 				}
-				if got := int(m.End - m.Payload); got != 13 {
+				if got := int(m.End) - int(m.Payload); got != 13 {
 					t.Errorf("flow %d: %d bytes of payload, want 13", i, got)
 				}
 				i++
