@@ -66,19 +66,20 @@ func unopened(s *conntrack.Spec) {
 // scheduleRelated is for an error about a packet of no connection that is known. With schedule_icmp it opens one if the
 // packet came from a service; flow is that of the client.
 func (w *Worker) scheduleRelated(v *Verdict, f *packet.Frame, m *packet.Meta, flow packet.Tuple, h uint64, now clock.Mono) {
-	quoted := *m
-	quoted.Tuple = flow
 	if !w.snap.Settings.ScheduleICMP || !scheduled(m.Proto) {
 		w.stray(v, packet.DropICMP)
 		return
 	}
-	id, ok := w.serviceOf(f, &quoted)
+	quoted := &w.quoted
+	*quoted = *m
+	quoted.Tuple = flow
+	id, ok := w.serviceOf(f, quoted)
 	if !ok {
 		w.stray(v, packet.DropICMP)
 		return
 	}
 	v.Service = id
-	w.place(v, f, &quoted, conntrack.Keep, h, now)
+	w.place(v, f, quoted, conntrack.Keep, h, now)
 	if v.Drop == packet.NoDrop && damaged(f, m, w.snap.Dests[v.Dest].Method) {
 		v.Drop = packet.DropBadTransport
 	}

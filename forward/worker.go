@@ -61,6 +61,7 @@ type Worker struct {
 	paths       []path         // by DestID
 	tunnels     map[tunnelEnd]bool
 	servers     map[ServiceKey]bool // see serversOf; nil while nobody asks
+	quoted      packet.Meta         // of scheduleRelated: a local one would be allocated for each error
 	apps        apps
 	acc         account
 	plain       Counters
