@@ -2,7 +2,6 @@ package director
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -191,7 +190,7 @@ func describeService(s *forward.Service, m *config.Model) string {
 	switch {
 	case name != "":
 	case s.Key.ByMark():
-		name = fmt.Sprintf("fwmark %d", binary.BigEndian.Uint32(s.Key.Addr[12:]))
+		name = fmt.Sprintf("fwmark %d", s.Key.Mark())
 	default:
 		name = fmt.Sprintf("%s %s", strings.ToUpper(protoName(s.Key.Proto)), addrPort(s.Key.Addr, s.Key.Port))
 	}

@@ -247,6 +247,23 @@ func (w *Worker) bypass(v *Verdict, svc *Service, m *packet.Meta) {
 // others. Of a snapshot without Marks it is true: only those send packets for the addresses of others here.
 func (s *Snapshot) owns(a *packet.Addr) bool { return s.Marks == nil || s.local(a, 0) }
 
+// mayServe reports whether there may be a service by mark for packets to an address, depending on their marks.
+func (s *Snapshot) mayServe(a *packet.Addr) bool {
+	if s.Marks == nil {
+		return false
+	}
+	if s.local(a, 0) {
+		return true
+	}
+	for i := range s.Marks.Nets {
+		n := &s.Marks.Nets[i]
+		if k := (FilterKey{Addr: n.Addr, Free: n.Free}); k.covers(a) {
+			return true
+		}
+	}
+	return false
+}
+
 // foreign reports whether a packet was to an address that is not the director's own, and came to a service by its mark.
 // The client is told nothing then: the kernel would have to send from that address, and does not.
 func (v *Verdict) foreign(s *Snapshot, m *packet.Meta) bool {

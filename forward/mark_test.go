@@ -107,39 +107,35 @@ func TestMark(t *testing.T) {
 	}
 }
 
-// TestMarkChains walks through chains: PREROUTING jumps to A, which jumps to B; INPUT comes after.
+// TestMarkChains walks through chains, each of which sets a bit: PREROUTING jumps to A, which jumps to B; INPUT comes after.
 func TestMarkChains(t *testing.T) {
+	const before, b, a, after, input = 0x01, 0x02, 0x04, 0x08, 0x10
 	or := func(bit uint32) MarkRule { return MarkRule{Ports: ^uint64(0), Target: MarkSet, Value: bit, Mask: bit} }
 	to := func(kind MarkTarget, from, to uint32) MarkRule {
 		return MarkRule{Ports: ^uint64(0), Target: kind, Chain: MarkSpan{from, to}}
 	}
 	for _, row := range []struct {
-		jump, inner MarkTarget
-		end         MarkTarget // of chain B
-		want        uint32
+		outer, inner MarkTarget // of PREROUTING and of A
+		end          MarkTarget // of B
+		want         uint32
 	}{
-		{MarkJump, MarkJump, MarkNext, 0x1f},
-		{MarkGoto, MarkJump, MarkNext, 0x1b},
-		{MarkJump, MarkGoto, MarkNext, 0x1d},
-		{MarkGoto, MarkGoto, MarkNext, 0x19},
-		{MarkJump, MarkJump, MarkReturn, 0x1f},
-		{MarkJump, MarkJump, MarkAccept, 0x19},
-		{MarkGoto, MarkGoto, MarkReturn, 0x19},
+		{MarkJump, MarkJump, MarkNext, before | b | a | after | input},
+		{MarkGoto, MarkJump, MarkNext, before | b | a | input},
+		{MarkJump, MarkGoto, MarkNext, before | b | after | input},
+		{MarkGoto, MarkGoto, MarkNext, before | b | input},
+		{MarkJump, MarkJump, MarkReturn, before | b | a | after | input},
+		{MarkJump, MarkJump, MarkAccept, before | b | input},
+		{MarkGoto, MarkGoto, MarkReturn, before | b | input},
 	} {
 		rules := []MarkRule{
-			or(0x01), {Ports: ^uint64(0), Target: row.end}, // B is 0:2
-			to(row.inner, 0, 2), or(0x02), // A is 2:4
-			to(row.jump, 2, 4), or(0x04), or(0x08), // PREROUTING is 4:7
-			or(0x10), // INPUT is 7:8
+			or(b), {Ports: ^uint64(0), Target: row.end}, // B is 0:2
+			to(row.inner, 0, 2), or(a), // A is 2:4
+			or(before), to(row.outer, 2, 4), or(after), // PREROUTING is 4:7
+			or(input), // INPUT is 7:8
 		}
 		s := &Snapshot{Marks: &Marks{Everywhere: true, IPv4: MarkProgram{Rules: rules, Prerouting: MarkSpan{4, 7}, Input: MarkSpan{7, 8}}}}
-		s.Marks.IPv4.Rules[6].Conds = []MarkCond{{Kind: MarkNever}}
-		want := row.want &^ 0x08
-		if row.jump == MarkJump && row.end != MarkAccept {
-			want |= 0x04
-		}
-		if got := s.mark(0, metaOf("203.0.113.9:1", "192.0.2.9:1")); got != want {
-			t.Errorf("%v %v %v: mark %#x, want %#x", row.jump, row.inner, row.end, got, want)
+		if got := s.mark(0, metaOf("203.0.113.9:1", "192.0.2.9:1")); got != row.want {
+			t.Errorf("%v %v %v: mark %#x, want %#x", row.outer, row.inner, row.end, got, row.want)
 		}
 	}
 }
@@ -380,6 +376,48 @@ func twinHolds(r *MarkRule, m *packet.Meta, port uint8, mark uint32) bool {
 		ok = ok && holds != c.Not
 	}
 	return ok
+}
+
+// TestMarkClient tells whose worker a packet belongs to where services are by mark: their addresses are not among those of
+// services.
+func TestMarkClient(t *testing.T) {
+	const client, vip, server = "203.0.113.9:1", "192.0.2.1:80", "192.0.2.20:80"
+	s := markWorld(set(7))
+	s.Marks.Nets = []LocalNet{{Addr: addrOf("198.51.100.0"), Free: 8, Mark: 7, Mask: ^uint32(0)}}
+	s.Steer = Steer{Workers: 2, Servers: NewAddrSet([]packet.Addr{addrOf("192.0.2.20")})}
+	w := &Worker{snap: s}
+	for _, row := range []struct {
+		name, src, dst string
+		quoted         bool
+		want           string
+	}{
+		{"request", client, vip, false, "203.0.113.9"},
+		{"reply", server, client, false, "203.0.113.9"},
+		{"request of a real server", server, vip, false, "192.0.2.20"},
+		{"error about a reply", vip, client, true, "203.0.113.9"},
+		{"error about a reply of a foreign address", "198.51.100.7:80", client, true, "203.0.113.9"},
+		{"error about a request", client, server, true, "203.0.113.9"},
+	} {
+		m := metaOf(row.src, row.dst)
+		if row.quoted {
+			m.Flags |= packet.ICMPError
+		}
+		if got := w.client(nil, m); got != addrOf(row.want) {
+			t.Errorf("%s: client %v, want %s", row.name, got.Netip(), row.want)
+		}
+	}
+}
+
+// TestMarkKey gives the mark of a service back.
+func TestMarkKey(t *testing.T) {
+	for _, family := range []uint8{packet.IPv4Family, packet.IPv6Family} {
+		if k := MarkKey(0x1a0a, family); k.Mark() != 0x1a0a || !k.ByMark() || k.Addr.Is4() != (family == packet.IPv4Family) {
+			t.Errorf("family %d: %+v has the mark %d", family, k, k.Mark())
+		}
+	}
+	if k := (ServiceKey{Addr: addrOf("192.0.2.1"), Proto: packet.ProtoTCP}); k.Mark() != 0 {
+		t.Errorf("a service by address has the mark %d", k.Mark())
+	}
 }
 
 // TestMarkDoesNotAllocate classifies by 100 rules.

@@ -43,6 +43,17 @@ func MarkKey(mark uint32, family uint8) (k ServiceKey) {
 // ByMark reports whether the key is that of a service by firewall mark.
 func (k *ServiceKey) ByMark() bool { return k.Proto == 0 }
 
+// Mark returns the firewall mark of the service, 0 if it is not one by mark.
+func (k *ServiceKey) Mark() uint32 {
+	switch {
+	case !k.ByMark():
+		return 0
+	case k.Addr.Is4():
+		return binary.BigEndian.Uint32(k.Addr[12:])
+	}
+	return binary.BigEndian.Uint32(k.Addr[:])
+}
+
 // serviceOf finds the service of a packet: by its firewall mark first, then by its address.
 func (w *Worker) serviceOf(f *packet.Frame, m *packet.Meta) (ServiceID, bool) {
 	if mark := w.mark(f, m); mark != 0 {

@@ -50,7 +50,7 @@ func (w *Worker) client(frame []byte, m *packet.Meta) packet.Addr {
 	s := &w.snap.Steer
 	switch {
 	case m.Flags&packet.ICMPError == 0:
-		if !s.Servers.Empty() && s.Servers.Has(&m.Src) && !s.Virtual.Has(&m.Dst) { // a reply
+		if !s.Servers.Empty() && s.Servers.Has(&m.Src) && !s.Virtual.Has(&m.Dst) && !w.snap.mayServe(&m.Dst) { // a reply
 			return m.Dst
 		}
 	case s.Virtual.Has(&m.Src): // the quoted packet went from a service to its client
@@ -59,6 +59,9 @@ func (w *Worker) client(frame []byte, m *packet.Meta) packet.Addr {
 		var inner packet.Meta
 		if tun, ok := w.tunnelOf(m); ok && tun.Inner(frame, m, &inner) {
 			return inner.Src
+		}
+		if w.snap.mayServe(&m.Src) && !s.Servers.Has(&m.Dst) { // from a service by mark to its client
+			return m.Dst
 		}
 	}
 	return m.Src

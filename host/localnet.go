@@ -16,10 +16,18 @@ type LocalNet struct {
 	Mark, Mask uint32 // firewall marks of the packets that come to the route; a Mask of 0 means all packets
 }
 
-// LocalNets lists the networks of local routes that are longer than one address, or that only packets with certain
+// LocalNets lists the networks of local routes that are no address of an interface, or that only packets with certain
 // firewall marks come to ("ip rule add fwmark 1 lookup 100", "ip route add local 0.0.0.0/0 dev lo table 100"). Those of
 // 127.0.0.0/8 and ::1 are left out: nothing comes to them from outside.
 func (h *Host) LocalNets() ([]LocalNet, error) {
+	addrs, err := h.Addrs()
+	if err != nil {
+		return nil, err
+	}
+	own := map[netip.Prefix]bool{} // the kernel makes a route for each address
+	for _, a := range addrs {
+		own[netip.PrefixFrom(a.Addr, a.Addr.BitLen())] = true
+	}
 	var out []LocalNet
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		marks, err := h.markedTables(family)
@@ -39,7 +47,7 @@ func (h *Host) LocalNets() ([]LocalNet, error) {
 			}
 			switch {
 			case p.Addr().IsLoopback() || p.Addr().IsMulticast():
-			case r.Table == unix.RT_TABLE_LOCAL && !p.IsSingleIP():
+			case r.Table == unix.RT_TABLE_LOCAL && !own[p]:
 				out = append(out, LocalNet{Prefix: p})
 			case r.Table != unix.RT_TABLE_LOCAL:
 				for _, m := range marks[r.Table] {

@@ -26,6 +26,7 @@ func TestLocalNets(t *testing.T) {
 	for _, line := range []string{
 		"addr add 192.0.2.1/24 dev lo",
 		"route add local 198.51.100.0/24 dev lo",
+		"route add local 203.0.113.7 dev lo",
 		"route add local 203.0.113.9/32 dev lo table 100", // no rule leads there
 		"route add local 0.0.0.0/0 dev lo table 101",
 		"rule add fwmark 7 lookup 101",
@@ -44,7 +45,7 @@ func TestLocalNets(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{"0.0.0.0/0 0x10/0xf0", "0.0.0.0/0 0x7/0xffffffff", "192.0.2.0/24 0x0/0x0", "198.51.100.0/24 0x0/0x0",
-		"2001:db8:9::/48 0x0/0x0", "::/0 0x9/0xffffffff"}
+		"2001:db8:9::/48 0x0/0x0", "203.0.113.7/32 0x0/0x0", "::/0 0x9/0xffffffff"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
