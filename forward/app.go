@@ -89,7 +89,7 @@ func (w *Worker) announce(s *conntrack.Spec, ctl *conntrack.Conn, now clock.Mono
 	if err != nil {
 		return packet.DropTableFull
 	}
-	c.Packets = 0
+	c.Packets, c.Method = 0, ctl.Method
 	c.SetHop(ctl.Hop()) // the server may be the first to speak
 	w.table.Control(c, ctl, now)
 	d.Load.Add(w.id, 0, 1, 0)

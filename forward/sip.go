@@ -52,6 +52,7 @@ type sipCalls struct {
 	seed    uint64
 	// servers are those that may call clients on their own, by the address and port that they do it from.
 	servers map[ServiceKey]conntrack.DestID
+	once    conntrack.Conn // see Worker.called
 	// The way that the last message of a client came: the one to a client that was never heard of.
 	port uint8
 	mac  packet.MAC
@@ -171,13 +172,13 @@ func (w *Worker) sipID(f *packet.Frame, m *packet.Meta) []byte {
 }
 
 // sipServers are the real servers that may call clients on their own: by masquerading, those of services with the engine
-// sip (kernel: __ip_vs_rs_conn_out). One by firewall mark has no address to call from.
+// sip (kernel: __ip_vs_rs_conn_out). One by firewall mark has no address to call from, one on all ports no port.
 func sipServers(s *Snapshot) map[ServiceKey]conntrack.DestID {
 	var all map[ServiceKey]conntrack.DestID
 	for i := range s.Dests {
 		d := &s.Dests[i]
 		svc := &s.Services[d.Service]
-		if d.Method != NAT || d.Gone || svc.Gone || svc.Engine != SIP || svc.Key.Proto != packet.ProtoUDP {
+		if d.Method != NAT || d.Gone || svc.Gone || svc.Engine != SIP || svc.Key.Proto != packet.ProtoUDP || svc.Key.Port == 0 {
 			continue
 		}
 		if all == nil {
@@ -188,10 +189,8 @@ func sipServers(s *Snapshot) map[ServiceKey]conntrack.DestID {
 	return all
 }
 
-// oncePacket is how long the connection of a datagram lives that a server sends to a client with one-packet scheduling.
-const oncePacket = 1
-
-// called says in v that a datagram is what a real server sends to a client on its own, if it is.
+// called says in v that a datagram is what a real server sends to a client on its own, if it is. With one-packet scheduling
+// that is all that the server sends, and the connection is only lent for the way of this one.
 func (w *Worker) called(v *Verdict, f *packet.Frame, m *packet.Meta, now clock.Mono) bool {
 	if ttl(f, m) <= 1 {
 		return false
@@ -204,6 +203,11 @@ func (w *Worker) called(v *Verdict, f *packet.Frame, m *packet.Meta, now clock.M
 	w.table.Advance(c, conntrack.FromServer, conntrack.UDPAny, now)
 	w.acc.reply(uint32(c.Dest), m.Len())
 	v.State, v.Left = c.State(), c.Left(now)
+	if w.snap.Services[v.Service].OnePacket {
+		w.apps.sip.once = *c
+		v.conn = &w.apps.sip.once
+		w.end(c)
+	}
 	return true
 }
 
@@ -211,16 +215,13 @@ func (w *Worker) called(v *Verdict, f *packet.Frame, m *packet.Meta, now clock.M
 // comes back to it; nil if m is no such datagram (kernel: ip_vs_new_conn_out).
 func (w *Worker) call(f *packet.Frame, m *packet.Meta, now clock.Mono) *conntrack.Conn {
 	id, ok := w.apps.sip.servers[ServiceKey{m.Src, m.SrcPort, m.Proto}]
-	if !ok {
+	if !ok || w.apps.sip.mac == (packet.MAC{}) { // nobody knows the way
 		return nil
 	}
 	d := &w.snap.Dests[id]
 	svc := &w.snap.Services[d.Service]
 	spec := conntrack.Spec{Real: m.Src, RealPort: m.SrcPort, Dest: id, Service: uint32(d.Service), Event: conntrack.UDPAny}
 	spec.Tuple = packet.Tuple{Src: m.Dst, SrcPort: m.DstPort, Dst: svc.Key.Addr, DstPort: svc.Key.Port, Proto: m.Proto, Family: m.Family}
-	if svc.Key.Port == 0 { // the client knows the server by its own port
-		spec.DstPort = m.SrcPort
-	}
 	var template *conntrack.Conn
 	if svc.Persistence > 0 {
 		if template = w.callTemplate(f, m, svc, &spec, now); template == nil {
@@ -231,14 +232,11 @@ func (w *Worker) call(f *packet.Frame, m *packet.Meta, now clock.Mono) *conntrac
 	if c, _ := w.table.Lookup(&spec.Tuple, h); c != nil { // the client's, with another server
 		w.end(c)
 	}
-	if svc.OnePacket {
-		spec.Life = oncePacket
-	}
 	c, err := w.table.Insert(&spec, h, now)
 	if err != nil {
 		return nil
 	}
-	c.Packets = 0
+	c.Packets, c.Method = 0, uint8(d.Method)
 	c.SetHop(w.apps.sip.port, w.apps.sip.mac)
 	if template != nil {
 		w.table.Control(c, template, now)
