@@ -169,6 +169,10 @@ func (p *port) note() string {
 	if p.gate != nil && p.gate.note != "" {
 		notes = append(notes, p.gate.note)
 	}
+	if p.gate != nil && p.gate.mode == "generic" {
+		notes = append(notes, fmt.Sprintf("segments that the kernel has glued together are lost in generic mode; turn that off "+
+			"(\"ethtool -K %s gro off lro off\", and tso off where the sender is on this machine)", p.Name))
+	}
 	if p.MTU > maxMTU {
 		notes = append(notes, fmt.Sprintf("packets longer than %d bytes are lost, though the MTU is %d; lower it", maxMTU, p.MTU))
 	}
