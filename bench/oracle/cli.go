@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -67,8 +68,11 @@ func newShell(group string) *shell {
 	defer f.Close()
 	names, err := ipvsadm.ReadServices(f)
 	s.err = err
-	s.shell = ipvsadm.Shell{Table: s, Resolver: s.m.names, Names: ipvsadm.Names{Port: names.Name}, Schedulers: transcriptSchedulers(),
+	s.shell = ipvsadm.Shell{Table: s, Resolver: s.m.names, Names: ipvsadm.Names{Port: names.Name, Host: hostName}, Schedulers: transcriptSchedulers(),
 		Link: func(name string) (int, bool) {
+			if name == "lo" {
+				return 65536, true
+			}
 			port, err := portOf(name)
 			if err != nil {
 				return 0, false
@@ -76,6 +80,14 @@ func newShell(group string) *shell {
 			return s.m.top.mtu[port], true
 		}}
 	return s
+}
+
+// hostName is the name of an address in /etc/hosts of the guest.
+func hostName(a netip.Addr) string {
+	if a == netip.AddrFrom4([4]byte{127, 0, 0, 1}) {
+		return "localhost"
+	}
+	return ""
 }
 
 // transcriptSchedulers are those of the kernel that the transcripts are of, which was built without twos.
@@ -129,7 +141,14 @@ func words(cmd string) []string {
 func (s *shell) command(l *cliLine) error {
 	s.m.late += perCommand
 	args := words(*l.Cmd)
-	if len(args) == 0 || args[0] != "ipvsadm" {
+	switch {
+	case len(args) > 0 && (args[0] == "ipvsadm-save" || args[0] == "ipvsadm-restore"):
+		words, err := ipvsadm.Script(args[0], args[1:])
+		if err != nil {
+			return sameAnswer(ipvsadm.ExitStatus(err), ipvsadm.Stderr(err), l)
+		}
+		return s.typed(words, l)
+	case len(args) == 0 || args[0] != "ipvsadm":
 		return s.orEarlier(*l.Cmd, func() error { return s.file(*l.Cmd, l.Stdout) })
 	}
 	return s.orEarlier(*l.Cmd, func() error { return s.typed(args[1:], l) })
@@ -154,15 +173,22 @@ func (s *shell) typed(args []string, l *cliLine) error {
 	s.out.Reset()
 	s.errs.Reset()
 	exit := s.shell.Run(args, strings.NewReader(l.Stdin), &s.out, &s.errs)
-	stderr := withoutHint(s.errs.String())
+	if err := sameAnswer(exit, withoutHint(s.errs.String()), l); err != nil {
+		return err
+	}
+	c, _ := s.m.names.ParseArgs(args)
+	return s.sameOutput(c, l.Stdout)
+}
+
+// sameAnswer compares all but standard output.
+func sameAnswer(exit int, stderr string, l *cliLine) error {
 	if exit != l.Exit {
 		return differs(fmt.Sprintf("%d (%s)", exit, strings.TrimSpace(stderr)), l.Exit, "exit status")
 	}
 	if stderr != l.Stderr {
 		return differs(strconv.Quote(stderr), strconv.Quote(l.Stderr), "standard error")
 	}
-	c, _ := s.m.names.ParseArgs(args)
-	return s.sameOutput(c, l.Stdout)
+	return nil
 }
 
 // withoutHint takes away the last line of standard error if it is dirsw's own.
@@ -230,6 +256,7 @@ func (s *shell) fill(l *ipvsadm.Listing) error {
 		for i := range list {
 			c := &list[i]
 			if !yield(&ipvsadm.Conn{Proto: config.Protocol(c.Tuple.Proto), State: c.State.String(), Expires: c.Left,
+				Engine: c.Engine.String(), EngineData: c.Call,
 				Client:  address(endpoint(c.Tuple.Src.Netip(), c.Tuple.SrcPort)),
 				Virtual: address(endpoint(c.Tuple.Dst.Netip(), c.Tuple.DstPort)), Dest: address(endpoint(c.Dest.Netip(), c.DestPort))}) {
 				break

@@ -67,30 +67,18 @@ func socketOf(args []string) (socket string, rest []string) {
 // calledAs carries out the command that belongs to a name the binary was called by: those of the ipvsadm package do what
 // they do there. ok is false for other names.
 func calledAs(name string, args []string, stdin io.Reader, stdout, stderr io.Writer) (exit int, ok bool) {
-	switch filepath.Base(name) {
+	switch base := filepath.Base(name); base {
 	case "ipvsadm":
 		return cmdIpvsadm(args, stdin, stdout, stderr), true
-	case "ipvsadm-save":
-		return save(args, stdin, stdout, stderr), true
-	case "ipvsadm-restore":
-		return cmdIpvsadm([]string{"-R", "--replace"}, stdin, stdout, stderr), true
+	case "ipvsadm-save", "ipvsadm-restore":
+		words, err := ipvsadm.Script(base, args)
+		if err != nil {
+			fmt.Fprint(stderr, ipvsadm.Stderr(err))
+			return ipvsadm.ExitStatus(err), true
+		}
+		return cmdIpvsadm(words, stdin, stdout, stderr), true
 	}
 	return 0, false
-}
-
-// save is the script ipvsadm-save: it knows -n, skips words, and explains itself where it is given anything else.
-func save(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	words := []string{"-S"}
-	for _, a := range args {
-		switch {
-		case a == "-n":
-			words = append(words[:1], a)
-		case strings.HasPrefix(a, "-"):
-			fmt.Fprint(stderr, "usage: ipvsadm-save [-n]: writes the commands that make the table; -n without names\n")
-			return exitFailed
-		}
-	}
-	return cmdIpvsadm(words, stdin, stdout, stderr)
 }
 
 // cmdProc shows a file that the kernel's IPVS has below /proc/net.

@@ -49,8 +49,12 @@ type endpoint struct {
 	hasPort bool
 }
 
-// endpoint reads HOST[:PORT]. IPv6 stands in brackets when a port follows, and only then.
+// endpoint reads HOST[:PORT]. IPv6 stands in brackets when a port follows, and only then. A number alone is a slip; a name
+// for the port needs a protocol.
 func (r Resolver) endpoint(s string, proto config.Protocol) (e endpoint, ok bool) {
+	if strings.Trim(s, "0123456789") == "" {
+		return e, false
+	}
 	host, port := s, ""
 	if strings.HasPrefix(s, "[") {
 		host, port, ok = strings.Cut(s[1:], "]")
@@ -76,16 +80,16 @@ func (r Resolver) endpoint(s string, proto config.Protocol) (e endpoint, ok bool
 		e.port = uint16(n)
 		return e, true
 	}
+	if port == "" || proto == 0 {
+		return e, false
+	}
 	e.port, ok = r.port(port, proto)
-	return e, ok && port != ""
+	return e, ok
 }
 
-// address4 reads an IPv4 address, also in the short forms of inet_aton(3), or a name. A bare number is a slip.
+// address4 reads an IPv4 address, also in the short forms of inet_aton(3), of which a number alone is one, or a name.
 func (r Resolver) address4(s string) (netip.Addr, bool) {
 	if s == "" {
-		return netip.Addr{}, false
-	}
-	if _, number := decimal(s, 0, 1<<62); number {
 		return netip.Addr{}, false
 	}
 	if a, ok := inetAton(s); ok {
@@ -127,9 +131,10 @@ func inetAton(s string) (netip.Addr, bool) {
 	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), true
 }
 
-// decimal reads a number of digits only, from low to high.
+// decimal reads a number from low to high, as strtol(3) with base 10 does: blanks and a sign may stand before it.
 func decimal(s string, low, high int64) (int64, bool) {
-	if s == "" || strings.Trim(s, "0123456789") != "" {
+	s = strings.TrimLeft(s, " \t\n\v\f\r")
+	if strings.Contains(s, "_") {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(s, 10, 64)

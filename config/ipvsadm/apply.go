@@ -106,6 +106,9 @@ func (c Command) modules() error {
 // keepalived.conf says about checking the server stays.
 func (c Command) server(m *config.Model, s *config.Service) error {
 	r := s.Real(c.Real.Key())
+	if c.Op != OpDeleteServer && mixed(s, &c.Real) && len(m.Daemons) > 0 {
+		return ErrInvalid // the synchronisation protocol has no room for two families
+	}
 	if c.Op == OpDeleteServer {
 		if r == nil {
 			return ErrNoDest
@@ -143,6 +146,12 @@ const (
 // who sends counts on an MTU of 1500, who receives on that of the interface if it is more.
 func (c Command) startDaemon(m *config.Model) error {
 	d, mtu := c.Daemon, 1500
+	for i := range m.Services {
+		s := &m.Services[i]
+		if slices.ContainsFunc(s.Reals, func(r config.Real) bool { return mixed(s, &r) }) {
+			return ErrInvalid
+		}
+	}
 	if c.Link != nil {
 		n, ok := c.Link(d.Interface)
 		if !ok {
@@ -180,6 +189,9 @@ func role(d Daemon) int {
 	}
 	return 1
 }
+
+// mixed reports whether a server has another address family than its service.
+func mixed(s *config.Service, r *config.Real) bool { return r.Addr.Is6() != s.Key().Is6() }
 
 // unicast reports whether an address can be that of a host.
 func unicast(a netip.Addr) bool {

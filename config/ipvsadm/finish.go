@@ -25,15 +25,12 @@ func (p *parser) finish() *Error {
 	if err := p.schedFlags(); err != nil {
 		return err
 	}
-	if c.Op == OpList {
-		if err := p.format(); err != nil {
-			return err
-		}
-	}
 	if err := commandRule(c.Op).check(p.given, 0, optCount, "'"+c.Op.String()+"' command"); err != nil {
 		return err
 	}
 	switch c.Op {
+	case OpList:
+		return p.format()
 	case OpAddService, OpEditService:
 		return p.finishService()
 	case OpAddServer, OpEditServer:

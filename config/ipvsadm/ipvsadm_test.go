@@ -138,7 +138,6 @@ func TestMistakes(t *testing.T) {
 		{"-L --stats=1", "--stats=1: unknown option", 255},
 		{"-A -t 192.0.2.1:80 -s rr -- -n", "unexpected argument -n", 2},
 		{"-L -", "unexpected argument -", 2},
-		{"-A -t 80 -s rr", "illegal virtual server address[:port] specified", 2},
 		{"-A -t 1.2.3.4.5:80", "illegal virtual server address[:port] specified", 2},
 		{"-A -t [2001:db8::1:80", "illegal virtual server address[:port] specified", 2},
 		{"-a -t 192.0.2.1:80 -r 192.0.2.11 -y x", "illegal l_threshold specified", 2},

@@ -288,7 +288,11 @@ func (p *parser) serverOption(it item) *Error {
 	r := &p.cmd.Real
 	switch it.name {
 	case "real-server":
-		e, ok := p.r.endpoint(it.value, p.cmd.Service.Proto)
+		proto := p.cmd.Service.Proto // 0 as long as no service was named
+		if p.markOption {
+			proto = config.TCP
+		}
+		e, ok := p.r.endpoint(it.value, proto)
 		if !ok {
 			return fail("illegal real server address[:port] specified")
 		}

@@ -83,11 +83,14 @@ func (r *run) restore(atomic, replace bool) error {
 		if last = l.Err; last == nil && l.Command.Op != OpRestore { // -R in a file: its lines follow anyway
 			last = r.do(l.Command)
 		}
-		if len(lines) > 0 {
-			r.complain(last)
-		}
 		if last != nil {
 			r.hint(at(l))
+			if errors.Is(last, ErrNoSuchService) { // ipvsadm ends there
+				return last
+			}
+		}
+		if len(lines) > 0 {
+			r.complain(last)
 		}
 	}
 	return last
