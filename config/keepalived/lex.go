@@ -35,6 +35,7 @@ type lexer struct {
 	at   int // byte offset of the next character
 	pos  config.Pos
 	toks []token
+	line int // index of the first token of this line, or after the last brace
 	errs config.Errors
 	seen map[config.Oddity]*sighting
 	bad  bool // a complaint about the encoding was made
@@ -61,7 +62,12 @@ func lex(name, src string) *lexer {
 	return l
 }
 
-func (l *lexer) emit(t token) { l.toks = append(l.toks, t) }
+func (l *lexer) emit(t token) {
+	l.toks = append(l.toks, t)
+	if t.kind != word {
+		l.line = len(l.toks)
+	}
+}
 
 // peek returns the next character, folded, and its length in bytes.
 func (l *lexer) peek() (r rune, o config.Oddity, size int) {
@@ -132,11 +138,7 @@ func (l *lexer) negates(size int) bool {
 	if after := l.at + size; after == len(l.src) || l.src[after] != ' ' && l.src[after] != '\t' {
 		return false
 	}
-	first := len(l.toks)
-	for first > 0 && l.toks[first-1].kind == word {
-		first--
-	}
-	return first < len(l.toks) && (l.toks[first].text == "iptables" || l.toks[first].text == "ip6tables")
+	return l.line < len(l.toks) && (l.toks[l.line].text == "iptables" || l.toks[l.line].text == "ip6tables")
 }
 
 // simple consumes a word of the characters that mean nothing else, which most words are; if the word has others it
