@@ -34,6 +34,7 @@ func scenarios() []scenario {
 		tunScenario(),
 		tunPathScenario(),
 		natScenario(),
+		ftpScenario(),
 		markScenario(),
 		localScenario(),
 	}
