@@ -36,6 +36,7 @@ func scenarios() []scenario {
 		natScenario(),
 		ftpScenario(),
 		markScenario(),
+		proxyScenario(),
 		localScenario(),
 	}
 }
