@@ -133,13 +133,15 @@ func protoOf(inner []byte) uint8 {
 }
 
 // inherited returns what an outer header takes over from the packet inner: DSCP and ECN, time to live, and DF, which
-// IPv6 does not have.
+// IPv6 does not have. Congestion met before the tunnel is not told outside, where ECT(0) stands for it (RFC 3168, section
+// 9.1.1; INET_ECN_encapsulate).
 func inherited(inner []byte) (tos, ttl uint8, df uint16) {
 	h := inner[:IPv4MinLen]
 	if h[0]>>4 == 6 {
-		return uint8(binary.BigEndian.Uint16(h[0:2]) >> 4), h[7], 0
+		tos = uint8(binary.BigEndian.Uint16(h[0:2]) >> 4)
+		return tos &^ (tos >> 1 & 1), h[7], 0
 	}
-	return h[1], h[8], binary.BigEndian.Uint16(h[6:8]) & ipv4DF
+	return h[1] &^ (h[1] >> 1 & 1), h[8], binary.BigEndian.Uint16(h[6:8]) & ipv4DF
 }
 
 // putOuter4 writes the IPv4 header at the start of p, which reaches to the end of the packet (ip_vs_tunnel_xmit). Words

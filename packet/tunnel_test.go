@@ -106,6 +106,9 @@ func slowWrap(tun Tunnel, frame []byte, m *Meta, o *Outer) []byte {
 	} else {
 		s.TOS = IPv6(inner).TrafficClass()
 	}
+	if s.TOS&3 == 3 {
+		s.TOS-- // congestion experienced becomes ECT(0)
+	}
 	if !s.DF {
 		s.ID = o.ID
 	}

@@ -24,6 +24,7 @@ import (
 	"dirsw/director"
 	"dirsw/forward"
 	"dirsw/host"
+	"dirsw/reassembly"
 	"dirsw/xsk"
 )
 
@@ -188,7 +189,8 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	}
 	lane := plane.set.Lane(0)
 	plane.worker, err = forward.NewWorker(0, lane, forward.Options{Spin: m.Dataplane.Wait == config.WaitBusy,
-		Table: conntrack.Options{MaxConns: m.Dataplane.Connections, Seed: rand.Uint64()}})
+		Table:     conntrack.Options{MaxConns: m.Dataplane.Connections, Seed: rand.Uint64()},
+		Fragments: reassembly.Options{Seed: rand.Uint64()}, TimeOfDay: timeOfDay(time.Now(), plane.clock)})
 	if err != nil {
 		return err
 	}
@@ -315,4 +317,10 @@ func directorPorts(h *host.Host, names []string, receive map[string]bool, local 
 		ports = append(ports, director.Port{Name: t.Link.Name, Link: t.Link.Index, MAC: t.Link.MAC, Local: true})
 	}
 	return ports, nil
+}
+
+// timeOfDay is how long after midnight UTC a clock began that runs now.
+func timeOfDay(now time.Time, c clock.Clock) time.Duration {
+	now = now.UTC()
+	return now.Sub(now.Truncate(24*time.Hour)) - time.Duration(c.Now())
 }
