@@ -7,8 +7,15 @@ import (
 )
 
 // handoverRoom is how many frames may be on their way from one worker to another. Each takes a frame of the receiver's
-// lane.
-const handoverRoom = 512
+// lane. lendFrom is from how many missing ones it lends anew: seldom, for each time costs the giver a cache line.
+const (
+	handoverRoom = 512
+	lendFrom     = 32
+)
+
+// Lends returns how many frames of its lane a worker lends to the others of a team: what the lane needs besides those of
+// its own.
+func Lends(workers int) int { return max(workers-1, 0) * handoverRoom }
 
 // handed marks a frame of the batch that another worker got.
 const handed = packet.DropReasons
@@ -20,12 +27,15 @@ type Waker interface {
 }
 
 // mate is another worker of the team, as one worker sees it. Frames go over by a single copy: the receiver lends empty
-// frames of its lane, the giver fills them.
+// frames of its lane, the giver fills them. Only the worker that sees touches it; a cache line long, so that no two
+// workers have a part of one.
 type mate struct {
 	w                *Worker
 	lent, full       *ring.SPSC[packet.Frame] // my frames to it: what it lends, what I filled
 	lending, filling *ring.SPSC[packet.Frame] // its frames to me
 	given            int                      // in this breath
+	out              int                      // frames that I lend and have not got back yet
+	_                [8]byte
 }
 
 // Join makes a team of workers, whose ids are their places: each hands what it receives to the worker that owns the client.
@@ -64,6 +74,7 @@ func (w *Worker) recall() {
 				}
 			}
 		}
+		m.out = 0
 	}
 	if w.dropped.N > 0 {
 		w.lane.Drop(&w.dropped)
@@ -80,6 +91,7 @@ func (m *mate) void() {
 			_, ok = r.Pop()
 		}
 	}
+	m.out = 0
 }
 
 // steer hands the frames of the batch that others own to them, and marks them in w.reasons.
@@ -103,11 +115,9 @@ func (w *Worker) steer(n int) {
 		if m := &w.team[i]; m.given > 0 {
 			w.plain.HandedOver += uint64(m.given)
 			m.given = 0
+			m.lent.Release() // before what it was filled with can be seen: then there is room for what is lent anew
 			m.full.Publish()
-			m.lent.Release()
-			if m.w.asleep.Load() {
-				m.w.wake()
-			}
+			m.w.rouse()
 		}
 	}
 }
@@ -130,21 +140,36 @@ func (m *mate) give(f *packet.Frame) bool {
 }
 
 // takeOver does what the others have handed to w, at most a batch, and lends new frames. It returns how many there were.
+// Who comes first in it changes with every breath, so that none goes without.
 func (w *Worker) takeOver(now clock.Mono) int {
 	w.in.N = 0
+	if w.turn++; w.turn >= len(w.team) {
+		w.turn = 0
+	}
 	for i := range w.team {
-		m := &w.team[i]
+		at := w.turn + i
+		if at >= len(w.team) {
+			at -= len(w.team)
+		}
+		m := &w.team[at]
 		if m.w == nil {
 			continue
 		}
+		before := w.in.N
 		for w.in.N < packet.BatchSize {
-			f, ok := m.filling.Pop()
-			if !ok {
+			f := m.filling.Next()
+			if f == nil {
 				break
 			}
-			w.in.Add(f)
+			w.in.Add(*f)
 		}
-		w.lend(m)
+		if n := w.in.N - before; n > 0 {
+			m.filling.Release()
+			m.out -= n
+		}
+		if handoverRoom-m.out >= lendFrom {
+			w.lend(m)
+		}
 	}
 	n := w.in.N
 	if n > 0 {
@@ -155,17 +180,23 @@ func (w *Worker) takeOver(now clock.Mono) int {
 
 // lend keeps the mate in empty frames.
 func (w *Worker) lend(m *mate) {
-	for m.lending.Len()+m.filling.Len() < handoverRoom {
+	was := m.out
+	for m.out < handoverRoom {
 		f, ok := w.lane.Alloc()
-		if !ok || !m.lending.Push(f) {
-			return
+		if !ok {
+			break
 		}
+		*m.lending.Reserve() = f // there is room: no more are out than the ring holds
+		m.out++
+	}
+	if m.out > was {
+		m.lending.Publish()
 	}
 }
 
-// wake ends the sleep of w. Any goroutine of its team.
-func (w *Worker) wake() {
-	if w.waker != nil {
+// rouse ends the sleep of w. Any goroutine; of several that find it asleep one wakes it.
+func (w *Worker) rouse() {
+	if w.asleep.Load() && w.asleep.CompareAndSwap(true, false) && w.waker != nil {
 		w.waker.Wake()
 	}
 }

@@ -30,8 +30,10 @@ const (
 	expireABreath   = 64                     // wheel steps, enough for 64 new connections a breath to end as fast as they come
 	commitEvery     = 200 * time.Microsecond // between two commits of the counters, which cost as much as some frames
 	commitIdle      = time.Second            // for what the lane counts without a frame
+	napTime         = time.Millisecond       // the longest sleep
 	idleSpins       = 64                     // empty breaths before a worker sleeps
 	prefetchFrom    = 4                      // frames in a batch for which asking memory ahead pays
+	cacheLine       = 64                     // bytes at which two writers do not disturb each other
 )
 
 // Worker owns a lane, a connection table and the schedulers' state, and is the only one to touch them. Other goroutines
@@ -48,12 +50,16 @@ type Worker struct {
 	// Written by the worker, read by the director.
 	adopted  atomic.Uint64
 	counters counterBlock
-	// Written by the worker, read by its team.
+
+	// Set by the worker, read by its team for each batch and cleared by who wakes it: on a cache line of its own.
+	_      [cacheLine]byte
 	asleep atomic.Bool
 	waker  Waker // of the lane; nil if it has none
+	_      [cacheLine]byte
 
 	// The worker's own.
 	team        []mate // by id, with none at its own; nil without others
+	turn        int    // of the team: who is asked first
 	snap        *Snapshot
 	now         clock.Mono // of this breath
 	table       *conntrack.Table
@@ -130,13 +136,22 @@ func (w *Worker) Close() error {
 }
 
 // Publish hands over a new snapshot, which must not be changed afterwards. For the director only.
-func (w *Worker) Publish(s *Snapshot) { w.published.Store(s) }
+func (w *Worker) Publish(s *Snapshot) {
+	w.published.Store(s)
+	w.rouse()
+}
 
 // Adopted returns the generation that the worker follows. Any goroutine.
 func (w *Worker) Adopted() uint64 { return w.adopted.Load() }
 
 // Post queues a command; false if the mailbox is full. One goroutine at a time.
-func (w *Worker) Post(c Command) bool { return w.mailbox.Push(c) }
+func (w *Worker) Post(c Command) bool {
+	if !w.mailbox.Push(c) {
+		return false
+	}
+	w.rouse()
+	return true
+}
 
 // ReadCounters fills dst. Any goroutine.
 func (w *Worker) ReadCounters(dst *Counters) { w.counters.read(dst) }
@@ -219,17 +234,17 @@ func (w *Worker) work(now clock.Mono, fresh bool) {
 	}
 }
 
-// sleep waits for frames, of the lane or of the team.
+// sleep waits for frames, of the lane or of the team, and for news of the director.
 func (w *Worker) sleep() error {
-	if w.team == nil {
-		return w.lane.Wait(time.Millisecond)
+	if w.waker == nil {
+		return w.lane.Wait(napTime)
 	}
 	w.asleep.Store(true)
 	defer w.asleep.Store(false)
-	if w.pending() { // handed over before the flag could be seen
+	if w.pending() || w.published.Load() != w.snap || w.mailbox.Len() > 0 { // come before the flag could be seen
 		return nil
 	}
-	return w.lane.Wait(time.Millisecond)
+	return w.lane.Wait(napTime)
 }
 
 // commit publishes the counters and tallies.

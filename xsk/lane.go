@@ -25,9 +25,10 @@ type lane struct {
 	sockets   []*socket // all; what follows are parts of it
 	receivers []*socket
 	senders   []*socket
-	send      []*socket     // by port: where its frames leave; nil for the tap
-	tap       *tap          // nil without
-	poll      []unix.PollFd // of receivers, and of the tap
+	send      []*socket // by port: where its frames leave; nil for the tap
+	tap       *tap      // nil without
+	bell      *bell
+	poll      []unix.PollFd // of the bell, the receivers, and the tap
 	timeout   unix.Timespec
 	busy      bool // the driver was asked to poll on our calls
 
@@ -246,6 +247,9 @@ func (l *lane) Wait(d time.Duration) error {
 	if err != nil || n == 0 { // EINTR, or nothing came
 		return l.look()
 	}
+	if l.poll[0].Revents != 0 {
+		l.bell.hush()
+	}
 	if l.tap != nil && l.tap.reads && l.poll[len(l.poll)-1].Revents != 0 {
 		l.tap.wake()
 	}
@@ -272,5 +276,5 @@ func (l *lane) Close() error {
 	for _, s := range l.sockets {
 		errs = append(errs, s.close())
 	}
-	return errors.Join(append(errs, l.umem.close())...)
+	return errors.Join(append(errs, l.bell.close(), l.umem.close())...)
 }
