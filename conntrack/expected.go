@@ -50,12 +50,12 @@ func (t *Table) Claim(k *packet.Tuple, h uint64) *Conn {
 	if c == nil {
 		return nil
 	}
-	t.index.remove(c.tags[0], c.self)
+	t.index.remove(c.tags[0], c.cell())
 	t.expected--
 	c.flags &^= Expected
 	c.ports = portsKey(k, spaceConn)
 	c.tags[0] = tagOf(h)
-	t.index.add(c.tags[0], c.self)
+	t.index.add(c.tags[0], c.cell())
 	if c.flags&OneWay == 0 {
 		t.enterReply(c, tagOf(t.replyHash(&Spec{Tuple: *k, Real: c.real, RealPort: c.realPort})))
 	}

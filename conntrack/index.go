@@ -3,8 +3,8 @@ package conntrack
 import "math/bits"
 
 // index finds slots by hash: open addressing over cells of 8 bytes. The upper half of a cell is the tag, the upper half
-// of the hash with its lowest bit set, so that an empty cell (0) matches no tag; then a bit for the direction, then the
-// slot. The place where a search begins is the tag scaled to the number of cells: it needs no power of two, so the
+// of the hash with its lowest bit set, so that an empty cell (0) matches no tag; then a bit for the direction, one for
+// connections with two of them, then the slot. The place where a search begins is the tag scaled to the number of cells: it needs no power of two, so the
 // index is as large as MaxConns needs and no larger, and a cell says itself where it belongs, so that removal can move
 // the followers back without looking at their connections.
 type index struct {
@@ -15,8 +15,17 @@ type index struct {
 
 const (
 	cellServer = 1 << 31 // the cell finds the direction from the server
-	cellSlot   = cellServer - 1
+	cellTwoWay = 1 << 30 // the cell finds that from the client, and there is the other one: both lines will be touched
+	cellSlot   = cellTwoWay - 1
 )
+
+// cell is the lower half of the cell that finds c by its own key.
+func (c *Conn) cell() uint32 {
+	if c.flags&(Template|OneWay) == 0 {
+		return c.self | cellTwoWay
+	}
+	return c.self
+}
 
 func tagOf(h uint64) uint32 { return uint32(h>>32) | 1 }
 

@@ -39,7 +39,7 @@ func (t *Table) prefetch(h []uint64) {
 			cell := t.candidate(tagOf(h))
 			t.lines[n] = uint32(cell&cellSlot) * 2
 			n++
-			if cell&cellServer != 0 {
+			if cell&(cellServer|cellTwoWay) != 0 {
 				t.lines[n] = uint32(cell&cellSlot)*2 + 1
 				n++
 			}

@@ -16,7 +16,7 @@ var ErrFull = errors.New("connection table is full")
 // DefaultMaxConns is the room of a table whose Options name none.
 const DefaultMaxConns = 1 << 20
 
-// maxConns is set by the 31 bits of a cell.
+// maxConns is set by the 30 bits of a cell.
 const maxConns = 1<<30 - 1
 
 // Options of a Table. The zero value works.
@@ -218,7 +218,7 @@ func (t *Table) take(s *Spec, space uint8) *Conn {
 func (t *Table) enter(c *Conn, h uint64, now clock.Mono) {
 	t.arm(c, now)
 	c.tags[0] = tagOf(h)
-	t.index.add(c.tags[0], c.self)
+	t.index.add(c.tags[0], c.cell())
 }
 
 // Remove ends a connection or a template now. c is not valid afterwards; what it controlled lives on, and keeps its slot
@@ -239,7 +239,7 @@ func (t *Table) arm(c *Conn, now clock.Mono) {
 // release takes c, which is not in the wheel, out of everything else.
 func (t *Table) release(c *Conn) {
 	if c.flags&(Retired|Unkeyed) == 0 {
-		t.index.remove(c.tags[0], c.self)
+		t.index.remove(c.tags[0], c.cell())
 	}
 	if c.flags&Template != 0 {
 		t.templates--

@@ -106,7 +106,7 @@ func (t *Table) verifyCells(c *Conn) (n int, err error) {
 		if tag := tagOf(t.key.hash(&c.client, &c.virtual, portsKey(&k, space))); tag != c.tags[0] {
 			return 0, fmt.Errorf("slot %d: tag %#x, want %#x", c.self, c.tags[0], tag)
 		}
-		if err := want(c.tags[0], c.self); err != nil {
+		if err := want(c.tags[0], c.cell()); err != nil {
 			return 0, err
 		}
 	}
