@@ -70,7 +70,7 @@ func stackAnswer(frame []byte) []byte {
 		}
 		s.DF, s.TCPFlags, s.Seq = true, packet.RST, in.Ack()
 		if m.TCPFlags&packet.ACK == 0 {
-			s.TCPFlags, s.Seq, s.Ack = packet.RST|packet.ACK, 0, in.Seq()+(m.End - uint32(m.Payload))
+			s.TCPFlags, s.Seq, s.Ack = packet.RST|packet.ACK, 0, in.Seq()+(m.End-uint32(m.Payload))
 			if m.TCPFlags&packet.SYN != 0 {
 				s.Ack++
 			}
