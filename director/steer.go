@@ -25,8 +25,12 @@ func steer(s *forward.Snapshot, workers int) forward.Steer {
 		}
 	}
 	for i := range s.Dests {
-		if d := &s.Dests[i]; d.Method == forward.NAT { // those that are gone too: their connections end
+		d := &s.Dests[i]
+		if d.Method == forward.NAT || d.WasNAT { // those that are gone too: their connections end
 			servers = append(servers, d.Addr)
+		}
+		if key := &s.Services[d.Service].Key; d.Hop.Local && d.Method != forward.NAT && !key.ByMark() {
+			servers = append(servers, key.Addr) // the director's own stack answers from the address that it was asked at
 		}
 	}
 	st.Virtual, st.Servers = forward.NewAddrSet(virtual), forward.NewAddrSet(servers)

@@ -122,12 +122,23 @@ func ttl(f *packet.Frame, m *packet.Meta) uint8 {
 
 // isakmp finds the connection that a packet of flow t belongs to if it is ESP or AH: that of the key exchange between the
 // same addresses (kernel: ip_vs_proto_ah_esp.c).
-func (w *Worker) isakmp(t packet.Tuple) (*conntrack.Conn, conntrack.Dir) {
+func (w *Worker) isakmp(t *packet.Tuple) (*conntrack.Conn, conntrack.Dir) {
 	if t.Proto != packet.ProtoESP && t.Proto != packet.ProtoAH {
 		return nil, conntrack.FromClient
 	}
-	t.Proto, t.SrcPort, t.DstPort = packet.ProtoUDP, isakmpPort, isakmpPort
-	return w.table.Lookup(&t, w.table.Hash(&t))
+	k := *t
+	k.Proto, k.SrcPort, k.DstPort = packet.ProtoUDP, isakmpPort, isakmpPort
+	return w.table.Lookup(&k, w.table.Hash(&k))
+}
+
+// inParts reports whether a fragment goes on by itself, without the rest of its datagram: of ESP and AH over IPv4, which have
+// no ports to be found by, those from a server, which nobody but IPVS would gather (kernel: dont_defrag).
+func (w *Worker) inParts(m *packet.Meta) bool {
+	if m.Family != packet.IPv4Family {
+		return false
+	}
+	c, dir := w.isakmp(&m.Tuple)
+	return c != nil && dir == conntrack.FromServer
 }
 
 // unserved is for a packet that belongs to no connection and to no service. With nat_icmp_send a server is told that

@@ -19,7 +19,7 @@ func (w *Worker) unusual(f *packet.Frame, m *packet.Meta, now clock.Mono) bool {
 	if m.Flags&packet.IPOptions != 0 && m.Family == packet.IPv4Family && !w.visit(f, m, now) {
 		return false
 	}
-	if m.Flags&packet.Fragment != 0 {
+	if m.Flags&packet.Fragment != 0 && !w.inParts(m) {
 		w.fragment(f, m, now)
 		return false
 	}

@@ -96,7 +96,7 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 	}
 	c, dir := w.table.Lookup(&m.Tuple, h)
 	if c == nil {
-		c, dir = w.isakmp(m.Tuple)
+		c, dir = w.isakmp(&m.Tuple)
 	}
 	if c == nil {
 		c, dir = w.claim(m, h), conntrack.FromClient

@@ -20,7 +20,7 @@ func (w *Worker) related(v *Verdict, f *packet.Frame, m *packet.Meta, now clock.
 	h := w.table.Hash(&back)
 	c, dir := w.table.Lookup(&back, h)
 	if c == nil {
-		c, dir = w.isakmp(back)
+		c, dir = w.isakmp(&back)
 	}
 	if c == nil {
 		w.scheduleRelated(v, f, m, back, h, now)
