@@ -66,7 +66,7 @@ var fromClient = []move{
 	{TCPCloseWait, TCPSynRecv, syn}, {TCPCloseWait, TCPClose, rst | bare},
 	{TCPFinWait, TCPSynRecv, syn}, {TCPFinWait, TCPTimeWait, fin}, {TCPFinWait, TCPClose, rst | bare},
 	{TCPSynSent, TCPEstablished, syn}, {TCPSynSent, TCPClose, rst | bare},
-	{TCPSynAck, TCPClose, rst | bare},
+	{TCPSynAck, TCPSynRecv, syn | rst}, {TCPSynAck, TCPEstablished, ack}, {TCPSynAck, TCPTimeWait, fin}, {TCPSynAck, TCPClose, bare},
 	{TCPListen, TCPSynRecv, syn}, {TCPListen, TCPClose, bare},
 
 	{None, SCTPInit1, init1}, {None, SCTPEstablished, data | cookieAck}, {None, SCTPCookieWait, initAck},
@@ -94,7 +94,7 @@ var fromServer = []move{
 	{TCPCloseWait, TCPSynSent, syn}, {TCPCloseWait, TCPTimeWait, fin}, {TCPCloseWait, TCPClose, rst | bare},
 	{TCPFinWait, TCPSynSent, syn}, {TCPFinWait, TCPClose, rst | bare},
 	{TCPSynSent, TCPClose, bare},
-	{TCPSynAck, TCPEstablished, ack}, {TCPSynAck, TCPTimeWait, fin}, {TCPSynAck, TCPClose, rst | bare},
+	{TCPSynAck, TCPSynRecv, syn}, {TCPSynAck, TCPEstablished, ack}, {TCPSynAck, TCPTimeWait, fin}, {TCPSynAck, TCPClose, rst | bare},
 	{TCPListen, TCPEstablished, ack}, {TCPListen, TCPClose, rst | bare},
 
 	{SCTPInit1, SCTPCookieWait, init1}, {SCTPInit1, SCTPCookieSent, initAck}, {SCTPInit1, SCTPRejected, abort},
@@ -127,8 +127,7 @@ var fromServer = []move{
 }
 
 var oneWay = []move{
-	{TCPEstablished, TCPFinWait, fin}, {TCPFinWait, TCPFinWait, fin},
-	{TCPSynAck, TCPEstablished, ack}, {TCPSynAck, TCPTimeWait, fin},
+	{TCPEstablished, TCPFinWait, fin}, {TCPFinWait, TCPFinWait, fin}, {TCPSynAck, TCPClose, rst},
 
 	{None, SCTPCookieEchoed, initAck}, {None, SCTPEstablished, cookieEcho},
 	{SCTPInit1, SCTPCookieEchoed, initAck}, {SCTPInit1, SCTPEstablished, cookieEcho},
@@ -137,13 +136,16 @@ var oneWay = []move{
 	{SCTPShutdownReceived, SCTPClosed, shutdownComplete},
 }
 
-// Where the kernel's sysctl secure_tcp makes a difference.
+// Where the kernel's sysctl secure_tcp makes a difference. It may be switched while connections live.
 var (
-	secureClient = []move{{TCPSynRecv, TCPSynRecv, ack}}
-	secureServer = []move{{TCPSynRecv, TCPSynAck, syn}}
+	secureClient = []move{
+		{TCPSynRecv, TCPSynRecv, ack},
+		{TCPSynAck, TCPSynAck, syn | ack | fin}, {TCPSynAck, TCPClose, rst | bare},
+	}
+	secureServer = []move{{TCPSynRecv, TCPSynAck, syn}, {TCPSynAck, TCPSynAck, syn}}
 	secureOneWay = []move{
 		{None, TCPSynAck, syn}, {TCPTimeWait, TCPSynAck, syn}, {TCPClose, TCPSynAck, syn}, {TCPFinWait, TCPSynAck, syn},
-		{TCPCloseWait, TCPSynAck, syn},
+		{TCPCloseWait, TCPSynAck, syn}, {TCPSynAck, TCPSynAck, syn},
 	}
 )
 
@@ -176,7 +178,6 @@ func (x *machine) build(secure bool) {
 	if secure {
 		x.apply(colClient, secureClient)
 		x.apply(colServer, secureServer)
-		x.apply(colOneWay, secureClient)
 		x.apply(colOneWay, secureOneWay)
 	}
 }

@@ -195,6 +195,47 @@ func TestOracleTransitions(t *testing.T) {
 	}
 }
 
+// TestOracleSwitch: connections that were opened with secure_tcp and met the next packet without it, and the reverse.
+func TestOracleSwitch(t *testing.T) {
+	type row struct {
+		Fwd, Via, Ev string
+		From, To     int // of secure_tcp
+		Was, Is      []any
+	}
+	all := rows[row](t, "switch")
+	for _, r := range all {
+		b := newBench(t, "tcp", r.Fwd)
+		b.SetSecureTCP(r.From == 3)
+		send := func(step string, want []any) {
+			from, what, _ := strings.Cut(step, ":")
+			state, _ := want[0].(string)
+			left, _ := want[1].(float64)
+			seconds := int(left)
+			if c := b.send(t, from, what); state != "" {
+				if err := b.shows(c, state, &seconds); err != nil {
+					t.Errorf("%s, secure_tcp %d to %d: %s %s: %v", r.Fwd, r.From, r.To, r.Via, step, err)
+				}
+			}
+		}
+		via := strings.Fields(r.Via)
+		for i, step := range via {
+			want := []any{nil, nil}
+			if i == len(via)-1 {
+				want = r.Was
+			}
+			send(step, want)
+		}
+		b.SetSecureTCP(r.To == 3)
+		send(r.Ev, r.Is)
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(all) != 160 {
+		t.Errorf("%d rows, want 160", len(all))
+	}
+}
+
 // stepRow is a packet and what the kernel showed after it; Act is the change since the start of the case.
 type stepRow struct {
 	From, Pkt, State string
