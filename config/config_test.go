@@ -35,8 +35,8 @@ func TestDiffSeesEveryField(t *testing.T) {
 		"Services.IPv6",                                                                                                            // of a mark, which is another service then
 		"Services.SorryServer.Checks",                                                                                              // it has none
 		"Marks.IPv4.Chains.Origin", "Marks.IPv4.Chains.Rules.Origin", "Marks.IPv6.Chains.Origin", "Marks.IPv6.Chains.Rules.Origin", // no setting
-		"Dataplane.Sysctls.Origin",                                                       // no setting
-		"Births", "Services.Birth", "Services.Reals.Birth", "Services.SorryServer.Birth", // no setting
+		"Dataplane.Sysctls.Origin",                                                                                                             // no setting
+		"Births", "Services.Birth", "Services.Reals.Birth", "Services.Reals.Edits", "Services.SorryServer.Edits", "Services.SorryServer.Birth", // no setting
 		"Services.SorryServer.Tunnel.Type", "Services.SorryServer.Tunnel.Port", "Services.SorryServer.Tunnel.Sum",
 	}
 	seen := 0

@@ -75,7 +75,7 @@ func (m *merger) service(was, now *Service) Service {
 				m.say(f.Pos, "%s of %s was made by a command; from now on it is as the file says", r.Key(), now.Key())
 			}
 			kept := *f
-			kept.Birth = r.Birth
+			kept.Birth, kept.Edits = r.Birth, r.Edits
 			s.Reals = append(s.Reals, kept)
 		} else if r.Origin == FromCommand {
 			s.Reals = append(s.Reals, *r)

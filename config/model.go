@@ -233,6 +233,7 @@ type Real struct {
 	Origin       Origin
 	Edited       time.Time // by a command, as in Service
 	Birth        uint64    // as in Service
+	Edits        uint64    // another number each time that a command edits the entry, even to what it was; wrr begins anew then
 	Addr         netip.Addr
 	Port         uint16
 	Weight       int

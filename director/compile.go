@@ -179,14 +179,14 @@ func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m, before *c
 	}
 	for _, d := range svc.Pool.Dests {
 		if r, ok := byID[d.ID]; ok && !reborn(before, r) {
-			kept = append(kept, c.poolDest(d.ID).After(&d))
+			kept = append(kept, c.poolDest(d.ID, r).After(&d))
 			delete(byID, d.ID)
 		}
 	}
 	for i := range reals {
 		d := slot[netip.AddrPortFrom(reals[i].Addr, reals[i].Port)]
 		if _, ok := byID[d]; ok {
-			added = append(added, c.poolDest(d))
+			added = append(added, c.poolDest(d, &reals[i]))
 			delete(byID, d)
 		}
 	}
@@ -208,9 +208,10 @@ func reborn(before *config.Service, r *config.Real) bool {
 	return was != nil && was.Birth != r.Birth
 }
 
-func (c *compiler) poolDest(id uint32) sched.Dest {
+func (c *compiler) poolDest(id uint32, r *config.Real) sched.Dest {
 	d := &c.s.Dests[id]
-	return sched.Dest{ID: id, Addr: d.Addr, Port: d.Port, Weight: d.Weight, Upper: d.Upper, Lower: d.Lower, Load: d.Load}
+	return sched.Dest{ID: id, Addr: d.Addr, Port: d.Port, Weight: d.Weight, Edits: r.Edits, Upper: d.Upper, Lower: d.Lower,
+		Load: d.Load}
 }
 
 // dest gives a real server its slot and fills it.

@@ -35,6 +35,7 @@ type Dest struct {
 	Port         uint16
 	Weight       int32
 	Last         int32  // while Weight is 0: what it was edited from; 0 if the server was added so. Only mh asks
+	Edits        uint64 // another number each time that a command has edited the server, even to what it was; only wrr asks
 	Upper, Lower uint32 // connection thresholds; 0: none
 	Load         *Load
 }

@@ -48,8 +48,8 @@ func (w *wrr) Update(p *Pool, first bool) {
 	for i := len(p.Dests) - 1; i >= 0; i-- { // from the one added first
 		d := p.Dests[i]
 		k := now.index(d.ID)
-		if k >= 0 && list[k].Weight != d.Weight {
-			list[k].Weight = d.Weight
+		if k >= 0 && (list[k].Weight != d.Weight || list[k].Edits != d.Edits) {
+			list[k] = d
 			changed()
 		}
 		if k < 0 {

@@ -133,6 +133,8 @@ func (c Command) server(m *config.Model, s *config.Service) error {
 		return nil
 	}
 	r.Weight, r.Method, r.Tunnel, r.Upper, r.Lower, r.Edited = n.Weight, n.Method, n.Tunnel, n.Upper, n.Lower, c.Time
+	m.Births++
+	r.Edits = m.Births
 	return nil
 }
 

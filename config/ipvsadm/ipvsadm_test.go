@@ -306,6 +306,10 @@ func TestApply(t *testing.T) {
 	want.Scheduler, want.Persistence, want.Granularity = "wrr", time.Minute, 24
 	want.Reals = []config.Real{file.Reals[0]}
 	want.Reals[0].Weight, want.Reals[0].Upper, want.Reals[0].Lower = 9, 5, 2
+	want.Reals[0].Edits = m.Services[0].Reals[0].Edits
+	if want.Reals[0].Edits == 0 {
+		t.Error("the edit of a server left no trace")
+	}
 	if !reflect.DeepEqual(m.Services[0], want) {
 		t.Errorf("got %+v, want %+v", m.Services[0], want)
 	}
