@@ -236,6 +236,8 @@ func DropText(r packet.DropReason) string {
 		return "one of its IPv4 options contradicts itself"
 	case packet.DropSourceRoute:
 		return "it names its own route (source route option)"
+	case packet.DropMartian:
+		return "it is for this host itself, and says that it comes from there"
 	case packet.DropTunnelError:
 		return "it is an ICMP error about a tunnel; what it says was told to the client, or is kept in mind"
 	case packet.DropICMP:

@@ -91,11 +91,17 @@ func (w *Worker) deliver(f *packet.Frame, m *packet.Meta, hop *Hop) packet.DropR
 
 // giveBack hands a frame that is not ours to the director's own network stack.
 func (w *Worker) giveBack(f *packet.Frame, m *packet.Meta) packet.DropReason {
-	w.plain.GivenBack++
-	return w.toKernel(f, m, &w.snap.Kernel)
+	r := w.toKernel(f, m, &w.snap.Kernel)
+	if r == packet.NoDrop {
+		w.plain.GivenBack++
+	}
+	return r
 }
 
 func (w *Worker) toKernel(f *packet.Frame, m *packet.Meta, hop *Hop) packet.DropReason {
+	if w.martian(f, m) {
+		return packet.DropMartian
+	}
 	if int(f.Port) < len(w.port) && w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
 		w.plain.Mended++
 	}

@@ -62,6 +62,8 @@ const (
 	DropSourceRoute
 	// DropICMP: an ICMP error about a connection that is not known.
 	DropICMP
+	// DropMartian: what was for the director's own network stack came from an address that is the director's own.
+	DropMartian
 	// DropTunnelError: an ICMP error about a tunnel of ours. What it says has been told to the client, or is kept in mind.
 	DropTunnelError
 	// DropMethod: the forwarding method of the real server is not served.
@@ -101,7 +103,7 @@ var dropNames = [DropReasons]string{
 	DropDefence: "drop-packet", DropServerGone: "server-gone", DropNoNextHop: "no-next-hop", DropTTL: "ttl-exceeded", DropTooBig: "too-big",
 	DropFragment: "fragment-incomplete", DropDuplicate: "fragment-duplicate", DropOverlap: "fragment-overlap",
 	DropBadFragment: "bad-fragment", DropNoFrame: "no-frame-left", DropBadOptions: "bad-ip-options", DropSourceRoute: "source-route",
-	DropICMP: "icmp-without-connection", DropTunnelError: "tunnel-error",
+	DropICMP: "icmp-without-connection", DropTunnelError: "tunnel-error", DropMartian: "martian-source",
 	DropMethod: "method-not-served", DropNoCall: "no-call-id", DropProtocol: "protocol-not-served", DropHandover: "handover-full", DropSendFull: "send-ring-full",
 	DropSendFailed: "send-failed",
 }

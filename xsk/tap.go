@@ -78,10 +78,15 @@ func (t *tap) rest(err error) {
 	t.pause = tapPause
 }
 
-// give has the kernel receive a frame; false if it does not.
+// give has the kernel receive a frame; false if it does not. A tag is taken off: the tap is in no VLAN.
 func (t *tap) give(f *packet.Frame) bool {
+	b := f.Bytes()
+	if packet.Ethernet(b).Type() == packet.EtherTypeVLAN && len(b) >= packet.EthernetLen+packet.VLANTagLen {
+		copy(b[packet.VLANTagLen:], b[:12])
+		b = b[packet.VLANTagLen:]
+	}
 	for {
-		_, err := unix.Write(t.fd, f.Bytes())
+		_, err := unix.Write(t.fd, b)
 		switch err {
 		case nil:
 			t.wake()

@@ -97,7 +97,7 @@ func TestTapPort(t *testing.T) {
 		}
 		for _, n := range []int{1, 1000} {
 			payload := bytes.Repeat([]byte{7}, n)
-			sendTo(t, l, 1, packet.Build(nil, packet.Spec{SrcMAC: tap.Link.MAC, DstMAC: tap.Link.MAC,
+			sendTo(t, l, 1, packet.Build(nil, packet.Spec{SrcMAC: tap.Link.MAC, DstMAC: tap.Link.MAC, VLAN: uint16(n), // taken off
 				Tuple: tuple(packet.ProtoUDP, client, 4000, a, 5353), Payload: payload}))
 			got := receiveFrom(t, l, 1)
 			var m packet.Meta
