@@ -85,6 +85,23 @@ func (n *decided) service(m *config.Service, ports []Port, e *Estimates) stats.S
 	return s
 }
 
+// Unreachable says why nothing can be sent to a real server that is in force, as far as the director's own network is to
+// blame; "" if it can, or if the neighbour has only not answered yet.
+func (d *Director) Unreachable(a netip.Addr) string {
+	now := d.now.Load()
+	if now == nil {
+		return ""
+	}
+	if h := now.facts.routes[a]; !h.Unreachable && !h.Local && !h.Resolved {
+		for _, p := range *d.ports.Load() {
+			if p.Link == h.Link {
+				return ""
+			}
+		}
+	}
+	return now.facts.why[a]
+}
+
 // way says in words how a real server is reached, or why it is not.
 func (n *decided) way(addr netip.Addr, d *forward.Dest, ports []Port) string {
 	if why, ok := n.facts.why[addr]; ok {

@@ -106,13 +106,20 @@ func (b *backend) Do(verb string, args []string, stdin string) (ctl.Outcome, err
 
 // edit changes what is in force and writes to the log what became of it.
 func (b *backend) edit(change func(*config.Model) error) error {
-	changes, err := b.d.Edit(change)
-	for _, c := range changes {
-		if err == nil {
-			b.log.Info("changed by a command", zap.Stringer("what", c))
-		}
-	}
+	_, err := b.changes(change)
 	return err
+}
+
+// changes is edit with what is different afterwards.
+func (b *backend) changes(change func(*config.Model) error) ([]config.Change, error) {
+	changes, err := b.d.Edit(change)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range changes {
+		b.log.Info("changed by a command", zap.Stringer("what", c))
+	}
+	return changes, nil
 }
 
 // reloadOn reloads for each signal until ctx ends. What there is to say of it is in the log.

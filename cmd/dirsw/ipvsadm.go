@@ -172,14 +172,37 @@ func (remoteTable) Zero(*config.ServiceKey) error { return errOnlyLooks }
 
 var errOnlyLooks = &ipvsadm.Error{Message: "dirsw ipvsadm: this is for the director to do", Exit: exitFailed}
 
-// ownTable is the table of the director in this process.
-type ownTable struct{ b *backend }
+// ownTable is the table of the director in this process, for one command line.
+type ownTable struct {
+	b       *backend
+	remarks []string
+}
 
-func (t ownTable) Listing(f ipvsadm.Format) (ipvsadm.Listing, error) { return listing(t.b, f) }
+var _ ipvsadm.Remarker = (*ownTable)(nil)
 
-func (t ownTable) Edit(change func(*config.Model) error) error { return t.b.edit(change) }
+func (t *ownTable) Listing(f ipvsadm.Format) (ipvsadm.Listing, error) { return listing(t.b, f) }
 
-func (t ownTable) Zero(only *config.ServiceKey) error {
+// Edit remarks on servers that came and cannot be reached from here, of many the first.
+func (t *ownTable) Edit(change func(*config.Model) error) error {
+	changes, err := t.b.changes(change)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if c.Action != config.Added || c.Kind != config.KindReal {
+			continue
+		}
+		if why := t.b.d.Unreachable(c.Real.Addr); why != "" && len(t.remarks) == 0 {
+			t.remarks = append(t.remarks, fmt.Sprintf("%v cannot be reached: %s", c.Real.Addr, why))
+		}
+	}
+	return nil
+}
+
+// Remarks is for the Shell.
+func (t *ownTable) Remarks() []string { return t.remarks }
+
+func (t *ownTable) Zero(only *config.ServiceKey) error {
 	if !t.b.d.Zero(only) {
 		return ipvsadm.ErrNoService
 	}
@@ -188,7 +211,7 @@ func (t ownTable) Zero(only *config.ServiceKey) error {
 
 // ipvsadm runs a command line of ipvsadm in the director's process.
 func (b *backend) ipvsadm(args []string, stdin string) (o ctl.Outcome) {
-	s := ipvsadm.Shell{Table: ownTable{b}, Schedulers: append(sched.Names(), sched.Nobody), Time: time.Now(), Link: b.link}
+	s := ipvsadm.Shell{Table: &ownTable{b: b}, Schedulers: append(sched.Names(), sched.Nobody), Time: time.Now(), Link: b.link}
 	var out, errs strings.Builder
 	o.Exit = s.Run(args, strings.NewReader(stdin), &out, &errs)
 	o.Stdout, o.Stderr = out.String(), errs.String()

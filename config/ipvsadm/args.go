@@ -59,7 +59,7 @@ func (s *scanner) long(w string) (item, bool, *Error) {
 		err := s.value(&it, o.arg)
 		return it, true, err
 	}
-	return item{}, false, &Error{Message: w + ": unknown option", Exit: 255}
+	return item{}, false, &Error{Message: w + ": unknown option", Exit: 255, goesOn: true}
 }
 
 // short takes the first of joined short options.
@@ -83,7 +83,7 @@ func (s *scanner) short() (item, bool, *Error) {
 		return it, true, err
 	}
 	s.rest = ""
-	return item{}, false, &Error{Message: s.given + ": unknown option", Exit: 255}
+	return item{}, false, &Error{Message: s.given + ": unknown option", Exit: 255, goesOn: true}
 }
 
 // value takes the value of an option from the words that follow.
@@ -91,7 +91,7 @@ func (s *scanner) value(it *item, arg argument) *Error {
 	switch {
 	case it.has || arg == noArg:
 	case arg == needArg && len(s.words) == 0:
-		return &Error{Message: it.given + ": missing argument", Exit: 255}
+		return &Error{Message: it.given + ": missing argument", Exit: 255, goesOn: true}
 	case arg == needArg || len(s.words) > 0 && !strings.HasPrefix(s.words[0], "-"):
 		it.value, it.has = s.words[0], true
 		s.words = s.words[1:]

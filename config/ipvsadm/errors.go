@@ -10,6 +10,8 @@ type Error struct {
 	Message string // what ipvsadm writes to standard error, without the last line feed
 	Exit    int    // ipvsadm's exit status
 	Hint    string // what to do instead, of ours; empty if there is nothing to say
+
+	goesOn bool // a line of -R that is so wrong is not the last one
 }
 
 // Error returns the message and, in parentheses, the hint.

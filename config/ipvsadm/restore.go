@@ -21,7 +21,7 @@ type Line struct {
 
 // Restore parses the lines of ipvsadm -R: a command each, with or without the word ipvsadm before it; empty lines are
 // skipped, and with comments those that begin with '#'. It yields them one by one; a line that is no command is the last
-// one, as with ipvsadm. An error of the table is the caller's to tell: ipvsadm goes on after it.
+// one, but for one with an unknown option or without the value of one, as with ipvsadm. An error of the table is the caller's to tell: ipvsadm goes on after it.
 func (r Resolver) Restore(in io.Reader, comments bool) iter.Seq[Line] {
 	return func(yield func(Line) bool) {
 		scan := bufio.NewScanner(in)
@@ -40,7 +40,7 @@ func (r Resolver) Restore(in io.Reader, comments bool) iter.Seq[Line] {
 			}
 			l.Text = strings.Join(words, " ")
 			l.Command, l.Err = r.ParseArgs(words)
-			if !yield(l) || l.Err != nil {
+			if !yield(l) || l.Err != nil && !goesOn(l.Err) {
 				return
 			}
 		}
@@ -50,8 +50,13 @@ func (r Resolver) Restore(in io.Reader, comments bool) iter.Seq[Line] {
 	}
 }
 
+func goesOn(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.goesOn
+}
+
 // restore carries out the lines of standard input as one change of the table: no packet ever meets a half of it. As with
-// ipvsadm, a line that the table refuses is told and left out, one that is no command ends the file, and the exit status
+// ipvsadm, a line that the table refuses is told and left out, one that is no command ends the file as a rule, and the exit status
 // is that of the last line. Atomic: if there is such a line, nothing changes. Replace: what is there goes first, and there may be
 // comments, as with ipvsadm-restore.
 func (r *run) restore(atomic, replace bool) error {

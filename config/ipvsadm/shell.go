@@ -23,6 +23,12 @@ type Table interface {
 	Listing(f Format) (Listing, error)
 }
 
+// Remarker is a Table that has something to say of the edits that it took.
+type Remarker interface {
+	// Remarks returns what there was to say, each once.
+	Remarks() []string
+}
+
 // Shell runs command lines as ipvsadm does: the same standard output, standard error and exit status, but for a line of
 // standard error that begins with "hint: " and stands last. All fields but Table may be left out.
 type Shell struct {
@@ -44,6 +50,9 @@ func (s *Shell) Run(args []string, stdin io.Reader, stdout, stderr io.Writer) in
 	r.complain(err)
 	if len(r.hints) == 0 {
 		r.hint(c.Notes...)
+	}
+	if t, ok := s.Table.(Remarker); ok {
+		r.hint(t.Remarks()...)
 	}
 	if len(r.hints) > 0 {
 		fmt.Fprintf(stderr, "hint: %s\n", strings.Join(r.hints, "; "))

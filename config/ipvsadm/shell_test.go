@@ -83,6 +83,8 @@ func TestRestore(t *testing.T) {
 			stderr: "Service already exists\nhint: line 2: -A -t 192.0.2.1:80\n", exit: 255, services: "TCP 192.0.2.1:80 0", edits: 1},
 		{name: "a line is no command", line: "-R", stdin: "-A -t 192.0.2.1:80\nfoo\n-A -t 192.0.2.1:81\n",
 			stderr: ErrUsage.Message + "\nhint: line 2: foo\n", exit: 255, services: "TCP 192.0.2.1:80 0", edits: 1},
+		{name: "a line has an unknown option", line: "-R", stdin: "-A -t 192.0.2.1:80 -q\n-A -t 192.0.2.1:81\n",
+			stderr: "-q: unknown option\nhint: line 1: -A -t 192.0.2.1:80 -q\n", services: "TCP 192.0.2.1:81 0", edits: 1},
 		{name: "zeroing in between", line: "-R", stdin: "-A -t 192.0.2.1:80\n-Z\n-A -t 192.0.2.1:81\n",
 			services: "TCP 192.0.2.1:80 0, TCP 192.0.2.1:81 0", edits: 2},
 		{name: "all lines", line: "-R --atomic", stdin: "-C\n-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r 198.51.100.1 -g\n",
