@@ -35,7 +35,11 @@ func (w *Worker) fragment(f *packet.Frame, m *packet.Meta, now clock.Mono) {
 		w.replace(f, m, &v, now)
 		return
 	}
-	o := g.cache.Add(f.Bytes(), m, f.Port, now)
+	from := reassembly.Origin{Port: f.Port}
+	if m.Flags&packet.IPOptions != 0 && m.Family == packet.IPv4Family {
+		from.Options = w.seen
+	}
+	o := g.cache.Add(f.Bytes(), m, from, now)
 	switch o {
 	case reassembly.Held, reassembly.Whole:
 		v.Why = WhyFragment
@@ -78,7 +82,7 @@ func (w *Worker) whole(now clock.Mono) {
 	if v.Drop == packet.NoDrop && m.Flags&packet.Fragment != 0 {
 		v.Drop = packet.DropBadFragment // a fragment of fragments
 	}
-	w.seen = packet.OptionsSeen{}
+	w.seen, w.visitor = g.whole.Options, w.router(m, f.Port, now)
 	if v.Drop == packet.NoDrop {
 		w.datagram(f, m, uint16(g.whole.Largest), now)
 	} else {
@@ -191,8 +195,8 @@ func (w *Worker) giveUp(now clock.Mono) {
 			break
 		}
 		w.plain.Drops[packet.DropFragment] += uint64(e.Fragments)
-		if m := &w.gathered.meta; e.First.Len() > 0 && packet.Parse(e.First.Bytes(), m) == packet.NoDrop {
-			w.tellTime(&e.First, m, now)
+		if e.First.Len() > 0 {
+			w.tellTime(&e, now)
 		}
 	}
 	if w.answers.N > 0 {
@@ -202,7 +206,12 @@ func (w *Worker) giveUp(now clock.Mono) {
 
 // tellTime tells the sender of a first fragment that the others did not come in time (RFC 792; RFC 4443, section 3.3). What
 // the director would have routed on has been on its way already, which shows in the time to live of IPv4.
-func (w *Worker) tellTime(f *packet.Frame, m *packet.Meta, now clock.Mono) {
+func (w *Worker) tellTime(e *reassembly.Expired, now clock.Mono) {
+	f, m := &e.First, &w.gathered.meta
+	if !parseFilled(f.Bytes(), e.L3, m) {
+		return
+	}
+	w.seen, w.visitor = e.Options, w.router(m, f.Port, now)
 	s, ok := w.errorTo(f, m, now)
 	if !ok {
 		return
@@ -214,6 +223,20 @@ func (w *Worker) tellTime(f *packet.Frame, m *packet.Meta, now clock.Mono) {
 		packet.DecrementTTL(f, m)
 	}
 	w.sendAnswer(&s, f.Port)
+}
+
+// parseFilled is Parse for a packet whose IPv4 options were filled in since its header checksum was right; that stays as
+// it is.
+func parseFilled(frame []byte, l3 int, m *packet.Meta) bool {
+	h := packet.IPv4(frame[l3:])
+	if h.Version() != 4 {
+		return packet.Parse(frame, m) == packet.NoDrop
+	}
+	sum := h.Checksum()
+	h.SetChecksum(h.ComputeChecksum())
+	ok := packet.Parse(frame, m) == packet.NoDrop
+	h.SetChecksum(sum)
+	return ok
 }
 
 // tellLength tells the sender of an IPv6 fragment that its length must be a multiple of 8 bytes (RFC 8200, section 4.5).

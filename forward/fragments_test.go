@@ -86,7 +86,7 @@ func joined(t testing.TB, frames [][]byte) []byte {
 			if why := packet.Parse(f, &m); why != packet.NoDrop || last != reassembly.Held {
 				t.Fatalf("%v, %v: % x", why, last, f[:min(len(f), 80)])
 			}
-			last = c.Add(f, &m, 0, 0)
+			last = c.Add(f, &m, reassembly.Origin{}, 0)
 		}
 		if last != reassembly.Whole {
 			t.Fatalf("what left is not whole: %v", last)

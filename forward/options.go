@@ -74,12 +74,11 @@ func (w *Worker) leave(f *packet.Frame, m *packet.Meta, v *Verdict) {
 	}
 	h := packet.IPv4(f.Bytes()[m.L3:])
 	switch {
-	case w.gathered.whole != nil:
-		return // its header was made when the datagram became whole
-	case v.Why == WhyKernel || v.Dir == conntrack.FromClient && w.snap.Dests[v.Dest].Hop.Local:
-		copy(h[packet.IPv4MinLen:h.HeaderLen()], w.options[:])
 	case v.Dir == conntrack.FromServer:
 		w.seen.Rerecord(h, h.Src())
+	case w.gathered.whole != nil: // its header was made when the datagram became whole
+	case v.Why == WhyKernel || w.snap.Dests[v.Dest].Hop.Local:
+		copy(h[packet.IPv4MinLen:h.HeaderLen()], w.options[:])
 	}
 	h.SetChecksum(h.ComputeChecksum())
 }

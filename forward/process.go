@@ -66,6 +66,9 @@ func (w *Worker) datagram(f *packet.Frame, m *packet.Meta, whole uint16, now clo
 	if v.Drop == packet.NoDrop {
 		v.Drop = w.rewrite(f, m, &v)
 	}
+	if m.Flags&packet.IPOptions != 0 && v.Drop == packet.NoDrop {
+		w.leave(f, m, &v)
+	}
 	if w.o.Observer != nil {
 		w.o.Observer(f, m, v)
 	}

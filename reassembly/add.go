@@ -6,9 +6,15 @@ import (
 	"dirsw/packet"
 )
 
-// Add takes in the fragment that frame holds; m is what Parse learnt of it, with packet.Fragment in its Flags, and port is
-// where it came from. The frame is not used any more afterwards. Time must not go back.
-func (c *Cache) Add(frame []byte, m *packet.Meta, port uint8, now clock.Mono) Outcome {
+// Origin is what else is known of a fragment; of a first one it is kept.
+type Origin struct {
+	Port    uint8 // that it came by
+	Options packet.OptionsSeen
+}
+
+// Add takes in the fragment that frame holds; m is what Parse learnt of it, with packet.Fragment in its Flags. The frame is
+// not used any more afterwards. Time must not go back.
+func (c *Cache) Add(frame []byte, m *packet.Meta, from Origin, now clock.Mono) Outcome {
 	if invariants.Enabled && c.serial%64 == 0 {
 		c.check()
 	}
@@ -33,7 +39,7 @@ func (c *Cache) Add(frame []byte, m *packet.Meta, port uint8, now clock.Mono) Ou
 		c.lose(d)
 		return outcome
 	}
-	c.keep(d, frame, m, &p, port)
+	c.keep(d, frame, m, &p, from)
 	if !d.hasFirst || !d.hasLast || d.meat != d.len {
 		return Held
 	}
@@ -117,11 +123,11 @@ func (c *Cache) compare(d *datagram, p *part) Outcome {
 
 // keep stores the fragment p of d. Older datagrams make room for it; d itself stays, for it is as old as its first
 // fragment, and the memory holds more than one datagram can have.
-func (c *Cache) keep(d *datagram, frame []byte, m *packet.Meta, p *part, port uint8) {
+func (c *Cache) keep(d *datagram, frame []byte, m *packet.Meta, p *part, from Origin) {
 	data := p.data
 	if p.start == 0 { // with all headers
 		data = frame[:int(m.L3)+int(p.header)+len(p.data)]
-		d.hasFirst, d.port = true, port
+		d.hasFirst, d.from = true, from
 		d.head, d.l3, d.firstBuffer = m.L3+p.header, m.L3, uint16(len(frame))
 		d.fragmentAt, d.protoAt = p.fragmentAt, p.protoAt
 	}
@@ -173,6 +179,9 @@ type Expired struct {
 	// First is its first fragment as it came, to be quoted in an error to its sender (RFC 792; RFC 4443, section 3.3); its
 	// length is 0 if that did not come. It is valid until the next call of Add or Expire.
 	First packet.Frame
+	// L3 is where in First its IP header starts, Options what was seen of its options.
+	L3      int
+	Options packet.OptionsSeen
 }
 
 // Expire gives up one datagram whose time is over; false if there is none.
@@ -186,7 +195,8 @@ func (c *Cache) Expire(now clock.Mono) (e Expired, ok bool) {
 		if d.hasFirst {
 			n := int(d.head) + int(c.blocks.frags[d.first].end)
 			c.blocks.load(c.out[Headroom:Headroom+n], d.first)
-			e.First = packet.MakeFrame(c.out, Headroom, n, d.port, NoDesc)
+			e.First = packet.MakeFrame(c.out, Headroom, n, d.from.Port, NoDesc)
+			e.L3, e.Options = int(d.l3), d.from.Options
 		}
 		c.forget(d)
 		return e, true

@@ -73,7 +73,7 @@ func add(t testing.TB, c *Cache, frame []byte, now clock.Mono) Outcome {
 	if why := packet.Parse(frame, &m); why != packet.NoDrop || m.Flags&packet.Fragment == 0 {
 		t.Fatalf("not a fragment: %v, % x", why, frame[:min(len(frame), 70)])
 	}
-	o := c.Add(frame, &m, 0, now)
+	o := c.Add(frame, &m, Origin{}, now)
 	if err := c.verify(); err != nil {
 		t.Fatalf("after a fragment that is %v: %v", o, err)
 	}
@@ -286,7 +286,7 @@ func TestFlood(t *testing.T) {
 			h.SetChecksum(h.ComputeChecksum())
 			packet.Parse(flood, &m)
 			now++
-			c.Add(flood, &m, 0, now)
+			c.Add(flood, &m, Origin{}, now)
 		}
 		if err := c.verify(); err != nil {
 			t.Fatal(err)
@@ -392,7 +392,7 @@ func TestNoAllocation(t *testing.T) {
 	if a := testing.AllocsPerRun(100, func() {
 		for _, f := range frames {
 			packet.Parse(f, &m)
-			if c.Add(f, &m, 0, clock.Mono(n)) == Whole {
+			if c.Add(f, &m, Origin{}, clock.Mono(n)) == Whole {
 				n++
 				c.Datagram().Coalesce()
 			}
@@ -417,7 +417,7 @@ func BenchmarkAdd(b *testing.B) {
 			n := 0
 			for b.Loop() {
 				for i := range frames {
-					if c.Add(frames[i], &metas[i], 0, 0) == Whole {
+					if c.Add(frames[i], &metas[i], Origin{}, 0) == Whole {
 						n++
 					}
 				}

@@ -32,12 +32,12 @@ type datagram struct {
 	protoAt     uint16
 	hasFirst    bool
 	hasLast     bool
-	ecn         uint8 // a bit for each codepoint that was seen
-	port        uint8
+	ecn         uint8  // a bit for each codepoint that was seen
+	from        Origin // of the first fragment
 	firstBuffer uint16 // bytes of the frame of the first fragment
 }
 
-const datagramBytes = 128
+const datagramBytes = 136
 
 // Outcome is what became of a fragment.
 type Outcome uint8

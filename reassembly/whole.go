@@ -24,6 +24,8 @@ type Datagram struct {
 	Largest int
 	// DF says that the longest fragment had DF (IPv4).
 	DF bool
+	// Options is what was seen of the options of the first fragment.
+	Options packet.OptionsSeen
 	// Parts are the fragments behind the first one.
 	Parts []packet.Part
 
@@ -54,6 +56,7 @@ func (c *Cache) assemble(d *datagram) bool {
 		parts = append(parts, packet.Part{Len: uint16(n), Header: frags[i].header})
 	}
 	w := &c.whole
+	w.Options = d.from.Options
 	w.Largest, w.DF, w.Parts, w.firstBuffer = int(d.largest), false, parts, int(d.firstBuffer)
 	if d.key.family == packet.IPv4Family {
 		w.DF = d.largestDF == d.largest
@@ -66,7 +69,7 @@ func (c *Cache) assemble(d *datagram) bool {
 		at -= packet.IPv6FragmentLen
 		mend6(b[d.l3:at], ecn)
 	}
-	w.Frame = packet.MakeFrame(c.out, len(c.out)-len(b), at, d.port, NoDesc)
+	w.Frame = packet.MakeFrame(c.out, len(c.out)-len(b), at, d.from.Port, NoDesc)
 	return true
 }
 
