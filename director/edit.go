@@ -70,7 +70,7 @@ func known(scheduler string) bool {
 // replace puts m in force in the place of old, or leaves old in force and says why.
 func (d *Director) replace(old, m *config.Model) error {
 	before := d.facts
-	if !sameServers(old, m) {
+	if !sameServers(old, m) || marked(old) != marked(m) {
 		d.facts = d.gather(m)
 	}
 	err := d.apply(m)

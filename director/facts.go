@@ -89,8 +89,14 @@ func (d *Director) gather(m *config.Model) facts {
 		}
 	}
 	d.askOwn(&f, ports)
+	if marked(m) { // what is local matters to marks alone, and routes may be many
+		d.askNets(&f)
+	}
 	return f
 }
+
+// marked reports whether a model gives packets firewall marks.
+func marked(m *config.Model) bool { return !m.Marks.IPv4.Empty() || !m.Marks.IPv6.Empty() }
 
 // anyMTU is that of the way to the director's own network stack, which takes everything.
 const anyMTU = 65535
@@ -144,7 +150,7 @@ func (d *Director) askOwn(f *facts, ports []Port) {
 	addrs, err := d.o.Host.Addrs()
 	if err != nil {
 		d.o.Log.Warn("the addresses of this host cannot be listed", zap.Error(err))
-		f.own, f.local, f.nets = d.facts.own, d.facts.local, d.facts.nets
+		f.own, f.local = d.facts.own, d.facts.local
 		return
 	}
 	f.own = make([][2]packet.Addr, len(ports))
@@ -158,6 +164,10 @@ func (d *Director) askOwn(f *facts, ports []Port) {
 			f.own[i][six] = source(addrs, ports[i].Link, six == 1)
 		}
 	}
+}
+
+// askNets lists the networks that are this host's own by its routes.
+func (d *Director) askNets(f *facts) {
 	nets, err := d.o.Host.LocalNets()
 	if err != nil {
 		d.o.Log.Warn("the local routes of this host cannot be listed", zap.Error(err))

@@ -42,7 +42,8 @@ func TestFacts(t *testing.T) {
 			{Link: 7, Addr: ip("192.0.2.253"), Source: true}, {Link: 7, Addr: ip("2001:db8::254"), Source: true}},
 		nets: []host.LocalNet{{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Mark: 1, Mask: 1}},
 	}
-	m := &config.Model{Services: []config.Service{{Reals: []config.Real{{Addr: ip("192.0.2.1")}, {Addr: ip("192.0.2.2")},
+	m := &config.Model{Marks: config.Marks{IPv4: config.MarkTable{Chains: []config.MarkChain{{Name: config.ChainPrerouting,
+		Rules: make([]config.MarkRule, 1)}}}}, Services: []config.Service{{Reals: []config.Real{{Addr: ip("192.0.2.1")}, {Addr: ip("192.0.2.2")},
 		{Addr: ip("192.0.2.3")}, {Addr: ip("192.0.2.4")}, {Addr: ip("192.0.2.5")}, {Addr: ip("192.0.2.6")},
 		{Addr: ip("198.51.100.1"), Method: config.NAT}}},
 		{SorryServer: &config.Real{Addr: ip("127.0.0.1"), Port: 80}}}}
@@ -83,6 +84,11 @@ func TestFacts(t *testing.T) {
 		t.Errorf("ports %v, replies unseen %v", f.names, f.deaf)
 	}
 
+	m.Marks = config.Marks{}
+	if got := d.gather(m); got.nets != nil {
+		t.Errorf("without marks the networks are asked for: %v", got.nets)
+	}
+	f.nets = nil
 	d.facts = f // the neighbour is asked again, and has not been silent for long enough
 	w.hops[ip("192.0.2.3")] = host.Hop{Link: 7, Gateway: ip("192.0.2.3")}
 	if got := d.gather(m); got.hops[ip("192.0.2.3")].Fail != forward.HopSilent || !got.equal(f) {
