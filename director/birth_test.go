@@ -2,6 +2,7 @@ package director
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -97,4 +98,66 @@ func TestOrderOfServers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTransactionsAreTheirCommands draws commands and carries them out one by one and several at a time: the lists of
+// servers come out the same.
+func TestTransactionsAreTheirCommands(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 1))
+	commands := []string{"-A -s rr" + svc, "-D" + svc, "-C", "-E -s wlc" + svc}
+	for _, server := range []string{one, two, san} {
+		commands = append(commands, "-a"+server, "-a -w 3"+server, "-d"+server, "-e -w 0"+server, "-a"+server)
+	}
+	for round := range 300 {
+		single := &edited{t: t, model: &config.Model{}}
+		grouped := &edited{t: t, model: &config.Model{}}
+		single.try("-A -s rr" + svc)
+		grouped.try("-A -s rr" + svc)
+		for range 6 {
+			var lines []string
+			for range 1 + r.IntN(8) {
+				lines = append(lines, commands[r.IntN(len(commands))])
+			}
+			for _, l := range lines {
+				single.try(l)
+			}
+			grouped.try(lines...)
+			if got, want := grouped.servers(), single.servers(); got != want {
+				t.Fatalf("seed %d, round %d: %q at once give %q, one by one %q", seed, round, lines, got, want)
+			}
+		}
+	}
+}
+
+// try runs commands as one transaction, without those that the table refuses.
+func (e *edited) try(lines ...string) {
+	e.t.Helper()
+	next := e.model.Clone()
+	for _, l := range lines {
+		c, err := ipvsadm.ParseArgs(strings.Fields(l))
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		_ = c.Apply(next) // refusals are part of the game
+	}
+	snap, err := Compile(&Inputs{Model: next, Before: e.model, Workers: 1}, e.snap)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.model, e.snap = next, snap
+}
+
+// servers writes the list of the service with weights, "" if there is no service.
+func (e *edited) servers() string {
+	id, ok := e.snap.Lookup[keyOf(&config.Service{Addr: netip.MustParseAddr("192.0.2.100"), Port: 80, Proto: config.TCP})]
+	if !ok {
+		return ""
+	}
+	s := &e.snap.Services[id]
+	out := s.Kind.Name
+	for _, d := range s.Pool.Dests {
+		out += fmt.Sprintf(" %d w%d", d.Addr[15], d.Weight)
+	}
+	return out
 }
