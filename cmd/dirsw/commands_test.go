@@ -69,6 +69,11 @@ func TestCheckExitStatus(t *testing.T) {
 		{"nothing", nil, exitUsage, []string{"dirsw run"}},
 		{"help", []string{"help"}, exitOK, []string{"dirsw replay"}},
 		{"version", []string{"version"}, exitOK, []string{"dirsw "}},
+		{"ipvsadm's help, and what is ours", []string{"ipvsadm", "-h"}, exitOK, []string{"ipvsadm v1.31", "--persistent-conn", "--replace"}},
+		{"ipvsadm's mistakes need no director", []string{"ipvsadm", "-A", "-t"}, 255, []string{"-t: missing argument"}},
+		{"ipvsadm with a hint", []string{"ipvsadm", "-E", "-t", "192.0.2.1:80", "-w", "3"}, exitUsage,
+			[]string{"Illegal 'weight' option", "hint: a weight belongs to a real server"}},
+		{"no director to change", []string{"ipvsadm", "--socket", good + ".sock", "-C"}, exitFailed, []string{good + ".sock"}},
 		{"no director", []string{"stats", "--socket", good + ".sock"}, exitFailed, []string{good + ".sock"}},
 		{"no director to list", []string{"ipvsadm", "--socket", good + ".sock", "-Ln"}, exitFailed, []string{good + ".sock"}},
 	} {

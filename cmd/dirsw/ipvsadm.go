@@ -48,6 +48,15 @@ func cmdIpvsadm(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return exit
 }
 
+// ownOptions are those that ipvsadm does not have.
+const ownOptions = `
+Options of dirsw:
+  --socket PATH                       control socket of the director; must come first
+  --origin                            with -L: where each entry comes from, file:line or command
+  --atomic                            with -R: all lines or none
+  --replace                           with -R: as --atomic, in the place of the whole table
+`
+
 // socketOf takes our own option from the beginning of the arguments.
 func socketOf(args []string) (socket string, rest []string) {
 	if len(args) > 0 {

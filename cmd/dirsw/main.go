@@ -75,7 +75,11 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	case "check":
 		return cmdCheck(rest, stdout, stderr)
 	case "ipvsadm":
-		return cmdIpvsadm(rest, stdin, stdout, stderr)
+		code := cmdIpvsadm(rest, stdin, stdout, stderr)
+		if len(rest) == 1 && (rest[0] == "-h" || rest[0] == "--help") { // by ipvsadm's own name it prints what ipvsadm does
+			fmt.Fprint(stdout, ownOptions)
+		}
+		return code
 	case "mark":
 		return cmdMark(rest, stdin, stdout, stderr)
 	case "iptables", "ip6tables":
