@@ -41,7 +41,11 @@ func globalFields(g *Globals) []field {
 }
 
 func dataplaneFields(d *Dataplane) []field {
-	fields := list("interfaces", d.Interfaces, "queues", d.Queues, "cores", strings.Trim(fmt.Sprint(d.Cores), "[]"), "mode", d.Mode,
+	cores := strings.Trim(fmt.Sprint(d.Cores), "[]")
+	if d.AutoCores {
+		cores = "auto"
+	}
+	fields := list("interfaces", d.Interfaces, "queues", d.Queues, "workers", d.Workers, "cores", cores, "steer", d.Steer, "mode", d.Mode,
 		"zero_copy", d.ZeroCopy, "wait", d.Wait, "connections", d.Connections, "replace_xdp", d.Replace)
 	return append(fields, sysctlFields(d)...)
 }

@@ -55,7 +55,10 @@ type Dataplane struct {
 	Pos         Pos
 	Interfaces  []string // empty: chosen from the vrrp instances and the routes
 	Queues      int      // queues to serve on each interface; 0: all
+	Workers     int      // 0: as many as Cores, or AutoCores say; else one
 	Cores       []int    // one per worker; empty: not pinned
+	AutoCores   bool     // as many workers as queues and CPUs allow, each pinned to one
+	Steer       Steer
 	Mode        Mode
 	ZeroCopy    ZeroCopy
 	Wait        Wait
@@ -63,6 +66,18 @@ type Dataplane struct {
 	Replace     bool // displace a foreign XDP program
 	Sysctls     []Sysctl
 }
+
+// Steer is what decides which worker serves a packet.
+type Steer uint8
+
+// The choices.
+const (
+	SteerClient Steer = iota // the client's address
+	SteerFlow                // its address and port
+)
+
+// String returns the choice as the dataplane block writes it.
+func (s Steer) String() string { return word(int(s), "client", "flow") }
 
 // Mode is where the XDP program runs.
 type Mode uint8

@@ -17,6 +17,7 @@ const MaxTimeout = 31 * 24 * time.Hour
 func (m *Model) Validate(schedulers []string) error {
 	v := &validator{schedulers: schedulers}
 	v.dataplane(&m.Dataplane)
+	v.steer(m)
 	v.timeouts(m.Globals.Timeouts)
 	v.instances(m.Instances)
 	v.services(m.Services)
@@ -55,8 +56,13 @@ func (v *validator) dataplane(d *Dataplane) {
 			v.fail(d.Pos, "count cores from 0", "core %d in dataplane", c)
 		}
 	}
-	if n := len(d.Cores); n > 0 && d.Queues > 0 && n != d.Queues {
+	switch n := len(d.Cores); {
+	case d.Queues > 0 && n > d.Queues:
 		v.fail(d.Pos, fmt.Sprintf("name %d cores, or write `cores auto`", d.Queues), "%d cores for %d queues in dataplane", n, d.Queues)
+	case n > 0 && d.Workers > 0 && n != d.Workers:
+		v.fail(d.Pos, "name one core for each worker, or leave `workers` out", "%d cores for %d workers in dataplane", n, d.Workers)
+	case d.Queues > 0 && d.Workers > d.Queues:
+		v.fail(d.Pos, "have at most as many workers as queues", "%d workers for %d queues in dataplane", d.Workers, d.Queues)
 	}
 	if d.Mode == ModeGeneric && d.ZeroCopy == ZeroCopyOn {
 		v.fail(d.Pos, "write `zero_copy auto`, or `mode native`", "generic mode copies every frame, and zero_copy is on")
@@ -68,6 +74,31 @@ func (v *validator) dataplane(d *Dataplane) {
 		v.fail(d.Pos, "leave it out for the default", "room for %d connections in dataplane", d.Connections)
 	}
 	v.sysctls(d.Sysctls)
+}
+
+// steer refuses steering by ports where packets with other ports, or without any, belong to a connection: then only the
+// client's address leads them all to one worker.
+func (v *validator) steer(m *Model) {
+	if m.Dataplane.Steer != SteerFlow {
+		return
+	}
+	const fix = "write `steer client` in dataplane"
+	for i := range m.Services {
+		s := &m.Services[i]
+		if s.Persistence > 0 {
+			v.fail(s.Pos, fix, "%s is persistent and dataplane says `steer flow`: connections of one client would not know of each other",
+				s.Key())
+			continue
+		}
+		reals := s.Reals
+		if s.SorryServer != nil {
+			reals = append(slices.Clip(reals), *s.SorryServer)
+		}
+		if k := slices.IndexFunc(reals, func(r Real) bool { return r.Method == NAT }); k >= 0 {
+			v.fail(s.Pos, fix, "%s reaches %s by NAT and dataplane says `steer flow`: fragments and data connections would not find "+
+				"their connection", s.Key(), reals[k].Key())
+		}
+	}
 }
 
 func (v *validator) timeouts(t Timeouts) {

@@ -73,7 +73,7 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 	for i := range in.Model.Services {
 		c.service(&in.Model.Services[i])
 	}
-	c.s.Steer = steer(c.s, in.Workers)
+	c.s.Steer = steer(c.s, in.Workers, in.Model.Dataplane.Steer == config.SteerFlow).Follow(&prev.Steer)
 	return c.s, nil
 }
 

@@ -261,6 +261,7 @@ func (d *Director) reload() (r reloaded) {
 	}
 	was, is := old.Dataplane, m.Dataplane
 	was.Sysctls, is.Sysctls = nil, nil
+	was.Steer, is.Steer = 0, 0 // followed at once
 	if was.Pos, is.Pos = (config.Pos{}), (config.Pos{}); !reflect.DeepEqual(was, is) {
 		r.notes = append(r.notes, config.Note{Pos: m.Dataplane.Pos, Text: "dataplane: what has changed here is in force " +
 			"from the next start on"})

@@ -3,6 +3,7 @@ package director
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"dirsw/config"
@@ -173,9 +174,9 @@ func (d *Director) Explain(flow string) (string, error) {
 		names[i] = p.Name
 	}
 	var in *Inquiry
-	for _, client := range []*packet.Addr{&spec.Src, &spec.Dst} { // an answer is known to the worker of who gets it
+	for _, worker := range askable(&now.snap.Steer, &spec) {
 		next := NewInquiry(spec, forward.PortInfo{MAC: ports[0].MAC})
-		if err := d.command(now.snap.Steer.Owner(client), forward.Command{Explain: &next.Question}); err != nil {
+		if err := d.command(worker, forward.Command{Explain: &next.Question}); err != nil {
 			return "", err
 		}
 		if in == nil || placed(&next.Question.Verdict) {
@@ -186,6 +187,19 @@ func (d *Director) Explain(flow string) (string, error) {
 		}
 	}
 	return in.Answer(now.model, names), nil
+}
+
+// askable lists the workers that may know the connection of a packet, the likeliest first: an answer is known to the worker
+// of who gets it, and a connection may be older than the present steering.
+func askable(s *forward.Steer, spec *packet.Spec) (list []int) {
+	for ; s != nil; s = s.Former {
+		for _, w := range []int{s.Owner(&spec.Src, spec.SrcPort), s.Owner(&spec.Dst, spec.DstPort)} {
+			if !slices.Contains(list, w) {
+				list = append(list, w)
+			}
+		}
+	}
+	return list
 }
 
 // command has a worker carry out c, and waits until it did.

@@ -5,9 +5,10 @@ import (
 	"dirsw/packet"
 )
 
-// steer says how clients are shared out among the workers: by what the snapshot's services need together.
-func steer(s *forward.Snapshot, workers int) forward.Steer {
-	st := forward.Steer{Workers: workers}
+// steer says how clients are shared out among the workers: by what the snapshot's services need together. Ports is whether
+// their ports may count.
+func steer(s *forward.Snapshot, workers int, ports bool) forward.Steer {
+	st := forward.Steer{Workers: workers, Ports: ports}
 	if workers <= 1 {
 		return st
 	}

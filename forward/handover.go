@@ -2,6 +2,7 @@ package forward
 
 import (
 	"dirsw/clock"
+	"dirsw/conntrack"
 	"dirsw/internal/ring"
 	"dirsw/packet"
 )
@@ -96,14 +97,12 @@ func (m *mate) void() {
 
 // steer hands the frames of the batch that others own to them, and marks them in w.reasons.
 func (w *Worker) steer(n int) {
-	s := &w.snap.Steer
 	for i := range n {
 		if w.reasons[i] != packet.NoDrop {
 			continue
 		}
 		f := &w.in.Frames[i]
-		client := w.client(f.Bytes(), &w.in.Metas[i])
-		owner := s.Owner(&client)
+		owner := w.owner(&w.snap.Steer, f.Bytes(), &w.in.Metas[i])
 		if owner == w.id || owner >= len(w.team) {
 			continue
 		}
@@ -111,6 +110,11 @@ func (w *Worker) steer(n int) {
 			w.reasons[i] = packet.DropHandover
 		}
 	}
+	w.delivered()
+}
+
+// delivered lets the others see what was given to them.
+func (w *Worker) delivered() {
 	for i := range w.team {
 		if m := &w.team[i]; m.given > 0 {
 			w.plain.HandedOver += uint64(m.given)
@@ -120,6 +124,24 @@ func (w *Worker) steer(n int) {
 			m.w.rouse()
 		}
 	}
+}
+
+// former hands a packet that belongs to no connection here, and cannot open one, to the worker that owned its client
+// before the steering changed: if it has the connection, that goes on there. It reports whether that is so; v.Drop says
+// then what became of the packet.
+func (w *Worker) former(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event) bool {
+	s := w.snap.Steer.Former
+	if s == nil || len(w.team) == 0 || v.whole != 0 || w.snap.Settings.opens(m, ev) {
+		return false
+	}
+	owner := w.owner(s, f.Bytes(), m)
+	if owner == w.id || owner >= len(w.team) {
+		return false
+	}
+	if v.Drop = handed; !w.team[owner].give(f) {
+		v.Drop = packet.DropHandover
+	}
+	return true
 }
 
 // give copies f into a frame that the mate has lent; false if there is none.

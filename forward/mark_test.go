@@ -402,7 +402,7 @@ func TestMarkClient(t *testing.T) {
 		if row.quoted {
 			m.Flags |= packet.ICMPError
 		}
-		if got := w.client(nil, m); got != addrOf(row.want) {
+		if got, _ := w.client(nil, m); got != addrOf(row.want) {
 			t.Errorf("%s: client %v, want %s", row.name, got.Netip(), row.want)
 		}
 	}

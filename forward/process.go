@@ -56,6 +56,9 @@ func (w *Worker) process(now clock.Mono, fresh bool) {
 		kept++
 	}
 	w.in.N = kept
+	if w.snap.Steer.Former != nil {
+		w.delivered()
+	}
 }
 
 // datagram does to a packet in the worker's own memory, which was reassembled, what process does to a frame of the lane.
@@ -105,7 +108,9 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 		c, dir = w.claim(m, h), conntrack.FromClient
 	}
 	if c == nil {
-		w.schedule(v, f, m, ev, h, now)
+		if !w.former(v, f, m, ev) {
+			w.schedule(v, f, m, ev, h, now)
+		}
 		return
 	}
 	d := &w.snap.Dests[c.Dest] // not c.Service: that is in the entry's second line, which is not in the cache

@@ -16,10 +16,28 @@ type Steer struct {
 	// Mask4 and Mask6 are the parts of a client's address that count. A persistent service with a coarser mask than an
 	// address needs all clients of one template at one worker. The zero value stands for all bits.
 	Mask4, Mask6 packet.Addr
+	// Ports says that the client's port counts, too: one client may then have several workers. Only for services whose
+	// connections do not depend on others of the same client. Fragments have no port: what comes in fragments has a
+	// connection of its own, at the worker of port 0.
+	Ports bool
+	// Former is how clients were shared out before, if that has changed since the director started: connections stay with
+	// the worker that made them, and what cannot open one is asked of that worker, too. Its own Former is nil.
+	Former *Steer
 }
 
-// Owner returns the worker for a client address.
-func (s *Steer) Owner(client *packet.Addr) int {
+// Follow is s after prev: it keeps in mind who owns the connections that there are. Virtual and Servers may differ.
+func (s Steer) Follow(prev *Steer) Steer {
+	s.Former = prev.Former
+	if prev.Workers > 1 && (s.Mask4 != prev.Mask4 || s.Mask6 != prev.Mask6 || s.Ports != prev.Ports) {
+		former := *prev
+		former.Former = nil
+		s.Former = &former
+	}
+	return s
+}
+
+// Owner returns the worker for a client's address and port, 0 where it has none.
+func (s *Steer) Owner(client *packet.Addr, port uint16) int {
 	if s.Workers <= 1 {
 		return 0
 	}
@@ -31,6 +49,9 @@ func (s *Steer) Owner(client *packet.Addr) int {
 	if *mask != (packet.Addr{}) {
 		hi &= binary.BigEndian.Uint64(mask[:8])
 		lo &= binary.BigEndian.Uint64(mask[8:])
+	}
+	if s.Ports {
+		hi ^= uint64(port) << 48
 	}
 	return int(spread(hi, lo) >> 32 * uint64(s.Workers) >> 32)
 }
@@ -45,26 +66,38 @@ func spread(hi, lo uint64) uint64 {
 	return h ^ h>>33
 }
 
-// client returns the client's address of a packet.
-func (w *Worker) client(frame []byte, m *packet.Meta) packet.Addr {
+// owner returns the worker that owns the client of a packet by s.
+func (w *Worker) owner(s *Steer, frame []byte, m *packet.Meta) int {
+	client, port := w.client(frame, m)
+	switch {
+	case m.Flags&(packet.Fragment|packet.QuotedFragment) != 0:
+		port = 0
+	case m.Proto == packet.ProtoESP || m.Proto == packet.ProtoAH: // they follow the key exchange, see isakmp
+		port = isakmpPort
+	}
+	return s.Owner(&client, port)
+}
+
+// client returns the client's address and port of a packet.
+func (w *Worker) client(frame []byte, m *packet.Meta) (packet.Addr, uint16) {
 	s := &w.snap.Steer
 	switch {
 	case m.Flags&packet.ICMPError == 0:
 		if !s.Servers.Empty() && s.Servers.Has(&m.Src) && !s.Virtual.Has(&m.Dst) && !w.snap.mayServe(&m.Dst) { // a reply
-			return m.Dst
+			return m.Dst, m.DstPort
 		}
 	case s.Virtual.Has(&m.Src): // the quoted packet went from a service to its client
-		return m.Dst
+		return m.Dst, m.DstPort
 	default: // from a client to a server, or in a tunnel from the director
 		var inner packet.Meta
 		if tun, ok := w.tunnelOf(m); ok && tun.Inner(frame, m, &inner) {
-			return inner.Src
+			return inner.Src, inner.SrcPort
 		}
 		if w.snap.mayServe(&m.Src) && !s.Servers.Has(&m.Dst) { // from a service by mark to its client
-			return m.Dst
+			return m.Dst, m.DstPort
 		}
 	}
-	return m.Src
+	return m.Src, m.SrcPort
 }
 
 // AddrSet is a set of addresses that is asked at packet rate. The zero value is empty.

@@ -95,7 +95,7 @@ func (e *team) steps(n int) {
 func (e *team) any(port int, frame []byte) (out [2][][]byte) {
 	e.t.Helper()
 	e.lanes[e.rnd.IntN(len(e.lanes))].Inject(port, frame)
-	e.steps(2)
+	e.steps(3) // to the owner, and to the one before it
 	for _, l := range e.lanes {
 		for p := range out {
 			out[p] = append(out[p], l.Sent(p)...)
@@ -325,7 +325,7 @@ func benchTeam(b *testing.B, workers int, foreign bool) {
 				for frame := range f.Each(0, flows*workers, flags, 0) {
 					var m packet.Meta
 					packet.Parse(frame, &m)
-					if (foreign || s.Steer.Owner(&m.Src) == i) && !yield(frame) {
+					if (foreign || s.Steer.Owner(&m.Src, m.SrcPort) == i) && !yield(frame) {
 						return
 					}
 				}

@@ -127,7 +127,11 @@ func (p *parser) dataplane(s *statement) {
 		case "connections":
 			p.setInt(b, s, 1, 1<<30, &d.Connections)
 		case "cores":
-			d.Cores = p.cores(b, s)
+			d.Cores, d.AutoCores = p.cores(b, s)
+		case "workers":
+			p.setInt(b, s, 1, 1024, &d.Workers)
+		case "steer":
+			p.choice(b, s, func(i int) { d.Steer = config.Steer(i) }, "client", "flow")
 		case "mode":
 			p.choice(b, s, func(i int) { d.Mode = config.Mode(i) }, "auto", "native", "generic")
 		case "zero_copy":
@@ -182,18 +186,20 @@ func (p *parser) numberOr(b *block, s *statement, word string, low, high int64) 
 	return p.number(b, s, low, high)
 }
 
-func (p *parser) cores(b *block, s *statement) []int {
+func (p *parser) cores(b *block, s *statement) (cores []int, auto bool) {
 	args, ok := p.args(b, s, 1, math.MaxInt)
-	if !ok || len(args) == 1 && args[0].text == "auto" {
-		return nil
+	if !ok {
+		return nil, false
 	}
-	var cores []int
+	if len(args) == 1 && args[0].text == "auto" {
+		return nil, true
+	}
 	for _, a := range args {
 		if n, ok := p.integer(a, 0, 4095); ok {
 			cores = append(cores, int(n))
 		}
 	}
-	return cores
+	return cores, false
 }
 
 // choice calls set with the index of the word that follows the keyword.

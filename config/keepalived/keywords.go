@@ -117,7 +117,7 @@ func rootKeywords() []entry {
 		{"", idle, bfd, "bfd_instance{*", ""},
 		{"", idle, checks, "SSL{*", ""},
 		{"", idle, kernel, "net_namespace_ipvs namespace_with_ipsets use_pid_dir instance child_wait_time", ""},
-		{"dataplane", served, 0, "interfaces queues cores mode zero_copy wait connections replace_xdp sysctl " +
+		{"dataplane", served, 0, "interfaces queues workers cores steer mode zero_copy wait connections replace_xdp sysctl " +
 			"iptables ip6tables iptables_save ip6tables_save", ""},
 
 		{"global_defs", served, 0, "router_id lvs_id notification_email{* notification_email_from smtp_server " +

@@ -140,7 +140,8 @@ func (p *printer) globals(g *config.Globals) {
 }
 
 func (p *printer) dataplane(d *config.Dataplane, marks *config.Marks) {
-	if d.Pos == (config.Pos{}) && len(d.Interfaces) == 0 && d.Queues == 0 && len(d.Cores) == 0 && d.Mode == 0 &&
+	if d.Pos == (config.Pos{}) && len(d.Interfaces) == 0 && d.Queues == 0 && len(d.Cores) == 0 && !d.AutoCores && d.Workers == 0 &&
+		d.Steer == 0 && d.Mode == 0 &&
 		d.ZeroCopy == 0 && d.Wait == 0 && d.Connections == 0 && !d.Replace && len(d.Sysctls) == 0 &&
 		len(marks.IPv4.Chains) == 0 && len(marks.IPv6.Chains) == 0 {
 		return
@@ -150,6 +151,10 @@ func (p *printer) dataplane(d *config.Dataplane, marks *config.Marks) {
 			p.line(append([]string{"interfaces"}, d.Interfaces...)...)
 		}
 		p.number("queues", int64(d.Queues))
+		p.number("workers", int64(d.Workers))
+		if d.AutoCores {
+			p.line("cores", "auto")
+		}
 		if len(d.Cores) > 0 {
 			words := []string{"cores"}
 			for _, c := range d.Cores {
@@ -157,6 +162,7 @@ func (p *printer) dataplane(d *config.Dataplane, marks *config.Marks) {
 			}
 			p.line(words...)
 		}
+		p.line("steer", d.Steer.String())
 		p.line("mode", d.Mode.String())
 		p.line("zero_copy", d.ZeroCopy.String())
 		p.line("wait", d.Wait.String())

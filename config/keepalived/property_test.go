@@ -182,7 +182,11 @@ func (g generator) model() *config.Model {
 	}
 	if g.flip() {
 		m.Dataplane = config.Dataplane{Interfaces: []string{"eth0", "eth1"}, Queues: g.IntN(4), Cores: []int{g.IntN(8)}, Mode: config.Mode(g.IntN(3)),
-			ZeroCopy: config.ZeroCopy(g.IntN(3)), Wait: config.Wait(g.IntN(3)), Connections: g.IntN(9), Replace: g.flip()}
+			ZeroCopy: config.ZeroCopy(g.IntN(3)), Wait: config.Wait(g.IntN(3)), Connections: g.IntN(9), Replace: g.flip(),
+			Workers: g.IntN(3), Steer: config.Steer(g.IntN(2))}
+		if g.flip() {
+			m.Dataplane.Cores, m.Dataplane.AutoCores = nil, true
+		}
 		for _, s := range []config.Sysctl{{Name: "sloppy_tcp", Value: "1"}, {Name: "sync_threshold", Value: "3 50"},
 			{Name: "est_nice", Value: "-5"}, {Name: "lblc_expiration", Value: "60"}} {
 			if g.flip() {
