@@ -31,7 +31,8 @@ func natPorts() []forward.PortInfo {
 
 // newNATBench is a bench with a service of a protocol that has one real server by masquerading.
 func newNATBench(t *testing.T, e ends, proto string, ports []forward.PortInfo) *bench {
-	b := newBench(t, forward.Options{}, "-A "+proto+" "+e.service+" -s rr", "-a "+proto+" "+e.service+" -r "+e.server)
+	b := newBench(t, forward.Options{Table: conntrack.Options{MaxConns: 256}}, "-A "+proto+" "+e.service+" -s rr",
+		"-a "+proto+" "+e.service+" -r "+e.server)
 	b.lane = forwardtest.New(t, forwardtest.Options{Ports: ports})
 	b.w.SetLane(b.lane)
 	b.edit(func(s *forward.Snapshot) {
