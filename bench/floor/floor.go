@@ -42,6 +42,9 @@ type Table struct {
 	dst  [][8]byte // Ethernet addresses by destination
 	keys [packet.BatchSize]key
 	at   [packet.BatchSize]uint32 // line numbers
+
+	rewrite Rewrite
+	targets []target // by destination; none without a rewrite
 }
 
 // key is what a flow is known by. IPv4 uses the first two words only: addresses; ports and protocol.
@@ -148,11 +151,12 @@ func (t *Table) rest(k *key, e *[lineLen]byte) bool {
 }
 
 // finish writes to the line of a frame, and to the frame.
-func (t *Table) finish(b []byte, e *[lineLen]byte, now uint64) {
+func (t *Table) finish(f *packet.Frame, e *[lineLen]byte, now uint64) {
 	binary.LittleEndian.PutUint64(e[48:56], now)
 	binary.LittleEndian.PutUint64(e[56:64], binary.LittleEndian.Uint64(e[56:64])+1)
-	d := &t.dst[binary.LittleEndian.Uint64(e[40:48])-1]
-	p := (*[2 * macLen]byte)(b)
+	dest := binary.LittleEndian.Uint64(e[40:48]) - 1
+	d := &t.dst[dest]
+	p := (*[2 * macLen]byte)(t.change(f, dest))
 	*(*[macLen]byte)(p[:macLen]) = [macLen]byte(d[:macLen])
 	*(*[macLen]byte)(p[macLen:]) = t.src
 }
@@ -169,7 +173,7 @@ func (t *Table) OnePass(b *packet.Batch, now uint64) int {
 			continue
 		}
 		if e := t.find(k, k.hash()&t.mask); e != nil {
-			t.finish(p, e, now)
+			t.finish(&b.Frames[i], e, now)
 			n++
 		}
 	}
@@ -195,7 +199,7 @@ func (t *Table) TwoPass(b *packet.Batch, now uint64) int {
 			continue
 		}
 		if e := t.find(&t.keys[i], uint64(t.at[i])); e != nil {
-			t.finish(b.Frames[i].Bytes(), e, now)
+			t.finish(&b.Frames[i], e, now)
 			n++
 		}
 	}

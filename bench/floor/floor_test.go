@@ -116,3 +116,60 @@ func BenchmarkFloor(b *testing.B) {
 		}
 	}
 }
+
+// TestRewrites holds the rewrites against what the frame would be if it had been made so.
+func TestRewrites(t *testing.T) {
+	own := packet.Addr{10: 0xff, 11: 0xff, 12: 192, 13: 0, 14: 2, 15: 1}
+	servers := []packet.Addr{{10: 0xff, 11: 0xff, 12: 198, 13: 51, 14: 100, 15: 7}, {10: 0xff, 11: 0xff, 12: 198, 13: 51, 14: 100, 15: 8}}
+	for _, c := range []struct {
+		name  string
+		r     Rewrite
+		proto uint8
+	}{{"IPIP", IPIP, packet.ProtoTCP}, {"NAT TCP", NAT, packet.ProtoTCP}, {"NAT UDP", NAT, packet.ProtoUDP}} {
+		t.Run(c.name, func(t *testing.T) {
+			table, lane := setup(t, c.proto, families()["IPv4"], 1000, false)
+			table.SetRewrite(c.r, own, servers, 8080)
+			var b packet.Batch
+			for round := range 20 {
+				lane.Recv(&b)
+				if round%2 == 0 {
+					table.OnePass(&b, 1)
+				} else {
+					table.TwoPass(&b, 1)
+				}
+				for i := range b.N {
+					f := b.Frames[i].Bytes()
+					server := servers[f[5]]
+					var outer packet.Meta
+					if r := packet.Parse(f, &outer); r != packet.NoDrop || outer.Dst != server {
+						t.Fatalf("frame %d: %v, to %v, want %v: % x", i, r, outer.Dst, server, f)
+					}
+					if c.r == NAT && (outer.DstPort != 8080 || !transportSumIsRight(f)) {
+						t.Fatalf("frame %d: to port %d: % x", i, outer.DstPort, f)
+					}
+					if c.r == IPIP && (f[23] != packet.ProtoIPIP || outer.Src != own || f[34] != 0x45) {
+						t.Fatalf("frame %d: protocol %d from %v: % x", i, f[23], outer.Src, f)
+					}
+				}
+				lane.Send(&b)
+			}
+		})
+	}
+}
+
+// transportSumIsRight adds everything up that the checksum of TCP or UDP covers (RFC 9293, section 3.1).
+func transportSumIsRight(f []byte) bool {
+	ip := f[packet.EthernetLen:]
+	n := int(ip[2])<<8 | int(ip[3])
+	sum := uint32(ip[9]) + uint32(n-packet.IPv4MinLen)
+	for i := 12; i+1 < n; i += 2 {
+		sum += uint32(ip[i])<<8 | uint32(ip[i+1])
+	}
+	if n%2 == 1 {
+		sum += uint32(ip[n-1]) << 8
+	}
+	for sum>>16 != 0 {
+		sum = sum>>16 + sum&0xffff
+	}
+	return sum == 0xffff
+}
