@@ -114,7 +114,6 @@ type session struct {
 	client, virtual, real string
 	sent                  [2]uint32 // of the client, of the server: sequence number of the next byte
 	seen                  [2]uint32 // by the client, by the server: what is expected next
-	options               []byte    // of the segments of the client
 }
 
 const (
@@ -408,6 +407,16 @@ func TestFTPSessionsComeBack(t *testing.T) {
 		}
 		x.listed()
 	}
+}
+
+// TestFTPOtherServer: the same port, announced for another address, takes the place of the first.
+func TestFTPOtherServer(t *testing.T) {
+	s := newSession(t, ftpClient, ftpVirtual, ftpReal, masqRules(ftpVirtual, ftpReal)...)
+	for _, a := range []string{"172,16,0,11", "172,16,0,12"} {
+		s.say(byClient, packet.ACK|packet.PSH, "PASV\r\n")
+		s.say(byServer, packet.ACK|packet.PSH, "227 ("+a+",195,80)\r\n")
+	}
+	s.listed("ESTABLISHED "+ftpClient+" "+ftpVirtual+" "+ftpReal, "LISTEN 198.51.100.7:0 192.0.2.100:50000 172.16.0.12:50000")
 }
 
 func TestFTPDamage(t *testing.T) {
