@@ -1,6 +1,9 @@
 package packet
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // Where a header has the addresses and ports that network address translation changes, in bytes: of a source, of a
 // destination is as much further on as it is long.
@@ -43,64 +46,74 @@ func rewrite(f *Frame, m *Meta, a *Addr, port uint16, e end) {
 	t := b[m.L4:m.End]
 	switch m.Proto {
 	case ProtoTCP:
-		diff += rewritePort(t, port, e)
-		field := t[tcpChecksumOffset : tcpChecksumOffset+2]
-		binary.BigEndian.PutUint16(field, mend(binary.BigEndian.Uint16(field), diff))
+		h := t[:TCPMinLen]
+		mend(h[tcpChecksumOffset:tcpChecksumOffset+2], diff+rewritePort(h, port, e))
 	case ProtoUDP:
-		diff += rewritePort(t, port, e)
-		h := UDP(t)
-		if h.Checksum() == 0 {
+		h := t[:UDPLen]
+		diff += rewritePort(h, port, e)
+		field := h[udpChecksumOffset : udpChecksumOffset+2]
+		if field[0]|field[1] == 0 {
 			sumUDP(b, m)
 			return
 		}
-		h.SetChecksum(UDPChecksum(mend(h.Checksum(), diff)))
+		if mend(field, diff); field[0]|field[1] == 0 {
+			field[0], field[1] = 0xff, 0xff // see UDPChecksum
+		}
 	case ProtoSCTP:
 		rewriteSCTP(SCTP(t), port, e)
 	}
 }
 
 // rewriteIPv4 writes the address into the header at the start of b, and returns what changed, for other checksums that
-// cover it: the complement of the old words and the new ones, added up.
+// cover it: the complement of the old words and the new ones, added up as they lie in memory, for the sum does not depend
+// on the order of bytes (RFC 1071, section 2B).
 func rewriteIPv4(b []byte, a *Addr, e end) (diff uint64) {
 	h := b[:IPv4MinLen]
 	field := h[ipv4SrcOffset : ipv4SrcOffset+4]
 	if e == destination {
 		field = h[ipv4SrcOffset+4 : ipv4SrcOffset+8]
 	}
-	now := binary.BigEndian.Uint32(a[12:16])
-	diff = uint64(^binary.BigEndian.Uint32(field)) + uint64(now)
-	binary.BigEndian.PutUint32(field, now)
-	binary.BigEndian.PutUint16(h[10:12], mend(binary.BigEndian.Uint16(h[10:12]), diff))
+	now := binary.LittleEndian.Uint32(a[12:16])
+	diff = uint64(^binary.LittleEndian.Uint32(field)) + uint64(now)
+	binary.LittleEndian.PutUint32(field, now)
+	mend(h[10:12], diff)
 	return diff
 }
 
 // rewriteIPv6 is rewriteIPv4 for IPv6, whose header has no checksum.
-func rewriteIPv6(b []byte, a *Addr, e end) (diff uint64) {
-	field := b[ipv6SrcOffset : ipv6SrcOffset+16]
+func rewriteIPv6(b []byte, a *Addr, e end) uint64 {
+	h := b[:IPv6Len]
+	field := h[ipv6SrcOffset : ipv6SrcOffset+16]
 	if e == destination {
-		field = b[ipv6SrcOffset+16 : ipv6SrcOffset+32]
+		field = h[ipv6SrcOffset+16 : ipv6SrcOffset+32]
 	}
-	for i := 0; i < 16; i += 4 {
-		diff += uint64(^binary.BigEndian.Uint32(field[i : i+4]))
-		diff += uint64(binary.BigEndian.Uint32(a[i : i+4]))
-	}
-	copy(field, a[:])
-	return diff
+	lo, hi := binary.LittleEndian.Uint64(a[:8]), binary.LittleEndian.Uint64(a[8:])
+	s, c := bits.Add64(^binary.LittleEndian.Uint64(field[:8]), ^binary.LittleEndian.Uint64(field[8:]), 0)
+	s, c = bits.Add64(s, lo, c)
+	s, c = bits.Add64(s, hi, c)
+	s += c
+	binary.LittleEndian.PutUint64(field[:8], lo)
+	binary.LittleEndian.PutUint64(field[8:], hi)
+	return s>>32 + s&0xffffffff // room to add more
 }
 
 // rewritePort writes the port into the transport header t and returns what changed, as rewriteIPv4 does.
 func rewritePort(t []byte, port uint16, e end) (diff uint64) {
-	field := t[:4][:2]
+	field := t[0:2]
 	if e == destination {
 		field = t[2:4]
 	}
-	diff = uint64(^binary.BigEndian.Uint16(field)) + uint64(port)
-	binary.BigEndian.PutUint16(field, port)
+	now := bits.ReverseBytes16(port)
+	diff = uint64(^binary.LittleEndian.Uint16(field)) + uint64(now)
+	binary.LittleEndian.PutUint16(field, now)
 	return diff
 }
 
-// mend returns the checksum sum after words that it covers have changed by diff (RFC 1624, section 3, equation 3).
-func mend(sum uint16, diff uint64) uint16 { return ^fold64(uint64(^sum) + diff) }
+// mend brings the checksum field up to date after words that it covers have changed by diff (RFC 1624, section 3, equation
+// 3).
+func mend(field []byte, diff uint64) {
+	binary.LittleEndian.PutUint16(field, ^fold64(uint64(^binary.LittleEndian.Uint16(field))+diff))
+}
 
 // sumUDP writes the checksum of a datagram that has none; nothing if it is only a fragment of one. It is out of line
 // because hardly any datagram goes without.
