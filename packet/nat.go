@@ -22,7 +22,7 @@ const (
 
 // RewriteSrc makes a and port the source of the packet, as network address translation does (RFC 3022, section 4.1). m is
 // what Parse learnt of f, and is not changed; a is of the packet's family. Ports are those of TCP, UDP and SCTP; of other
-// protocols, and of later fragments, only the address is written.
+// protocols, and of fragments that do not hold all of the transport header, only the address is written.
 //
 // Checksums are mended by difference (RFC 1624, section 3), so that a wrong one stays wrong, with the exceptions that Linux
 // makes (ip_vs_proto_udp.c, ip_vs_proto_sctp.c): a UDP datagram without a checksum gets one, unless it is a fragment, and
@@ -40,7 +40,7 @@ func rewrite(f *Frame, m *Meta, a *Addr, port uint16, e end) {
 	} else {
 		diff = rewriteIPv6(b[m.L3:], a, e)
 	}
-	if m.Flags&LaterFragment != 0 {
+	if m.Flags&Fragment != 0 && m.Payload == m.L4 { // there are no ports, or not all of their header
 		return
 	}
 	t := b[m.L4:m.End]

@@ -33,7 +33,7 @@ func slowRewrite(b []byte, m *Meta, a Addr, port uint16, e end) {
 		IPv6(ip).SetSrc(t.Src)
 		IPv6(ip).SetDst(t.Dst)
 	}
-	if m.Flags&LaterFragment != 0 {
+	if m.Flags&Fragment != 0 && m.Payload == m.L4 {
 		return
 	}
 	l4 := b[m.L4:m.End]
@@ -248,8 +248,11 @@ func TestRewriteHeaders(t *testing.T) {
 	later.FragmentOffset = 1480
 	first6, later6 := first, later
 	first6.Tuple, later6.Tuple = tuple6(ProtoTCP), tuple6(ProtoTCP)
+	short := Build(nil, first)[:EthernetLen+IPv4MinLen+3]
+	IPv4(short[EthernetLen:]).SetTotalLen(IPv4MinLen + 3)
+	slowHeader(short[EthernetLen : EthernetLen+IPv4MinLen])
 	for name, b := range map[string][]byte{
-		"vlan": Build(nil, vlan), "options": withIPv4Options(Build(nil, spec(tuple4(ProtoTCP))), 1, 1, 1, 0),
+		"short": short, "vlan": Build(nil, vlan), "options": withIPv4Options(Build(nil, spec(tuple4(ProtoTCP))), 1, 1, 1, 0),
 		"extension": withExtension(Build(nil, spec(tuple6(ProtoTCP))), ExtDestOptions),
 		"first":     Build(nil, first), "later": Build(nil, later), "first 6": Build(nil, first6), "later 6": Build(nil, later6),
 		"padded": append(Build(nil, spec(tuple4(ProtoTCP))), 0xaa, 0xbb, 0xcc),
