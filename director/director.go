@@ -267,7 +267,7 @@ func (d *Director) reload() (r reloaded) {
 			"from the next start on"})
 	}
 	before := d.facts
-	d.facts = d.gather(m)
+	d.facts = d.meet(m)
 	r.changes = config.Diff(old, m)
 	if r.err = d.apply(m); r.err != nil {
 		d.facts = before

@@ -29,6 +29,7 @@ type world struct {
 	hops map[netip.Addr]host.Hop
 	w    *forward.Worker
 	fail error // of SetFilter
+	asks int   // calls of Resolve after which every neighbour has answered
 }
 
 func (w *world) say(format string, args ...any) {
@@ -69,7 +70,17 @@ func (w *world) Divert(_ int, from []host.Endpoint) error {
 	return nil
 }
 
-func (w *world) Resolve(host.Hop) error { return nil }
+func (w *world) Resolve(host.Hop) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.asks--; w.asks == 0 {
+		for a, h := range w.hops {
+			h.Resolved = true
+			w.hops[a] = h
+		}
+	}
+	return nil
+}
 
 func (w *world) Link(name string) (host.Link, error) {
 	if name != "eth0" {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -71,7 +72,7 @@ func known(scheduler string) bool {
 func (d *Director) replace(old, m *config.Model) error {
 	before := d.facts
 	if !sameServers(old, m) || marked(old) != marked(m) {
-		d.facts = d.gather(m)
+		d.facts = d.meet(m)
 	}
 	err := d.apply(m)
 	if err == nil {
@@ -86,6 +87,39 @@ func (d *Director) replace(old, m *config.Model) error {
 		}
 	}
 	return err
+}
+
+const (
+	meetWithin = 100 * time.Millisecond // for the kernel to learn who a new real server is
+	meetAgain  = 5 * time.Millisecond
+)
+
+// meet is gather, with a moment for the kernel to ask for the link layer addresses of real servers that are new: what the
+// scheduler gives them while it does not know them is dropped, where the kernel's IPVS would keep it for as long.
+func (d *Director) meet(m *config.Model) facts {
+	f := d.gather(m)
+	ports := *d.ports.Load()
+	var strangers []netip.Addr
+	for a, h := range f.routes {
+		if _, ok := d.facts.routes[a]; ok || h.Unreachable || h.Local || h.Resolved || !slices.ContainsFunc(ports,
+			func(p Port) bool { return p.Link == h.Link }) {
+			continue
+		}
+		if err := d.o.Host.Resolve(h); err == nil {
+			strangers = append(strangers, a)
+		}
+	}
+	for limit := d.o.Clock.Now().Add(meetWithin); len(strangers) > 0 && d.o.Clock.Now() < limit; {
+		again := make(chan struct{})
+		d.o.Clock.AfterFunc(meetAgain, func() { close(again) })
+		<-again
+		strangers = slices.DeleteFunc(strangers, func(a netip.Addr) bool {
+			delete(f.why, a)
+			d.ask(&f, a, ports)
+			return f.routes[a].Resolved || f.routes[a].Failed
+		})
+	}
+	return f
 }
 
 // sameServers reports whether two models send to the same addresses: then there is nothing to ask the kernel.

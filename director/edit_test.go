@@ -2,10 +2,12 @@ package director
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"dirsw/config"
+	"dirsw/host"
 	"dirsw/stats"
 )
 
@@ -106,5 +108,36 @@ func TestEditsSurviveReload(t *testing.T) {
 	}
 	if got, want := tableOf(d), "rr 192.0.2.2=1 192.0.2.1=1; wrr; "; got != want {
 		t.Errorf("after the reload %q, want %q", got, want)
+	}
+}
+
+// TestEditMeetsNewServers: a server that commands bring is known when it gets its first connection, if it answers at once.
+func TestEditMeetsNewServers(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		d, w, _ := start(t)
+		<-d.Ready()
+		addr := netip.MustParseAddr("192.0.2.3")
+		w.mu.Lock()
+		w.hops[addr] = host.Hop{Link: 7, Gateway: addr, MAC: [6]byte{2, 0, 0, 0, 1, 9}, MTU: 1500}
+		if answers {
+			w.asks = 1
+		}
+		w.mu.Unlock()
+		if _, err := d.Edit(func(m *config.Model) error {
+			r := m.Services[0].Reals[0]
+			r.Addr = addr
+			m.Services[0].Reals = append(m.Services[0].Reals, r)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		var s stats.Stats
+		d.ReadStats(&s)
+		if got := s.Services[0].Dests[0].NextHop; strings.Contains(got, "02:00:00:00:01:09") != answers {
+			t.Errorf("answers %v: next hop %q", answers, got)
+		}
+		if why := d.Unreachable(addr); why != "" {
+			t.Errorf("answers %v: unreachable, %s: it may answer yet", answers, why)
+		}
 	}
 }
