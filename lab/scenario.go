@@ -34,6 +34,7 @@ func scenarios() []scenario {
 		tunScenario(),
 		tunPathScenario(),
 		natScenario(),
+		natPathScenario(),
 		ftpScenario(),
 		markScenario(),
 		proxyScenario(),

@@ -186,7 +186,7 @@ func natTooBig(s *scene) error {
 		return err
 	}
 	s.did("in %s: ip route add SERVER dev eth1 mtu %d, for each", s.node, natNarrow)
-	if err := narrowRoutes(s, "203.0.113.11", "203.0.113.12", "2001:db8:2::11", "2001:db8:2::12"); err != nil {
+	if err := narrowRoutes(s, s.node, natNarrow, "203.0.113.11", "203.0.113.12", "2001:db8:2::11", "2001:db8:2::12"); err != nil {
 		return err
 	}
 	for _, vip := range []string{natVIP4, natVIP6} {
@@ -202,9 +202,9 @@ func natTooBig(s *scene) error {
 	return nil
 }
 
-// narrowRoutes gives the director routes to servers that have an MTU.
-func narrowRoutes(s *scene, servers ...string) error {
-	h, err := s.c.Netlink(s.node)
+// narrowRoutes gives a node routes by its second interface that have an MTU.
+func narrowRoutes(s *scene, node string, mtu int, to ...string) error {
+	h, err := s.c.Netlink(node)
 	if err != nil {
 		return err
 	}
@@ -213,9 +213,9 @@ func narrowRoutes(s *scene, servers ...string) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range addresses(servers...) {
+	for _, a := range addresses(to...) {
 		dst := &net.IPNet{IP: net.IP(a.AsSlice()), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
-		if err := h.RouteReplace(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK, MTU: natNarrow}); err != nil {
+		if err := h.RouteReplace(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK, MTU: mtu}); err != nil {
 			return fmt.Errorf("add a route to %v: %w", a, err)
 		}
 	}
