@@ -20,7 +20,8 @@ const (
 	DropBadChecksum
 	// DropTruncated: a length on the wire says more than the frame holds.
 	DropTruncated
-	// DropBadTransport: a transport header that contradicts itself (TCP data offset, UDP length).
+	// DropBadTransport: a transport header that contradicts itself (TCP data offset, UDP length), or an ICMP error about a
+	// connection whose checksum is wrong.
 	DropBadTransport
 	// DropExtensionHeaders: more IPv6 extension headers than are followed.
 	DropExtensionHeaders
@@ -39,7 +40,8 @@ const (
 	DropDefence
 	// DropServerGone: the connection's real server was removed from the service.
 	DropServerGone
-	// DropNoNextHop: the real server's next hop has no link layer address yet.
+	// DropNoNextHop: the real server has no route or its next hop no link layer address; of a reply, no packet of its
+	// client has been seen.
 	DropNoNextHop
 	// DropTTL: time to live was used up (RFC 1812, section 5.3.1).
 	DropTTL
