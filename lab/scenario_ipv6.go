@@ -9,7 +9,7 @@ import (
 func ipv6Scenario() scenario {
 	const vip = "2001:db8:56::200"
 	return scenario{
-		name: "ipv6", title: "Direct routing over IPv6.",
+		name: "ipv6", title: "Direct routing over IPv6, and a scheduler changed while it runs.",
 		spec: func() Spec {
 			vips := prefixes(vip + "/128")
 			mac := func(last ...byte) net.HardwareAddr { return append(net.HardwareAddr{8, 0, 0x27}, last...) }
@@ -64,6 +64,35 @@ virtual_server 2001:db8:56::200 80 {
 						break
 					}
 				}
+				return nil
+			},
+			func(s *scene) error {
+				s.begin("With another scheduler, sh, a client stays with its server.")
+				if _, err := s.dirsw("ipvsadm", "-E", "-t", "["+vip+"]:80", "-s", "sh"); err != nil {
+					return err
+				}
+				s.did("dirsw ipvsadm -E -t [%s]:80 -s sh; four times from each of four addresses", vip)
+				servers := map[string]bool{}
+				for _, from := range []string{"2001:db8:56::1", "2001:db8:56::2", "2001:db8:56::3", "2001:db8:56::4"} {
+					var got []string
+					for range 4 {
+						text, err := s.curl("client", "--interface", from, "http://["+vip+"]/")
+						if err != nil {
+							return err
+						}
+						first, _, _ := strings.Cut(text, "\n")
+						got = append(got, first)
+					}
+					s.saw("%s: %s", from, strings.Join(got, " "))
+					s.check(len(counted(got)) == 1, "%s always got the same server", from)
+					servers[got[0]] = true
+				}
+				text, err := s.dirsw("ipvsadm", "-Ln")
+				if err != nil {
+					return err
+				}
+				s.saw("%s", text)
+				s.check(lineWith(text, "TCP", "["+vip+"]:80", "sh") != "", "the listing says so")
 				return nil
 			},
 		},
