@@ -25,7 +25,7 @@ func (d *Director) ReadStats(dst *stats.Stats) {
 		w.ReadCounters(&c)
 		sum.Add(&c)
 		dst.Workers = append(dst.Workers, stats.Worker{ID: i, Core: -1, Generation: w.Adopted(),
-			Connections: int(c.Connections), Templates: int(c.Templates), Breaths: c.Breaths, Frames: c.Received,
+			Connections: int(c.Connections), Templates: int(c.Templates), Breaths: c.Breaths, Frames: c.Received, Forwarded: c.Forwarded, HandedOver: c.HandedOver,
 			Lane: stats.Lane(c.Lane)})
 	}
 	dst.Generation = now.snap.Gen

@@ -17,25 +17,25 @@ func (h *Host) driver(l netlink.Link) string {
 	return l.Type()
 }
 
-// queues returns how many receive queues of l are in use: what ethtool calls channels, or, from a driver that
-// has no channels, all that it was made with. A tun device reserves 256 and uses as many as it has open files.
-func (h *Host) queues(l netlink.Link) int {
-	n, ok := h.channels(l.Attrs().Index)
+// queues returns how many receive and transmit queues of l are in use: what ethtool calls channels, or, from a driver
+// that has no channels, all that it was made with. A tun device reserves 256 and uses as many as it has open files.
+func (h *Host) queues(l netlink.Link) (rx, tx int) {
+	rx, tx, ok := h.channels(l.Attrs().Index)
 	if !ok {
-		n = l.Attrs().NumRxQueues
+		rx, tx = l.Attrs().NumRxQueues, l.Attrs().NumTxQueues
 		if _, tun := l.(*netlink.Tuntap); tun {
-			n = 1
+			rx, tx = 1, 1
 		}
 	}
-	return max(n, 1)
+	return max(rx, 1), max(tx, 1)
 }
 
-// channels asks for the receive channels of a link over generic netlink (Documentation/networking/ethtool-netlink.rst,
-// ETHTOOL_MSG_CHANNELS_GET): those that only receive and those that do both.
-func (h *Host) channels(index int) (int, bool) {
+// channels asks for the channels of a link over generic netlink (Documentation/networking/ethtool-netlink.rst,
+// ETHTOOL_MSG_CHANNELS_GET): those of one direction, and those that do both.
+func (h *Host) channels(index int) (rx, tx int, ok bool) {
 	family, err := h.links.GenlFamilyGet(unix.ETHTOOL_GENL_NAME)
 	if err != nil {
-		return 0, false
+		return 0, 0, false
 	}
 	req := h.request(int(family.ID), 0)
 	req.AddData(&nl.Genlmsg{Command: unix.ETHTOOL_MSG_CHANNELS_GET, Version: unix.ETHTOOL_GENL_VERSION})
@@ -44,20 +44,25 @@ func (h *Host) channels(index int) (int, bool) {
 	req.AddData(header)
 	answers, err := req.Execute(unix.NETLINK_GENERIC, 0)
 	if err != nil || len(answers) == 0 || len(answers[0]) < nl.SizeofGenlmsg {
-		return 0, false
+		return 0, 0, false
 	}
 	attrs, err := nl.ParseRouteAttr(answers[0][nl.SizeofGenlmsg:])
 	if err != nil {
-		return 0, false
+		return 0, 0, false
 	}
-	n := 0
 	for _, a := range attrs {
+		if len(a.Value) < 4 {
+			continue
+		}
+		n := int(nl.NativeEndian().Uint32(a.Value))
 		switch a.Attr.Type {
-		case unix.ETHTOOL_A_CHANNELS_RX_COUNT, unix.ETHTOOL_A_CHANNELS_COMBINED_COUNT:
-			if len(a.Value) >= 4 {
-				n += int(nl.NativeEndian().Uint32(a.Value))
-			}
+		case unix.ETHTOOL_A_CHANNELS_RX_COUNT:
+			rx += n
+		case unix.ETHTOOL_A_CHANNELS_TX_COUNT:
+			tx += n
+		case unix.ETHTOOL_A_CHANNELS_COMBINED_COUNT:
+			rx, tx = rx+n, tx+n
 		}
 	}
-	return n, n > 0
+	return rx, tx, rx > 0
 }

@@ -22,6 +22,8 @@ type Link struct {
 	Up     bool    // administratively up, with carrier
 	Driver string  // the kernel driver ("veth", "virtio_net", "bridge"); the kind of link if the driver does not say
 	Queues int     // receive queues in use; at least 1
+	// TxQueues are the transmit queues in use; at least 1.
+	TxQueues int
 	// Unfinished says that frames from senders on this machine, or from guests and the hypervisor beside it, may arrive
 	// with a transport checksum that holds only the sum of the pseudo-header: the kernel passes the mark that says so
 	// (CHECKSUM_PARTIAL, include/linux/skbuff.h) from device to device, and AF_XDP loses it.
@@ -97,13 +99,15 @@ func (h *Host) linkList() ([]netlink.Link, error) {
 // link converts l; all are the links it may be stacked on.
 func (h *Host) link(l netlink.Link, all []netlink.Link) Link {
 	a := l.Attrs()
+	rx, tx := h.queues(l)
 	out := Link{
 		Index:      a.Index,
 		Name:       a.Name,
 		MTU:        a.MTU,
 		Up:         a.RawFlags&unix.IFF_UP != 0 && a.RawFlags&unix.IFF_RUNNING != 0,
 		Driver:     h.driver(l),
-		Queues:     h.queues(l),
+		Queues:     rx,
+		TxQueues:   tx,
 		Unfinished: h.unfinished(l, all, 8),
 	}
 	if a.EncapType == "ether" {

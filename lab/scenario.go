@@ -39,6 +39,7 @@ func scenarios() []scenario {
 		markScenario(),
 		proxyScenario(),
 		localScenario(),
+		workersScenario(),
 	}
 }
 

@@ -42,6 +42,10 @@ type Wire struct {
 	MAC       net.HardwareAddr // nil: the kernel chooses
 	Addrs     []netip.Prefix   // on the interface
 	MTU       int              // of both ends; 0: 1500
+	// Queues of both ends, in each direction; 0: one. The sender chooses one by a hash of the flow. The switch, where no
+	// NAPI notes by which queue a frame came, takes the number for one that is counted from 1 (skb_tx_hash, skbuff.h), so
+	// that of four queues at a sender three are used behind the switch, and of two only the first.
+	Queues int
 }
 
 // NodeSpec is a machine of the cluster.
@@ -53,6 +57,7 @@ type NodeSpec struct {
 	Addrs     []netip.Prefix   // on the interface
 	Net       string           // see Wire
 	MTU       int              // see Wire
+	Queues    int              // see Wire
 	More      []Wire           // further interfaces; their ports of the switch are named NODE-NETWORK
 	Gateways  []netip.Addr     // default routes, one of each family at most
 	Forward   bool             // route between the interfaces
@@ -67,7 +72,7 @@ type NodeSpec struct {
 
 // interfaces lists all of a node's.
 func (n *NodeSpec) interfaces() []Wire {
-	return append([]Wire{{n.Net, n.Interface, n.MAC, n.Addrs, n.MTU}}, n.More...)
+	return append([]Wire{{n.Net, n.Interface, n.MAC, n.Addrs, n.MTU, n.Queues}}, n.More...)
 }
 
 // port is the name of the switch's end of a wire.

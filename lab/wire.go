@@ -46,11 +46,14 @@ func plug(sw, ns netns.NsHandle, n *NodeSpec) error {
 			return fmt.Errorf("bridge: %w", err)
 		}
 		err = h.LinkAdd(&netlink.Veth{
-			LinkAttrs:        netlink.LinkAttrs{Name: n.port(i), MasterIndex: br.Attrs().Index, MTU: w.MTU},
+			LinkAttrs: netlink.LinkAttrs{Name: n.port(i), MasterIndex: br.Attrs().Index, MTU: w.MTU, NumTxQueues: w.Queues,
+				NumRxQueues: w.Queues},
 			PeerName:         w.Interface,
 			PeerNamespace:    netlink.NsFd(ns),
 			PeerHardwareAddr: w.MAC,
 			PeerMTU:          uint32(w.MTU),
+			PeerNumTxQueues:  uint32(w.Queues),
+			PeerNumRxQueues:  uint32(w.Queues),
 		})
 		if err != nil {
 			return fmt.Errorf("make the wire to %s: %w", n.Name, err)

@@ -64,6 +64,8 @@ type Worker struct {
 	Templates   int    `json:"templates"`
 	Breaths     uint64 `json:"breaths"` // turns of the loop
 	Frames      uint64 `json:"frames"`  // received by it
+	Forwarded   uint64 `json:"forwarded"`
+	HandedOver  uint64 `json:"handedOver"` // of those received, given to the worker that owns their client
 	Lane        Lane   `json:"lane"`
 }
 

@@ -34,7 +34,7 @@ func (b *backend) Stats() (stats.Stats, error) {
 	s := stats.Stats{Version: version, Start: b.start, Config: b.file, MemoryBytes: residentBytes()}
 	b.d.ReadStats(&s)
 	for i := range s.Workers {
-		s.Workers[i].Core = b.plane.core
+		s.Workers[i].Core = b.plane.cores[s.Workers[i].ID]
 	}
 	s.Ports = b.plane.ports()
 	for i := range s.Ports {

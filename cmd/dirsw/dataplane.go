@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"dirsw/clock"
 	"dirsw/forward"
@@ -17,15 +15,15 @@ import (
 	"dirsw/xsk"
 )
 
-// dataplane is the AF_XDP sockets and the worker on them. When an interface vanishes, the sockets are opened anew as soon
-// as that is possible; the worker keeps its connections.
+// dataplane is the AF_XDP sockets and the workers on them. When an interface vanishes, the sockets are opened anew as soon
+// as that is possible; the workers keep their connections.
 type dataplane struct {
-	log    *zap.Logger
-	clock  clock.Clock
-	open   func() (*xsk.Set, error) // opens the sockets on the interfaces as they are now
-	back   func()                   // called when they were opened anew
-	worker *forward.Worker
-	core   int // to pin the worker to; -1: none
+	log     *zap.Logger
+	clock   clock.Clock
+	open    func() (*xsk.Set, error) // opens the sockets on the interfaces as they are now
+	back    func()                   // called when they were opened anew
+	workers []*forward.Worker
+	cores   []int // of each worker, or unpinned
 
 	mu     sync.Mutex
 	set    *xsk.Set       // nil while an interface is away
@@ -48,18 +46,10 @@ func (p *dataplane) applyFilter() error {
 	return p.set.SetFilter(p.filter)
 }
 
-// run forwards until ctx ends. The goroutine gets a thread of its own, pinned to its core.
+// run forwards until ctx ends.
 func (p *dataplane) run(ctx context.Context) error {
-	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its affinity with it
-	if p.core >= 0 {
-		var cpus unix.CPUSet
-		cpus.Set(p.core)
-		if err := unix.SchedSetaffinity(0, &cpus); err != nil {
-			return fmt.Errorf("pin the worker to core %d: %w; name a core that this process may use", p.core, err)
-		}
-	}
 	for {
-		err := p.worker.Run(ctx, p.clock)
+		err := p.together(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -72,6 +62,33 @@ func (p *dataplane) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// together runs all workers until the first of them ends, which ends the others: they have frames of its lane. The error
+// is its own.
+func (p *dataplane) together(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ends := make(chan error, len(p.workers))
+	for i, w := range p.workers {
+		go func() {
+			runtime.LockOSThread() // never unlocked: the thread ends with the goroutine, and its affinity with it
+			err := pin(p.cores[i])
+			if err == nil {
+				err = w.Run(ctx, p.clock)
+			}
+			ends <- err
+		}()
+	}
+	var first error
+	for range p.workers {
+		err := <-ends
+		stop()
+		if first == nil {
+			first = err
+		}
+	}
+	return first
 }
 
 const reopenEvery = time.Second
@@ -88,7 +105,9 @@ func (p *dataplane) reopen(ctx context.Context) bool {
 	for said := false; ; said = true {
 		set, err := p.open()
 		if err == nil {
-			p.worker.SetLane(set.Lane(0))
+			for i, w := range p.workers {
+				w.SetLane(set.Lane(i))
+			}
 			p.mu.Lock()
 			p.set = set
 			err = p.applyFilter()
@@ -124,7 +143,7 @@ func (p *dataplane) ports() (out []stats.Port) {
 	return out
 }
 
-// close ends the sockets. The worker must have returned.
+// close ends the sockets. The workers must have returned.
 func (p *dataplane) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -6,10 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -19,12 +17,9 @@ import (
 
 	"dirsw/clock"
 	"dirsw/config"
-	"dirsw/conntrack"
 	"dirsw/ctl"
 	"dirsw/director"
-	"dirsw/forward"
 	"dirsw/host"
-	"dirsw/reassembly"
 	"dirsw/xsk"
 )
 
@@ -34,7 +29,9 @@ type runFlags struct {
 	debug        bool
 	interfaces   string
 	queues       int
+	workers      int
 	cores        string
+	steer        string
 	mode         string
 	zeroCopy     string
 	wait         string
@@ -49,7 +46,9 @@ func (r *runFlags) define(fs *flag.FlagSet) {
 	fs.BoolVar(&r.debug, "debug", false, "log more")
 	fs.StringVar(&r.interfaces, "interface", "", "attach to these `names`, separated by commas (default: those of the configuration)")
 	fs.IntVar(&r.queues, "queues", 0, "serve the first `n` queues of each interface (default: all)")
-	fs.StringVar(&r.cores, "cores", "", "pin the worker to this `core`")
+	fs.IntVar(&r.workers, "workers", 0, "run `n` workers (default: one for each of --cores, or one)")
+	fs.StringVar(&r.cores, "cores", "", "run a worker on each of these `cores`, separated by commas; auto: as the queues allow")
+	fs.StringVar(&r.steer, "steer", "", "share out the traffic among the workers by client or flow")
 	fs.StringVar(&r.mode, "mode", "", "where the XDP program runs: auto, native or generic")
 	fs.StringVar(&r.zeroCopy, "zero-copy", "", "auto, on or off")
 	fs.StringVar(&r.wait, "wait", "", "without traffic: auto, sleep or busy-poll")
@@ -72,16 +71,17 @@ func (r *runFlags) apply(d *config.Dataplane) error {
 	}
 	d.Replace = d.Replace || r.replace
 	if r.cores != "" {
-		d.Cores = nil
-		for _, s := range strings.Split(r.cores, ",") {
-			n, err := strconv.Atoi(s)
-			if err != nil || n < 0 {
-				errs = append(errs, fmt.Errorf("--cores: %q is not a core; write a number from 0", s))
-			}
-			d.Cores = append(d.Cores, n)
+		errs = append(errs, parseCores(r.cores, d)...)
+	}
+	if r.workers < 0 {
+		errs = append(errs, fmt.Errorf("--workers: %d workers; write a number from 1", r.workers))
+	} else if r.workers > 0 {
+		if d.Workers = r.workers; r.cores == "" {
+			d.Cores, d.AutoCores = nil, false
 		}
 	}
 	errs = append(errs,
+		choose("--steer", r.steer, &d.Steer, map[string]config.Steer{"client": config.SteerClient, "flow": config.SteerFlow}),
 		choose("--mode", r.mode, &d.Mode, map[string]config.Mode{"auto": config.ModeAuto, "native": config.ModeNative,
 			"generic": config.ModeGeneric}),
 		choose("--zero-copy", r.zeroCopy, &d.ZeroCopy, map[string]config.ZeroCopy{"auto": config.ZeroCopyAuto,
@@ -157,7 +157,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	if err != nil {
 		return err
 	}
-	plane := &dataplane{log: log, clock: clock.NewSystem(), core: -1}
+	plane := &dataplane{log: log, clock: clock.NewSystem()}
 	control, err := ctl.Listen(r.socket, plane.clock) // refuses a second director before anything is attached
 	if err != nil {
 		return err
@@ -166,10 +166,18 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	local := &localDelivery{host: h, log: log, name: r.tap}
 	defer local.close()
 	plane.open = func() (*xsk.Set, error) {
-		o, err := xskOptions(&m.Dataplane, h, names, receive)
+		o, fewest, err := xskOptions(&m.Dataplane, h, names, receive)
 		if err != nil {
 			return nil, err
 		}
+		if plane.cores == nil { // as many as there are at the start
+			cpus, err := allowedCPUs()
+			if err != nil {
+				return nil, err
+			}
+			plane.cores = crew(&m.Dataplane, fewest, cpus)
+		}
+		o.Workers = len(plane.cores)
 		o.Ports = append(o.Ports, local.ports(o.Ports)...)
 		return xsk.Open(o)
 	}
@@ -181,26 +189,16 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 			log.Error("closing the sockets", zap.Error(err))
 		}
 	}()
-	if len(m.Dataplane.Cores) > 0 {
-		plane.core = m.Dataplane.Cores[0]
-		if len(m.Dataplane.Cores) > 1 {
-			log.Warn("there is one worker: only the first of the cores is used", zap.Ints("cores", m.Dataplane.Cores))
-		}
-	}
-	lane := plane.set.Lane(0)
-	plane.worker, err = forward.NewWorker(0, lane, forward.Options{Spin: m.Dataplane.Wait == config.WaitBusy,
-		Table:     conntrack.Options{MaxConns: m.Dataplane.Connections, Seed: rand.Uint64()},
-		Fragments: reassembly.Options{Seed: rand.Uint64()}, TimeOfDay: timeOfDay(time.Now(), plane.clock)})
-	if err != nil {
+	if plane.workers, err = newWorkers(&m.Dataplane, plane.set, len(plane.cores), plane.clock); err != nil {
 		return err
 	}
-	defer plane.worker.Close()
+	defer closeWorkers(plane.workers)
 	ports, err := directorPorts(h, names, receive, local)
 	if err != nil {
 		return err
 	}
 	d := director.New(director.Options{Clock: plane.clock, Log: log, Host: h, Filter: plane,
-		Workers: []*forward.Worker{plane.worker}, Ports: ports, Model: m,
+		Workers: plane.workers, Ports: ports, Model: m,
 		Load: func() (*config.Model, []config.Note, error) {
 			m, notes, err := load(r.file)
 			if err == nil {
@@ -215,7 +213,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	}
 	for _, p := range plane.set.Ports() {
 		log.Info("attached", zap.String("interface", p.Name), zap.String("mode", p.Mode), zap.Bool("zero_copy", p.ZeroCopy),
-			zap.Int("queues", p.Queues), zap.Int("core", plane.core), zap.Bool("busy_poll", m.Dataplane.Wait == config.WaitBusy))
+			zap.Int("queues", p.Queues), zap.Ints("cores", plane.cores), zap.Bool("busy_poll", m.Dataplane.Wait == config.WaitBusy))
 		if p.Note != "" {
 			log.Warn("attached with a limit", zap.String("interface", p.Name), zap.String("note", p.Note))
 		}
@@ -223,7 +221,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	return serve(ctx, r, d, plane, h, control, log)
 }
 
-// serve runs director, worker and control socket until the first of them ends or ctx does.
+// serve runs director, workers and control socket until the first of them ends or ctx does.
 func serve(ctx context.Context, r *runFlags, d *director.Director, plane *dataplane, h *host.Host,
 	control *ctl.Server, log *zap.Logger) error {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -288,19 +286,22 @@ func interfaces(m *config.Model, h *host.Host) ([]string, map[string]bool, error
 	return names, receive, nil
 }
 
-func xskOptions(d *config.Dataplane, h *host.Host, names []string, receive map[string]bool) (xsk.Options, error) {
-	o := xsk.Options{Workers: 1, Queues: d.Queues, Replace: d.Replace, BusyPoll: d.Wait == config.WaitBusy}
+// xskOptions describes the ports, and how many workers they have queues for.
+func xskOptions(d *config.Dataplane, h *host.Host, names []string, receive map[string]bool) (o xsk.Options, queues int, err error) {
+	o = xsk.Options{Queues: d.Queues, Replace: d.Replace, BusyPoll: d.Wait == config.WaitBusy}
+	var tx []int
 	for _, n := range names {
 		l, err := h.Link(n)
 		if err != nil {
-			return o, err
+			return o, 0, err
 		}
+		tx = append(tx, l.TxQueues)
 		o.Ports = append(o.Ports, xsk.PortOptions{Name: n, Index: l.Index, MAC: l.MAC, MTU: l.MTU, Queues: l.Queues,
 			Receive: receive[n], Unfinished: l.Unfinished})
 	}
 	o.Mode = map[config.Mode]xsk.Mode{config.ModeNative: xsk.Native, config.ModeGeneric: xsk.Generic}[d.Mode]
 	o.ZeroCopy = map[config.ZeroCopy]xsk.ZeroCopy{config.ZeroCopyOn: xsk.ZeroCopyOn, config.ZeroCopyOff: xsk.ZeroCopyOff}[d.ZeroCopy]
-	return o, nil
+	return o, fewestQueues(o.Ports, tx, d.Queues), nil
 }
 
 // directorPorts lists the ports in the order of xskOptions, the tap behind them.

@@ -57,6 +57,19 @@ func describePort(p *stats.Port) string {
 	return fmt.Sprintf("%s, %s, %s, %d queues", state, p.Mode, copied, p.Queues)
 }
 
+// printWorkers shows how the work is shared out.
+func printWorkers(out io.Writer, list []stats.Worker) {
+	for i := range list {
+		k := &list[i]
+		where := "any core"
+		if k.Core >= 0 {
+			where = fmt.Sprint("core ", k.Core)
+		}
+		fmt.Fprintf(out, "worker %d:\t%d\treceived, %d forwarded, %d handed over; %d connections; %s\n", k.ID, k.Frames, k.Forwarded,
+			k.HandedOver, k.Connections, where)
+	}
+}
+
 func printStats(out io.Writer, s *stats.Stats) {
 	fmt.Fprintf(out, "dirsw %s, running for %v, %s, generation %d\n", s.Version, time.Since(s.Start).Round(time.Second), s.Config,
 		s.Generation)
@@ -82,6 +95,9 @@ func printStats(out io.Writer, s *stats.Stats) {
 		fmt.Fprintf(w, "\t%d\tgiven back to this host\n", s.GivenBack)
 	}
 	fmt.Fprintf(w, "\t%d\tlost before they were received\n\t%d\tnot sent: ring full, link down\n", lost, full)
+	if len(s.Workers) > 1 {
+		printWorkers(w, s.Workers)
+	}
 	for _, d := range s.Drops {
 		if d.Frames > 0 {
 			fmt.Fprintf(w, "dropped:\t%d\t%s\n", d.Frames, d.Reason)
