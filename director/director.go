@@ -340,6 +340,10 @@ func (d *Director) tick() {
 		if err := d.hold(d.now.Load().model); err != nil {
 			d.o.Log.Error("addresses cannot be refreshed", zap.Error(err))
 		}
+		if len(d.diverted) > 0 { // there are programs that tidy up rules that are not theirs
+			d.diverting = false
+			d.divert(d.now.Load().snap)
+		}
 	}
 }
 
