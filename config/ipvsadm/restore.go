@@ -79,7 +79,10 @@ func (r *run) restore(atomic, replace bool) error {
 			n++
 		}
 		if n > 0 {
-			last = r.inTurn(lines[:n])
+			var err error
+			if last, err = r.inTurn(lines[:n]); err != nil {
+				return err
+			}
 			lines = lines[n:]
 			continue
 		}
@@ -113,11 +116,11 @@ func edits(l *Line) bool {
 func at(l Line) string { return fmt.Sprintf("line %d: %s", l.Number, l.Text) }
 
 // inTurn carries out lines as one edit, without those that the table refuses. It tells of all of these, and returns the
-// error of the last line as one that is told.
-func (r *run) inTurn(lines []Line) error {
+// error of the last line as one that is told. Err is why there was no edit at all.
+func (r *run) inTurn(lines []Line) (last, err error) {
 	var errs []error
 	var hints []string
-	err := r.Table.Edit(func(m *config.Model) error {
+	err = r.Table.Edit(func(m *config.Model) error {
 		errs, hints = make([]error, len(lines)), make([]string, len(lines))
 		for i := range lines {
 			hints[i], errs[i] = r.apply(lines[i].Command, m)
@@ -125,7 +128,7 @@ func (r *run) inTurn(lines []Line) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i, e := range errs {
 		if e != nil {
@@ -136,9 +139,9 @@ func (r *run) inTurn(lines []Line) error {
 		r.hint(lines[i].Command.Notes...)
 	}
 	if e := errs[len(errs)-1]; e != nil {
-		return &Error{Exit: ExitStatus(e)}
+		return &Error{Exit: ExitStatus(e)}, nil
 	}
-	return nil
+	return nil, nil
 }
 
 // together carries out all lines as one edit, or none.

@@ -145,7 +145,7 @@ func TestRefusedEdit(t *testing.T) {
 	if _, stderr, exit := typed(m, "", "-A -t 192.0.2.1:80"); stderr != "the worker does not follow\n" || exit != 255 {
 		t.Errorf("got %q, %d", stderr, exit)
 	}
-	if _, stderr, exit := typed(m, "-A -t 192.0.2.1:80\n", "-R"); stderr != "the worker does not follow\n" || exit != 255 {
+	if _, stderr, exit := typed(m, "-A -t 192.0.2.1:80\n-Z\n-L -n\n", "-R"); stderr != "the worker does not follow\n" || exit != 255 {
 		t.Errorf("restore: %q, %d", stderr, exit)
 	}
 }
