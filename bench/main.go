@@ -75,6 +75,9 @@ func sections() []section {
 		{"pipeline", (*bench).established},
 		{"new", (*bench).opening},
 		{"memory", (*bench).memory},
+		{"curve", (*bench).curve},
+		{"team", (*bench).team},
+		{"flood", (*bench).flood},
 		{"wire", (*bench).wire},
 	}
 }

@@ -22,7 +22,7 @@ func TestRunRefuses(t *testing.T) {
 		args []string
 		want string
 	}{
-		"a section that is none": {options{only: "pipeline,speed", footprint: -1}, nil, `no section "speed"; there are pipeline, new, memory, wire`},
+		"a section that is none": {options{only: "pipeline,speed", footprint: -1}, nil, `no section "speed"; there are pipeline, new, memory, curve, team, flood, wire`},
 		"an argument":            {options{only: "memory", footprint: -1}, []string{"hot"}, `unexpected argument "hot"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestEstablishedFillsTheTable(t *testing.T) {
 	if err := b.finish(file, &out); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1 rounds", "pipeline, DR, established", "floor, ", "Mpps", "<= 4.00", "not measured: wire: not root"} {
+	for _, want := range []string{"1 rounds", "pipeline, established TCP", "floor, ", "Mpps", "<= 4.00", "not measured: wire: not root"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the table:\n%s", want, &out)
 		}

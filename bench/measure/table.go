@@ -81,7 +81,16 @@ type Report struct {
 	Rounds  int      `json:"rounds"`
 	Rows    []Row    `json:"rows"`
 	Skipped []string `json:"skipped,omitempty"` // what was not measured, and why
+
+	// For the plot: nanoseconds for a packet by number of connections; millions of packets a second by number of workers,
+	// if each gets what it owns, and if half of it is another's.
+	Curve      []Point `json:"curve,omitempty"`
+	Workers    []Point `json:"workers,omitempty"`
+	HandedOver []Point `json:"handedOver,omitempty"`
 }
+
+// Point is one of a curve.
+type Point struct{ X, Y float64 }
 
 // WriteJSON writes the report with indentation.
 func (r *Report) WriteJSON(w io.Writer) error {

@@ -146,6 +146,11 @@ func (c *Case) floor(n int) (*floor.Table, error) {
 		}
 		i++
 	}
+	var addr []packet.Addr
+	for i := range servers {
+		addr = append(addr, c.serverAddr(i))
+	}
+	f.SetRewrite(map[forward.Method]floor.Rewrite{forward.TUN: floor.IPIP, forward.NAT: floor.NAT}[c.Method], c.own(), addr, serverPort)
 	return f, nil
 }
 

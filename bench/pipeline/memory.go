@@ -26,6 +26,7 @@ type Footprint struct {
 	// microseconds.
 	CollectionUs []float64 `json:"collectionUs"`
 	ScannedKB    float64   `json:"scannedKB"` // bytes that a collection scans
+	StartS       float64   `json:"startS"`    // processor time for making the worker with its empty table, in seconds
 }
 
 // MeasureFootprint opens n connections, as a new director would, and looks at the memory and at the work of the garbage
@@ -34,11 +35,16 @@ func MeasureFootprint(ctx context.Context, n, collections int) (*Footprint, erro
 	var k Case
 	k.Servers = servers
 	lane := &stream{flows: k.flows(), flags: packet.SYN, end: n}
+	before, err := measure.ProcessTime()
+	if err != nil {
+		return nil, err
+	}
 	w, s, err := k.worker(lane, max(n, 1_000_000))
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
+	after, err := measure.ProcessTime()
 	for err == nil {
 		if _, err = w.Step(start); ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -47,7 +53,7 @@ func MeasureFootprint(ctx context.Context, n, collections int) (*Footprint, erro
 	if got := s.Services[0].Tally.Read().Conns; !errors.Is(err, io.EOF) || got != uint64(n) || lane.dropped != 0 {
 		return nil, fmt.Errorf("%d connections were opened, want %d: %w", got, n, err)
 	}
-	f := &Footprint{Connections: n}
+	f := &Footprint{Connections: n, StartS: (after - before).Seconds()}
 	runtime.GC()
 	for range collections {
 		us, err := collect()

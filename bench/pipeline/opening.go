@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,51 +27,75 @@ const (
 	fresh = 4
 )
 
-// MeasureOpening lets a worker take SYNs of ever new flows while time goes on such that about live connections are
-// there at any moment and as many expire as come. The table has room for 2^20. Live may be 500 000 at most. It must run on
-// a goroutine of its own, which it pins.
-func MeasureOpening(ctx context.Context, c Case, live int, e Effort) (*Opening, error) {
+// MeasureOpening lets a worker of each case take SYNs of ever new flows while time goes on such that about live
+// connections are there at any moment and as many expire as come, the cases taking turns in each round. Tables have room for
+// 2^20. Live may be 500 000 at most. It must run on a goroutine of its own, which it pins.
+func MeasureOpening(ctx context.Context, cases []Case, live int, e Effort) ([]Opening, error) {
 	if live < packet.BatchSize || live > maxLive {
 		return nil, fmt.Errorf("%d live connections, want %d to %d", live, packet.BatchSize, maxLive)
 	}
 	if err := measure.Pin(); err != nil {
 		return nil, err
 	}
-	flows := c.flows()
-	var lanes [2]*forwardtest.Loop // one for the lane's own cost: taking frames from the worker's would bring flows too soon
-	for i := range lanes {
-		var err error
-		lanes[i], err = forwardtest.NewLoop(forwardtest.LoopOptions{Frames: flows.Each(0, fresh*live, packet.SYN, 0)})
+	var all []*opener
+	var contenders []measure.Contender
+	for i := range cases {
+		o, err := newOpener(&cases[i], live)
 		if err != nil {
 			return nil, err
 		}
+		defer o.w.Close()
+		all = append(all, o)
+		contenders = append(contenders, contender("new connections", o.step))
 	}
-	lane := lanes[0]
+	// A lane of its own for the lane's cost: taking frames from a worker's would bring flows too soon.
+	lane, err := freshFlows(&cases[0], live)
+	if err != nil {
+		return nil, err
+	}
+	contenders = append(contenders, contender("lane", onLane(lane, func(b *packet.Batch) int { return b.N })))
+	got, err := measure.Rounds(ctx, e.Rounds, e.Each, contenders...)
+	if err != nil {
+		return nil, err
+	}
+	r := make([]Opening, len(all))
+	for i, o := range all {
+		r[i] = Opening{New: measure.Less(got[i], got[len(all)]), Allocs: allocations(func() { o.step() }) / packet.BatchSize}
+		if err := errors.Join(o.verify(live), verify(o.w, o.lane)); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// freshFlows is a lane of SYNs.
+func freshFlows(c *Case, live int) (*forwardtest.Loop, error) {
+	flows := c.flows()
+	return forwardtest.NewLoop(forwardtest.LoopOptions{Frames: flows.Each(0, fresh*live, packet.SYN, 0)})
+}
+
+// newOpener returns an opener of which as many connections end as begin.
+func newOpener(c *Case, live int) (*opener, error) {
+	lane, err := freshFlows(c, live)
+	if err != nil {
+		return nil, err
+	}
 	w, s, err := c.worker(lane, 1<<20)
 	if err != nil {
 		return nil, err
 	}
-	defer w.Close()
-	o := opener{w: w, s: s, now: start, each: clock.Mono(synTimeout) * packet.BatchSize / clock.Mono(live)}
-	for range 3 * live / packet.BatchSize { // until as many end as begin
+	o := &opener{w: w, s: s, lane: lane, now: start, each: clock.Mono(synTimeout) * packet.BatchSize / clock.Mono(live)}
+	for range 3 * live / packet.BatchSize {
 		o.step()
 	}
-	got, err := measure.Rounds(ctx, e.Rounds, e.Each, contender("new connections", o.step),
-		contender("lane", onLane(lanes[1], func(b *packet.Batch) int { return b.N })))
-	if err != nil {
-		return nil, err
-	}
-	r := &Opening{New: measure.Less(got[0], got[1]), Allocs: allocations(func() { o.step() }) / packet.BatchSize}
-	if err := o.verify(live); err != nil {
-		return nil, err
-	}
-	return r, verify(w, lane)
+	return o, nil
 }
 
 // opener is a worker that opens connections.
 type opener struct {
 	w     *forward.Worker
 	s     *forward.Snapshot
+	lane  *forwardtest.Loop
 	now   clock.Mono
 	each  clock.Mono // how far time moves in a breath
 	taken uint64     // frames

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"dirsw/forward"
 	"dirsw/packet"
 )
 
@@ -25,7 +26,7 @@ func alone(t *testing.T, f func() error) {
 func TestEstablished(t *testing.T) {
 	for name, c := range map[string]Case{
 		"TCP IPv4": {}, "TCP IPv6": {IPv6: true}, "UDP IPv4": {Proto: packet.ProtoUDP},
-		"UDP IPv6": {Proto: packet.ProtoUDP, IPv6: true},
+		"UDP IPv6": {Proto: packet.ProtoUDP, IPv6: true}, "IPIP": {Method: forward.TUN}, "NAT": {Method: forward.NAT},
 	} {
 		t.Run(name, func(t *testing.T) {
 			alone(t, func() error {
@@ -40,19 +41,19 @@ func TestEstablished(t *testing.T) {
 }
 
 func TestOpening(t *testing.T) {
-	for name, c := range map[string]Case{
-		"rr": {Servers: 1}, "wrr": {Scheduler: "wrr", Servers: 10}, "IPv6": {IPv6: true, Servers: 2},
-	} {
-		t.Run(name, func(t *testing.T) {
-			alone(t, func() error {
-				r, err := MeasureOpening(context.Background(), c, 2000, quick)
-				if err == nil && (len(r.New) != 2 || r.Allocs > 0.5) {
-					t.Errorf("%+v, want two rounds and no allocations", r)
-				}
-				return err
-			})
-		})
-	}
+	cases := []Case{{Servers: 1}, {Scheduler: "wlc", Servers: 10}, {Scheduler: "sh", Servers: 2}, {IPv6: true, Servers: 2}}
+	alone(t, func() error {
+		all, err := MeasureOpening(context.Background(), cases, 2000, quick)
+		for i, r := range all {
+			if len(r.New) != 2 || r.Allocs > 0.5 {
+				t.Errorf("%+v: %+v, want two rounds and no allocations", cases[i], r)
+			}
+		}
+		if err == nil && len(all) != len(cases) {
+			t.Errorf("%d results of %d cases", len(all), len(cases))
+		}
+		return err
+	})
 }
 
 func TestOpeningRefuses(t *testing.T) {
@@ -66,7 +67,7 @@ func TestOpeningRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			alone(t, func() error {
-				_, err := MeasureOpening(context.Background(), c.Case, c.live, quick)
+				_, err := MeasureOpening(context.Background(), []Case{c.Case}, c.live, quick)
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("error %v, want one with %q", err, c.want)
 				}
@@ -97,5 +98,35 @@ func TestMeasurementsEndWithTheirContext(t *testing.T) {
 			t.Errorf("MeasureEstablished: %v", err)
 		}
 		return nil
+	})
+}
+
+func TestCurve(t *testing.T) {
+	alone(t, func() error {
+		points, err := MeasureCurve(context.Background(), Case{}, []int{100, 1000}, quick)
+		if err == nil && (len(points) != 2 || points[1].Flows != 1000 || len(points[1].Worker) != 2) {
+			t.Errorf("%+v, want two points of two rounds", points)
+		}
+		return err
+	})
+}
+
+func TestTeam(t *testing.T) {
+	r, err := MeasureTeam(context.Background(), Case{}, 1000, quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.One) != 2 || len(r.Own) != 2 || len(r.Half) != 2 || r.One[0] <= 0 || r.Half[0] <= 0 {
+		t.Errorf("%+v, want two rounds of each", r)
+	}
+}
+
+func TestFlood(t *testing.T) {
+	alone(t, func() error {
+		r, err := MeasureFlood(context.Background(), FloodCase{Established: 100, PerEstablished: 4, Room: 1 << 12, Guard: true}, quick)
+		if err == nil && (len(r.Share) != 2 || r.Share[0] <= 0 || r.Share[0] > 1 || r.Connections > 1<<12 || r.Shed == 0) {
+			t.Errorf("%+v, want shares of what went through and a table that is not overfull", r)
+		}
+		return err
 	})
 }

@@ -15,8 +15,9 @@ import (
 	"dirsw/sched"
 )
 
-// Case is the traffic of a measurement. Zero fields: TCP, IPv4, rr, one server.
+// Case is the traffic of a measurement. Zero fields: direct routing, TCP, IPv4, rr, one server. Tunnels are IP in IP.
 type Case struct {
+	Method    forward.Method
 	IPv6      bool
 	Proto     uint8
 	Scheduler string
@@ -50,8 +51,41 @@ func (c *Case) flows() traffic.Flows {
 // serverMAC is the Ethernet address of server i.
 func serverMAC(i int) packet.MAC { return packet.MAC{2, 0, 0, 1, byte(i >> 8), byte(i)} }
 
-// snapshot is one service with its servers on the director's second port, all with direct routing and different weights.
-func (c *Case) snapshot() (*forward.Snapshot, error) {
+// serverPort is the port of the servers behind NAT; the others have that of the service.
+const serverPort = 8080
+
+// own is the director's address towards the servers.
+func (c *Case) own() packet.Addr {
+	if c.IPv6 {
+		return packet.Addr{0x20, 0x01, 0x0d, 0xb8, 15: 0xfe}
+	}
+	return packet.Addr{10: 0xff, 11: 0xff, 12: 192, 13: 0, 14: 2, 15: 254}
+}
+
+// serverAddr returns the address of server i.
+func (c *Case) serverAddr(i int) packet.Addr {
+	addr := c.service().Dst
+	addr[13]++
+	addr[14], addr[15] = byte(i>>8), byte(i)
+	return addr
+}
+
+// dest is server i.
+func (c *Case) dest(i, workers int) forward.Dest {
+	out := forwardtest.DefaultPorts()[1]
+	d := forward.Dest{Method: max(c.Method, forward.DR), Weight: int32(1 + i%10), Port: c.service().DstPort, Addr: c.serverAddr(i),
+		Load: sched.NewLoad(workers), Tally: forward.NewTally(workers),
+		Hop: forward.Hop{OK: true, Port: 1, MTU: uint16(out.MTU), Src: out.MAC, Dst: serverMAC(i), Own: c.own()}}
+	if d.Method == forward.NAT {
+		d.Port = serverPort
+	}
+	return d
+}
+
+// snapshot is one service with its servers on the director's second port, with different weights.
+func (c *Case) snapshot() (*forward.Snapshot, error) { return c.snapshotFor(1) }
+
+func (c *Case) snapshotFor(workers int) (*forward.Snapshot, error) {
 	name := c.Scheduler
 	if name == "" {
 		name = "rr"
@@ -64,17 +98,12 @@ func (c *Case) snapshot() (*forward.Snapshot, error) {
 	key := forward.ServiceKey{Addr: service.Dst, Port: service.DstPort, Proto: service.Proto}
 	pool := &sched.Pool{Cursor: new(sched.Cursor)}
 	s := &forward.Snapshot{Gen: 1, Lookup: map[forward.ServiceKey]forward.ServiceID{key: 0}, Services: []forward.Service{
-		{Key: key, Kind: kind, SchedGen: 1, PoolGen: 1, Pool: pool, Tally: forward.NewTally(1)}}}
-	out := forwardtest.DefaultPorts()[1]
+		{Key: key, Kind: kind, SchedGen: 1, PoolGen: 1, Pool: pool, Tally: forward.NewTally(workers)}},
+		Steer: forward.Steer{Workers: workers}, Settings: forward.DefaultSettings()}
 	for i := range max(c.Servers, 1) {
-		addr := service.Dst
-		addr[13]++
-		addr[14], addr[15] = byte(i>>8), byte(i)
-		d := forward.Dest{Method: forward.DR, Weight: int32(1 + i%10), Port: service.DstPort, Addr: addr,
-			Load: sched.NewLoad(1), Tally: forward.NewTally(1),
-			Hop: forward.Hop{OK: true, Port: 1, MTU: uint16(out.MTU), Src: out.MAC, Dst: serverMAC(i)}}
+		d := c.dest(i, workers)
 		s.Dests = append(s.Dests, d)
-		pool.Dests = append(pool.Dests, sched.Dest{ID: uint32(i), Addr: addr, Port: d.Port, Weight: d.Weight, Load: d.Load})
+		pool.Dests = append(pool.Dests, sched.Dest{ID: uint32(i), Addr: d.Addr, Port: d.Port, Weight: d.Weight, Load: d.Load})
 	}
 	return s, nil
 }

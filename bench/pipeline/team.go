@@ -1,0 +1,200 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"dirsw/bench/measure"
+	"dirsw/clock"
+	"dirsw/conntrack"
+	"dirsw/forward"
+	"dirsw/forward/forwardtest"
+	"dirsw/packet"
+)
+
+// Team is what a worker alone and two workers on two processors forward, in millions of packets a second of their
+// processor time, round by round: what neighbours of this machine take is not in it.
+type Team struct {
+	One  []float64
+	Own  []float64 // two, each receives what it owns
+	Half []float64 // two, half of what each receives is the other's
+	// OwnWall and HalfWall are the same by the clock on the wall, with what neighbours take; so is OneWall.
+	OneWall, OwnWall, HalfWall []float64
+}
+
+// crew is workers on lanes of their own, each with its processor.
+type crew struct {
+	workers []*forward.Worker
+	lanes   []*forwardtest.Loop
+	cpus    []int
+}
+
+// MeasureTeam lets one worker and two forward packets of n connections each by turns. It needs two processors.
+func MeasureTeam(ctx context.Context, c Case, n int, e Effort) (*Team, error) {
+	cpus, err := processors()
+	if err != nil {
+		return nil, err
+	}
+	if len(cpus) < 2 {
+		return nil, fmt.Errorf("two workers need two processors, and there is one only")
+	}
+	c.Servers = servers
+	r := new(Team)
+	var contenders []measure.Contender
+	for _, k := range []struct {
+		workers    int
+		foreign    bool
+		rate, wall *[]float64
+	}{{1, false, &r.One, &r.OneWall}, {2, false, &r.Own, &r.OwnWall}, {2, true, &r.Half, &r.HalfWall}} {
+		t, err := c.crew(k.workers, n, k.foreign)
+		if err != nil {
+			return nil, err
+		}
+		defer t.close()
+		t.cpus = cpus[len(cpus)-k.workers:]
+		contenders = append(contenders, measure.Contender{Name: "team", Run: func(_ context.Context, d time.Duration) (float64, error) {
+			rate, wall, err := t.run(d)
+			*k.wall = append(*k.wall, wall)
+			return rate, err
+		}})
+	}
+	got, err := measure.Rounds(ctx, e.Rounds, e.Each, contenders...)
+	if err != nil {
+		return nil, err
+	}
+	r.One, r.Own, r.Half = got[0], got[1], got[2]
+	r.OneWall, r.OwnWall, r.HalfWall = r.OneWall[1:], r.OwnWall[1:], r.HalfWall[1:] // the first round does not count
+	return r, nil
+}
+
+// crew makes workers that know n connections each.
+func (c *Case) crew(workers, n int, foreign bool) (*crew, error) {
+	s, err := c.snapshotFor(workers)
+	if err != nil {
+		return nil, err
+	}
+	t := new(crew)
+	flows := c.flows()
+	lane := func(i int, flags uint8) (*forwardtest.Loop, error) {
+		return forwardtest.NewLoop(forwardtest.LoopOptions{Buffers: 4096, Shuffle: flags != packet.SYN, Seed: uint64(i),
+			Frames: func(yield func([]byte) bool) {
+				for k := range n * workers {
+					f := flows.Tuple(k)
+					if foreign && flags != packet.SYN || s.Steer.Owner(&f.Src, f.SrcPort) == i {
+						if !yield(flows.Frame(nil, k, flags, 0)) {
+							return
+						}
+					}
+				}
+			}})
+	}
+	for i := range workers {
+		open, err := lane(i, packet.SYN)
+		if err != nil {
+			return nil, err
+		}
+		w, err := forward.NewWorker(i, open, forward.Options{Table: conntrack.Options{MaxConns: n * workers, Seed: 1}})
+		if err != nil {
+			return nil, err
+		}
+		t.workers = append(t.workers, w)
+		w.Publish(s)
+		if err := steps(context.Background(), w, open.Len(), start); err != nil {
+			return nil, err
+		}
+		l, err := lane(i, packet.ACK)
+		if err != nil {
+			return nil, err
+		}
+		w.SetLane(l)
+		t.lanes = append(t.lanes, l)
+	}
+	forward.Join(t.workers)
+	return t, nil
+}
+
+func (t *crew) close() {
+	for _, w := range t.workers {
+		w.Close()
+	}
+}
+
+// run lets the workers run at once for about d and returns the millions of packets a second that left, by the mean of the
+// processor time they used and by the wall.
+func (t *crew) run(d time.Duration) (rate, wall float64, err error) {
+	before := t.sent()
+	var used atomic.Int64 // nanoseconds, all workers
+	var failed atomic.Pointer[error]
+	system := clock.NewSystem()
+	from := system.Now()
+	var wg sync.WaitGroup
+	for i, w := range t.workers {
+		wg.Go(func() {
+			n, err := breathe(w, t.cpus[i], system, from.Add(d))
+			if err != nil {
+				failed.Store(&err)
+			}
+			used.Add(int64(n))
+		})
+	}
+	wg.Wait()
+	took := system.Now().Sub(from)
+	if e := failed.Load(); e != nil {
+		return 0, 0, *e
+	}
+	sent := float64(t.sent() - before)
+	return sent / (float64(used.Load()) / float64(len(t.workers))) * 1e3, sent / float64(took) * 1e3, nil
+}
+
+// sent is what has left all lanes.
+func (t *crew) sent() (n uint64) {
+	for _, l := range t.lanes {
+		n += l.Counters().Sent
+	}
+	return n
+}
+
+// breathe pins the calling goroutine to a processor and lets the worker run until the time; it returns the processor time
+// used. The thread ends with the goroutine.
+func breathe(w *forward.Worker, cpu int, c clock.Clock, until clock.Mono) (time.Duration, error) {
+	runtime.LockOSThread()
+	var one unix.CPUSet
+	one.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return 0, fmt.Errorf("pin to processor %d: %w", cpu, err)
+	}
+	from, err := measure.ThreadTime()
+	if err != nil {
+		return 0, err
+	}
+	for now := start; c.Now() < until; {
+		for range 64 {
+			now += clockStep
+			if _, err := w.Step(now); err != nil {
+				return 0, err
+			}
+		}
+	}
+	to, err := measure.ThreadTime()
+	return to - from, err
+}
+
+// processors lists those that this process may use.
+func processors() (cpus []int, err error) {
+	var may unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &may); err != nil {
+		return nil, fmt.Errorf("ask for the processors allowed: %w", err)
+	}
+	for i := range len(may) * 64 {
+		if may.IsSet(i) {
+			cpus = append(cpus, i)
+		}
+	}
+	return cpus, nil
+}
