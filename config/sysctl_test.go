@@ -132,3 +132,31 @@ func TestMergeSysctls(t *testing.T) {
 		})
 	}
 }
+
+// FuzzParseSysctl: what is accepted is printed so that it is read as the same again, and is a setting that exists.
+func FuzzParseSysctl(f *testing.F) {
+	for _, s := range []string{"net.ipv4.vs.sloppy_tcp=1", "sync_threshold 3 50", "net/ipv4/vs/drop_entry = 0x2", "est_cpulist 1-3",
+		"est_nice = -5", "=", "sync_ports=64", "am_droprate 99999999999"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		s, err := ParseSysctl(strings.Fields(line))
+		if err != nil {
+			return
+		}
+		again, err := ParseSysctl([]string{s.String()})
+		if err != nil || again != s {
+			t.Errorf("%q is read as %q, and that as %q, %v", line, s, again, err)
+		}
+		d := Dataplane{}
+		d.SetSysctl(s)
+		if k, ok := FindKnob(s.Name); !ok || d.Sysctl(k.Name) != s.Value {
+			t.Errorf("%q: %+v is no setting", line, s)
+		}
+		if k, _ := FindKnob(s.Name); k.Name != "est_cpulist" && k.Name != "sync_threshold" {
+			if n := d.SysctlNumber(s.Name); n < k.Low || n > k.High {
+				t.Errorf("%q: %d is not within %d and %d", line, n, k.Low, k.High)
+			}
+		}
+	})
+}
