@@ -108,6 +108,9 @@ func (n *decided) way(addr netip.Addr, d *forward.Dest, ports []Port) string {
 	if why, ok := n.facts.why[addr]; ok {
 		return why
 	}
+	if d.Hop.Local {
+		return "this host itself, by " + ports[d.Hop.Port].Name
+	}
 	via := ""
 	if gw := n.facts.routes[addr].Gateway; gw.IsValid() && gw != addr {
 		via = " through " + gw.String()

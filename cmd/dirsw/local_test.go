@@ -110,6 +110,10 @@ func TestLocalDeliveryAfterKill(t *testing.T) {
 	if who := r.mustFetch(); who != "SORRY" {
 		t.Errorf("%s answers after the kill", who)
 	}
+	if text, code := r.tool("stats", "--socket", r.sock); code != exitOK ||
+		!strings.Contains(text, "interface dirsw0: up, local delivery") || !strings.Contains(text, "this host itself, by dirsw0") {
+		t.Errorf("dirsw stats says\n%s", text)
+	}
 	if taps, rules := r.leftovers(); taps != 1 || rules != 1 {
 		t.Errorf("the next one has %d taps and %d rules", taps, rules)
 	}
