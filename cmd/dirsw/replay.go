@@ -70,6 +70,7 @@ type player struct {
 	quiet   bool
 	mac     packet.MAC // the director's; zero until known
 	snap    *forward.Snapshot
+	filter  forward.Filter // of snap
 	lane    *captureLane
 	start   time.Time
 	others  int            // frames for a service that went to another station
@@ -108,7 +109,7 @@ func (p *player) play(m *config.Model, in, out string) error {
 		return err
 	}
 	defer worker.Close()
-	p.snap = snap
+	p.snap, p.filter = snap, snap.Filter()
 	var last clock.Mono
 	for now, ok := p.lane.Next(); ok; now, ok = p.lane.Next() {
 		last = now
@@ -178,7 +179,7 @@ func (l *captureLane) Send(b *packet.Batch) (int, error) {
 
 // wanted is the packet filter: what belongs to a service and goes to the director's own address.
 func (p *player) wanted(frame []byte, m *packet.Meta) bool {
-	if !p.snap.Takes(frame, m) {
+	if !p.filter.Takes(frame, m) {
 		return false
 	}
 	dst := packet.Ethernet(frame).Dst()
