@@ -218,3 +218,27 @@ func TestReplacedStillCounts(t *testing.T) {
 		t.Errorf("active %d inactive %d, %d connections, want 1, 0 and 1", active, inactive, len(b.conns()))
 	}
 }
+
+// TestDefenceDoesNotAllocate: neither what ends connections nor what turns them away.
+func TestDefenceDoesNotAllocate(t *testing.T) {
+	b := newBench(t, forward.Options{Table: conntrack.Options{MaxConns: 4096}}, twoServers...)
+	b.settle(func(s *forward.Settings) {
+		s.DropEntry, s.DropPacket, s.ExpireNodest = forward.Always, forward.Always, true
+	})
+	for p := range 2000 {
+		b.tcp(client(1000+p), vip, packet.SYN)
+	}
+	b.publish("-d -t 192.0.2.100:80 -r 172.16.0.11:80")
+	b.step() // adopts it, and begins to look for the connections of the server that is gone
+	if n := testing.AllocsPerRun(50, func() {
+		b.now = b.now.Add(100 * time.Millisecond)
+		if _, err := b.w.Step(b.now); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations in a breath", n)
+	}
+	if c := b.counters(); c.Shed == 0 {
+		t.Error("nothing was ended")
+	}
+}
