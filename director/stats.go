@@ -31,7 +31,7 @@ func (d *Director) ReadStats(dst *stats.Stats) {
 	dst.Generation = now.snap.Gen
 	dst.Connections, dst.Templates, dst.TableRoom = int(sum.Connections), int(sum.Templates), int(sum.TableRoom)
 	dst.Forwarded, dst.Answered, dst.Mended, dst.Shed = sum.Forwarded, sum.Answered, sum.Mended, sum.Shed
-	dst.GivenBack = sum.GivenBack
+	dst.GivenBack, dst.Joined, dst.Cut = sum.GivenBack, sum.Joined, sum.Cut
 	dst.Timeouts = stats.Timeouts(now.snap.Timeouts)
 	for r := packet.NoDrop + 1; r < packet.DropReasons; r++ {
 		dst.Drops = append(dst.Drops, stats.Drop{Reason: r.String(), Frames: sum.Drops[r]})

@@ -14,6 +14,8 @@ type Counters struct {
 	Answered   uint64 // RST and ICMP errors sent for frames that were dropped
 	HandedOver uint64 // frames given to the worker that owns their client
 	GivenBack  uint64 // frames that were not ours, handed to the kernel; in Forwarded too
+	Joined     uint64 // datagrams put together from their fragments
+	Cut        uint64 // packets that left in pieces
 	Shed       uint64 // connections and templates that drop_entry ended
 	Breaths    uint64 // breaths with at least one frame
 	Drops      [packet.DropReasons]uint64
@@ -33,11 +35,11 @@ func (c *Counters) Add(o *Counters) {
 	}
 }
 
-const counterWords = 19 + int(packet.DropReasons)
+const counterWords = 21 + int(packet.DropReasons)
 
 // words lists every field, always in the same order.
 func (c *Counters) words() (w [counterWords]*uint64) {
-	n := copy(w[:], []*uint64{&c.Received, &c.Forwarded, &c.Mended, &c.Answered, &c.HandedOver, &c.GivenBack, &c.Shed, &c.Breaths, &c.Connections, &c.Templates,
+	n := copy(w[:], []*uint64{&c.Received, &c.Forwarded, &c.Mended, &c.Answered, &c.HandedOver, &c.GivenBack, &c.Joined, &c.Cut, &c.Shed, &c.Breaths, &c.Connections, &c.Templates,
 		&c.TableRoom, &c.TableBytes, &c.Lane.Received, &c.Lane.Sent, &c.Lane.SendFull, &c.Lane.SendFailed,
 		&c.Lane.RxDropped, &c.Lane.Wakeups, &c.Lane.WakeErrors})
 	for i := range c.Drops {

@@ -76,6 +76,7 @@ func (w *Worker) countLost() {
 // whole decides on the datagram that has just become whole.
 func (w *Worker) whole(now clock.Mono) {
 	g := &w.gathered
+	w.plain.Joined++
 	g.whole = g.cache.Datagram()
 	f, m := &g.whole.Frame, &g.meta
 	v := Verdict{Service: NoService, Drop: packet.Parse(f.Bytes(), m)}
@@ -120,8 +121,9 @@ func (w *Worker) cut(f *packet.Frame, m *packet.Meta, v *Verdict) {
 		if six {
 			p.ID = w.fragmentID(m)
 		}
-		if !w.sendPieces(b, f.Port, int(m.L3)) {
-			w.plain.Drops[packet.DropTooBig]++
+		n := w.sendPieces(b, f.Port, int(m.L3))
+		if v.Why == WhyKernel && n > 1 { // the first one is counted
+			w.plain.GivenBack += uint64(n - 1)
 		}
 		return
 	}
@@ -136,25 +138,27 @@ func (w *Worker) cut(f *packet.Frame, m *packet.Meta, v *Verdict) {
 	w.emit(out)
 }
 
-// sendPieces cuts b by w.gathered.plan; false if it cannot be cut into frames of the lane.
-func (w *Worker) sendPieces(b []byte, port uint8, l3 int) bool {
+// sendPieces cuts b by w.gathered.plan, and returns how many pieces left.
+func (w *Worker) sendPieces(b []byte, port uint8, l3 int) (sent int) {
 	c, p := &w.gathered.cut, &w.gathered.plan
-	for first := true; ; first = false {
+	for ; ; sent++ {
 		out, ok := w.lane.Alloc()
 		if !ok {
 			w.plain.Drops[packet.DropNoFrame]++
-			return true
+			return sent
 		}
-		if first {
+		if sent == 0 {
 			p.MTU = min(p.MTU, out.Room()-l3)
 			if !c.Start(b, l3, p) {
 				w.spare(out, ok)
-				return false
+				w.plain.Drops[packet.DropTooBig]++
+				return 0
 			}
+			w.plain.Cut++
 		}
 		if !c.Next(&out) {
 			w.spare(out, ok)
-			return true
+			return sent
 		}
 		out.Port = port
 		w.emit(out)

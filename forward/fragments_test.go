@@ -346,8 +346,9 @@ func TestFragmentsGivenBack(t *testing.T) {
 	for _, f := range in {
 		out = append(out, b.send(f)...)
 	}
-	if len(out) != len(in) || b.last.Why != forward.WhyKernel {
-		t.Fatalf("%d pieces, %v", len(out), b.last.Why)
+	c := b.counters()
+	if len(out) != len(in) || b.last.Why != forward.WhyKernel || c.GivenBack != uint64(len(in)) || c.Joined != 1 || c.Cut != 1 {
+		t.Fatalf("%d pieces, %v, counted %+v", len(out), b.last.Why, c)
 	}
 	for i := range in {
 		if !bytes.Equal(out[i][12:], in[i][12:]) || packet.Ethernet(out[i]).Dst() != kernel {

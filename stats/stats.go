@@ -20,6 +20,8 @@ type Stats struct {
 	Forwarded uint64 `json:"forwarded"` // frames sent on
 	Answered  uint64 `json:"answered"`  // RSTs and ICMP errors that the workers sent themselves
 	Mended    uint64 `json:"mended"`    // frames whose unfinished transport checksum was finished
+	Joined    uint64 `json:"joined"`    // datagrams put together from their fragments
+	Cut       uint64 `json:"cut"`       // packets that left in fragments
 	GivenBack uint64 `json:"givenBack"` // frames that were nobody's, handed to the network stack of this host; forwarded, too
 	Shed      uint64 `json:"shed"`      // connections and templates that drop_entry ended
 

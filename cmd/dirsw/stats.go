@@ -91,6 +91,9 @@ func printStats(out io.Writer, s *stats.Stats) {
 	}
 	fmt.Fprintf(w, "frames:\t%d\treceived\n\t%d\tforwarded\n\t%d\tanswered by dirsw\n\t%d\twith their checksum finished\n",
 		received, s.Forwarded, s.Answered, s.Mended)
+	if s.Joined+s.Cut > 0 {
+		fmt.Fprintf(w, "\t%d\tdatagrams put together from fragments\n\t%d\tpackets cut into fragments\n", s.Joined, s.Cut)
+	}
 	if s.GivenBack > 0 {
 		fmt.Fprintf(w, "\t%d\tgiven back to this host\n", s.GivenBack)
 	}
