@@ -25,7 +25,7 @@ func (b *bench) latency(ctx context.Context, w *wire.Bench, rounds int) error {
 		probes = 10_000
 	}
 	g := wireSetup{name: "latency, one-armed", Setup: wire.Setup{Arms: 1, Flows: 1},
-		makers: []func(wire.Setup) (*wire.Contender, error){w.Dirsw, w.Forwarder}}
+		makers: []wire.Maker{w.Dirsw(wire.DR), w.Forwarder}}
 	in, err := b.compete(ctx, &g, rounds, func(e *entrant) error {
 		l, err := w.Latency(ctx, e.c, probes)
 		for i, q := range quantiles {

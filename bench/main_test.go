@@ -89,19 +89,19 @@ func TestGeneratorRefusesNonsense(t *testing.T) {
 
 func TestWireRows(t *testing.T) {
 	of := func(name string, mpps ...float64) *entrant {
-		return &entrant{c: &wire.Contender{Name: name}, mpps: mpps, cpu: []float64{900, 1000, 1100}}
+		return &entrant{c: &wire.Contender{Name: name, Ours: strings.HasPrefix(name, "dirsw")}, mpps: mpps, cpu: []float64{900, 1000, 1100}}
 	}
-	g := wireSetup{name: "two-armed", targets: map[string]measure.Target{"C": {AtLeast: 0.95}}}
-	rows := g.rows([]*entrant{of("dirsw", 1, 2, 3), of("C", 2, 2, 2), of("nft", 1, 1, 1)})
-	if len(rows) != 2 || rows[0].Ratio.Median != 1 || rows[0].Target.AtLeast != 0.95 || rows[1].Ratio.Median != 2 ||
-		rows[1].Peer != "nft" || rows[1].Target != (measure.Target{}) {
-		t.Errorf("against two peers: %+v", rows)
+	g := wireSetup{name: "two-armed", targets: map[string]measure.Target{"C": {AtLeast: 0.95}, "dirsw TUN / C": {AtLeast: 0.9}}}
+	rows := g.rows([]*entrant{of("dirsw DR", 1, 2, 3), of("dirsw TUN", 1, 1, 1), of("C", 2, 2, 2), of("nft", 1, 1, 1)})
+	if len(rows) != 4 || rows[0].Ratio.Median != 1 || rows[0].Target.AtLeast != 0.95 || rows[1].Ratio.Median != 2 ||
+		rows[1].Peer != "nft" || rows[1].Target != (measure.Target{}) || rows[2].Target.AtLeast != 0.9 {
+		t.Errorf("two against two peers: %+v", rows)
 	}
 	rows = g.rows([]*entrant{of("C", 2, 2, 2), of("nft", 1, 1, 1)})
 	if len(rows) != 2 || rows[0].Name != "C" || rows[0].Ratio.N != 0 || rows[1].Ours.Median != 1 {
 		t.Errorf("peers alone: %+v", rows)
 	}
-	if rows = g.rows([]*entrant{of("dirsw", 1)}); len(rows) != 1 || rows[0].Ours.N != 1 || rows[0].Note != "1000 ns CPU/packet" {
+	if rows = g.rows([]*entrant{of("dirsw DR", 1)}); len(rows) != 1 || rows[0].Ours.N != 1 || rows[0].Note != "1000 ns CPU/packet" {
 		t.Errorf("dirsw alone: %+v", rows)
 	}
 	if rows = g.rows(nil); rows != nil {

@@ -131,24 +131,36 @@ type entrant struct {
 	failed    bool
 }
 
-// wireSetup is a setup, the first contender and its peers.
+// wireSetup is a setup and its contenders.
 type wireSetup struct {
 	name string
 	wire.Setup
-	makers  []func(wire.Setup) (*wire.Contender, error)
-	targets map[string]measure.Target // of dirsw against a peer, by name
+	makers  []wire.Maker
+	targets map[string]measure.Target // of dirsw by a method against a peer, by both names: see rows
 }
 
-// rows makes a row for each peer; of dirsw alone, or of peers alone, a row without a ratio each.
+// rows makes a row for each of ours against each peer; of ours alone, or of peers alone, a row without a ratio each. The
+// target of a pair is that of "ours / peer", or of "peer".
 func (g *wireSetup) rows(in []*entrant) (rows []measure.Row) {
 	group := "wire, " + g.name
 	note := func(e *entrant) string { return fmt.Sprintf("%.0f ns CPU/packet", measure.Summarize(e.cpu).Median) }
-	if len(in) > 1 && in[0].c.Name == "dirsw" {
-		for _, peer := range in[1:] {
-			row := measure.Compare(group, "dirsw", "Mpps", in[0].mpps, peer.c.Name, peer.mpps, g.targets[peer.c.Name])
-			row.Note = note(in[0]) + ", " + peer.c.Name + " " + note(peer)
+	paired := false
+	for _, ours := range in {
+		for _, peer := range in {
+			if !ours.c.Ours || peer.c.Ours {
+				continue
+			}
+			paired = true
+			target, ok := g.targets[ours.c.Name+" / "+peer.c.Name]
+			if !ok {
+				target = g.targets[peer.c.Name]
+			}
+			row := measure.Compare(group, ours.c.Name, "Mpps", ours.mpps, peer.c.Name, peer.mpps, target)
+			row.Note = note(ours) + ", " + peer.c.Name + " " + note(peer)
 			rows = append(rows, row)
 		}
+	}
+	if paired {
 		return rows
 	}
 	for _, e := range in {
@@ -159,18 +171,21 @@ func (g *wireSetup) rows(in []*entrant) (rows []measure.Row) {
 
 // wireGroups lists what is measured on the wire.
 func wireGroups(w *wire.Bench, quick bool) []wireSetup {
-	type makers = []func(wire.Setup) (*wire.Contender, error)
-	limit := map[string]measure.Target{"AF_XDP in C": {AtLeast: 0.95}}
+	type makers = []wire.Maker
 	const thousand = 1 << 10
+	dr, nat, tun := w.Dirsw(wire.DR), w.Dirsw(wire.NAT), w.Dirsw(wire.TUN)
+	nft := func(least float64) map[string]measure.Target {
+		return map[string]measure.Target{"nftables DNAT": {AtLeast: least}}
+	}
 	all := []wireSetup{
-		{"one-armed, 1 024 flows", wire.Setup{Arms: 1, Flows: thousand}, makers{w.Dirsw, w.Forwarder}, limit},
-		{"two-armed, 1 024 flows", wire.Setup{Arms: 2, Flows: thousand}, makers{w.Dirsw, w.Forwarder}, limit},
+		{"one-armed, 1 024 flows", wire.Setup{Arms: 1, Flows: thousand}, makers{dr, w.Forwarder},
+			map[string]measure.Target{"AF_XDP in C": {AtLeast: 0.95}}},
+		{"two-armed, 1 024 flows", wire.Setup{Arms: 2, Flows: thousand}, makers{dr, nat, tun, w.Forwarder},
+			map[string]measure.Target{"AF_XDP in C": {AtLeast: 0.95}, "dirsw TUN / AF_XDP in C": {AtLeast: 0.9}}},
 		{"one core, 1 024 flows", wire.Setup{Arms: 2, OneCore: true, Flows: thousand},
-			makers{w.Dirsw, w.Forwarder, w.Forwarding, w.Nftables}, map[string]measure.Target{"nftables DNAT": {AtLeast: 1}}},
-		{"one core, 65 536 flows", wire.Setup{Arms: 2, OneCore: true, Flows: 1 << 16}, makers{w.Dirsw, w.Nftables},
-			map[string]measure.Target{"nftables DNAT": {AtLeast: 1.5}}},
-		{"one core, 1 048 576 flows", wire.Setup{Arms: 2, OneCore: true, Flows: 1 << 20}, makers{w.Dirsw, w.Nftables},
-			map[string]measure.Target{"nftables DNAT": {AtLeast: 1.5}}},
+			makers{dr, w.Forwarder, w.Forwarding, w.Nftables}, nft(1)},
+		{"one core, 65 536 flows", wire.Setup{Arms: 2, OneCore: true, Flows: 1 << 16}, makers{dr, nat, w.Nftables}, nft(1.5)},
+		{"one core, 1 048 576 flows", wire.Setup{Arms: 2, OneCore: true, Flows: 1 << 20}, makers{dr, w.Nftables}, nft(1.5)},
 	}
 	if quick {
 		return all[:3]

@@ -48,10 +48,14 @@ type Result struct {
 // Contender is a director to measure.
 type Contender struct {
 	Name string
+	Ours bool // it is dirsw
 	Setup
 	start func(ctx context.Context, r *rig, s *Setup) (*process, error) // nil process: the kernel forwards
 	dst   func(r *rig) string                                           // where the frames go
 }
+
+// Maker makes a contender of a setup, or says what is missing on this machine.
+type Maker = func(Setup) (*Contender, error)
 
 // New finds out whether the wire can be measured here. The error is one sentence for the operator.
 func New(ctx context.Context, o Options) (*Bench, error) {

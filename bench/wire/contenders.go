@@ -90,18 +90,38 @@ func (b *Bench) startForwarder(ctx context.Context, r *rig, s *Setup) (*process,
 	return p, nil
 }
 
-// Dirsw is the program itself, as an operator runs it.
-func (b *Bench) Dirsw(s Setup) (*Contender, error) {
-	if b.o.Dirsw == "" {
-		return nil, errors.New("the program dirsw is not there")
+// The methods of a director, as keepalived.conf names them.
+const (
+	DR  = "DR"
+	NAT = "NAT"
+	TUN = "TUN"
+)
+
+// Dirsw returns the maker of the program dirsw that forwards by a method.
+func (b *Bench) Dirsw(method string) Maker {
+	return func(s Setup) (*Contender, error) {
+		if b.o.Dirsw == "" {
+			return nil, errors.New("the program dirsw is not there")
+		}
+		start := func(ctx context.Context, r *rig, s *Setup) (*process, error) {
+			return b.startDirsw(ctx, r, s.wait(), r.configuration(method, "UDP"))
+		}
+		return &Contender{Name: "dirsw " + method, Ours: true, Setup: s, dst: toService, start: start}, nil
 	}
-	return &Contender{Name: "dirsw", Setup: s, dst: toService, start: b.startDirsw}, nil
 }
 
-// configuration is what dirsw runs with.
-func (r *rig) configuration() string {
+// wait is how the director waits for frames.
+func (s *Setup) wait() string {
+	if s.OneCore {
+		return "sleep"
+	}
+	return "busy-poll"
+}
+
+// configuration is what dirsw does in this rig: what the forwarder does, and the balancing.
+func (r *rig) configuration(method, protocol string) string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "virtual_server %s %d {\n\tlb_algo rr\n\tlb_kind DR\n\tprotocol UDP\n", virtual, servicePort)
+	fmt.Fprintf(&s, "virtual_server %s %d {\n\tlb_algo rr\n\tlb_kind %s\n\tprotocol %s\n", virtual, servicePort, method, protocol)
 	for i := range servers {
 		fmt.Fprintf(&s, "\treal_server %s %d {\n\t\tweight 1\n\t}\n", r.serverAddr(i+1), servicePort)
 	}
@@ -109,17 +129,14 @@ func (r *rig) configuration() string {
 	return s.String()
 }
 
-func (b *Bench) startDirsw(ctx context.Context, r *rig, s *Setup) (*process, error) {
+func (b *Bench) startDirsw(ctx context.Context, r *rig, wait, text string) (*process, error) {
 	conf := filepath.Join(b.o.Dir, "dirsw.conf")
-	if err := os.WriteFile(conf, []byte(r.configuration()), 0o644); err != nil {
+	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	ports, wait := r.in, "busy-poll"
+	ports := r.in
 	if r.arms == 2 {
 		ports += "," + r.out
-	}
-	if s.OneCore {
-		wait = "sleep"
 	}
 	cmd := exec.CommandContext(ctx, b.o.Dirsw, "run", "-f", conf, "--socket", filepath.Join(b.o.Dir, "dirsw.sock"), "--interface",
 		ports, "--mode", "native", "--wait", wait, "--cores", strconv.Itoa(b.last))

@@ -156,9 +156,13 @@ func buildDirsw(t *testing.T) string {
 func TestDirswForwards(t *testing.T) {
 	b := newBench(t)
 	b.o.Dirsw = buildDirsw(t)
-	for _, s := range []Setup{{Arms: 1, Flows: 1024}, {Arms: 2, Flows: 1024}, {Arms: 2, OneCore: true, Flows: 1024}} {
-		t.Run(fmt.Sprintf("%+v", s), func(t *testing.T) {
-			c, err := b.Dirsw(s)
+	for _, k := range []struct {
+		method string
+		Setup
+	}{{DR, Setup{Arms: 1, Flows: 1024}}, {DR, Setup{Arms: 2, Flows: 1024}}, {DR, Setup{Arms: 2, OneCore: true, Flows: 1024}},
+		{NAT, Setup{Arms: 2, Flows: 1024}}, {TUN, Setup{Arms: 2, Flows: 1024}}} {
+		t.Run(fmt.Sprintf("%+v", k), func(t *testing.T) {
+			c, err := b.Dirsw(k.method)(k.Setup)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -60,17 +60,24 @@ int take(struct xdp_md *ctx)
 
 volatile __u64 arrived, strange;
 
+/* dressed tells whether p is UDP over IPv4 to the port of the service or of a server. */
+static __always_inline int dressed(__u8 *p)
+{
+	return p[23] == 17 && *(volatile __u16 *)(p + 36) == *(volatile __u16 *)(frame + 36);
+}
+
 /*
  * sink counts the frames that are as they should be when they have been forwarded (UDP to the port of the service or of a
- * server, 60 or 46+14 bytes), and takes every frame off the kernel's hands.
+ * server, 60 or 46+14 bytes, or that in IPv4), and takes every frame off the kernel's hands.
  */
 SEC("tcx/ingress")
 int sink(struct __sk_buff *skb)
 {
-	__u8 *p = (void *)(long)skb->data;
+	__u8 *p = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
-	if (p + 42 <= (__u8 *)(long)skb->data_end && p[12] == 8 && p[13] == 0 && p[23] == 17 &&
-	    *(volatile __u16 *)(p + 36) == *(volatile __u16 *)(frame + 36))
+	if (p + 62 <= end && p[12] == 8 && p[13] == 0 && p[23] == 4 && dressed(p + 20))
+		arrived++;
+	else if (p + 42 <= end && p[12] == 8 && p[13] == 0 && dressed(p))
 		arrived++;
 	else
 		strange++;
