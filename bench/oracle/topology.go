@@ -36,7 +36,7 @@ const realServers = 8
 type topology struct {
 	mtu       [2]int
 	local     []netip.Prefix
-	dead      []netip.Prefix              // unreachable and prohibit
+	dead      []netip.Prefix              // unreachable, prohibit and blackhole
 	via       map[netip.Prefix]netip.Addr // routes by a gateway
 	tables    map[string][]netip.Prefix   // local routes of other tables
 	rules     []markRule
@@ -86,7 +86,7 @@ func (t *topology) command(line string) error {
 		return bad
 	}
 	what, at := "", w[2]
-	if w[0] == "route" && (at == "unreachable" || at == "prohibit" || at == "local") && len(w) > 3 {
+	if w[0] == "route" && (at == "unreachable" || at == "prohibit" || at == "blackhole" || at == "local") && len(w) > 3 {
 		what, at = at, w[3]
 	}
 	p, err := netip.ParsePrefix(at)
