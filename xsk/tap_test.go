@@ -225,3 +225,34 @@ func TestTapSleeps(t *testing.T) {
 		t.Errorf("%d frames free, %d read of %d", len(u.free), b.N, u.total)
 	}
 }
+
+// TestTapWithLargerMTU raises the MTU of the tap: what is too long then is lost, and nothing else.
+func TestTapWithLargerMTU(t *testing.T) {
+	r := newRig(t, nil)
+	l, h, tap := r.withTap(t)
+	link, err := r.lb0.In.Links.LinkByIndex(tap.Link.Index)
+	if err == nil {
+		err = r.lb0.In.Links.LinkSetMTU(link, 9000)
+	}
+	if err == nil {
+		err = h.Divert(tap.Link.Index, []host.Endpoint{{Addr: netip.MustParseAddr(lb4), Proto: unix.IPPROTO_UDP, Port: 5353}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c net.PacketConn
+	r.lb0.In.Do(t, func() { c, err = net.ListenPacket("udp", lb4+":5353") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, n := range []int{8000, 100} {
+		if _, err := c.WriteTo(make([]byte, n), &net.UDPAddr{IP: net.IPv4(198, 51, 100, 7), Port: 9}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := receiveFrom(t, l, 1); len(got) != 14+28+100 {
+		t.Errorf("%d bytes come, want the short datagram", len(got))
+	}
+	audit(t, l)
+}
