@@ -197,7 +197,7 @@ func execInside(o Options, args []string) error {
 	if !ok {
 		return fmt.Errorf("%w; there is %s", unknownNode(args[0]), strings.Join(c.names(), ", "))
 	}
-	path, err := exec.LookPath(args[1])
+	path, err := program(args[1])
 	if err != nil {
 		return err
 	}
@@ -210,6 +210,15 @@ func execInside(o Options, args []string) error {
 		}
 		return nil
 	})
+}
+
+// program finds a command. In a lab there is no IPVS but dirsw: ipvsadm is what dirsw does by that name.
+func program(name string) (string, error) {
+	switch name {
+	case "ipvsadm", "ipvsadm-save", "ipvsadm-restore":
+		return os.Executable()
+	}
+	return exec.LookPath(name)
 }
 
 // names lists the nodes.
