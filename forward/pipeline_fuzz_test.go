@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -203,10 +204,36 @@ func transcripts(f *testing.F) (inputs [][]byte) {
 	return inputs
 }
 
+// corpus returns what fuzzing has found worth keeping: inputs, each behind four bytes of length, compressed.
+func corpus(f *testing.F) (inputs [][]byte) {
+	file, err := os.Open("testdata/pipeline.corpus.gz")
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer file.Close()
+	z, err := gzip.NewReader(file)
+	if err != nil {
+		f.Fatal(err)
+	}
+	var n [4]byte
+	for {
+		if _, err := io.ReadFull(z, n[:]); err == io.EOF {
+			return inputs
+		} else if err != nil {
+			f.Fatal(err)
+		}
+		in := make([]byte, binary.BigEndian.Uint32(n[:]))
+		if _, err := io.ReadFull(z, in); err != nil {
+			f.Fatal(err)
+		}
+		inputs = append(inputs, in)
+	}
+}
+
 // FuzzPipeline throws frames at a worker with every kind of service, in worlds that change: no panic, every frame comes
 // back to the lane, and what leaves is well formed.
 func FuzzPipeline(f *testing.F) {
-	for _, in := range transcripts(f) {
+	for _, in := range append(transcripts(f), corpus(f)...) {
 		f.Add(in)
 	}
 	f.Fuzz(playInput)
