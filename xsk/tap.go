@@ -57,7 +57,7 @@ func (t *tap) take(u *umem, b *packet.Batch) {
 		base, _ := u.pop()
 		buf := u.buf(base)
 		k, err := unix.Read(t.fd, buf[headroom:])
-		if err != nil || k < packet.EthernetLen || k > len(buf)-headroom { // too long: somebody has raised its MTU
+		if err != nil || k < packet.EthernetLen { // EFAULT: too long for a frame, because somebody has raised its MTU
 			u.push(base)
 			t.rest(err)
 			return
