@@ -79,6 +79,7 @@ func sections() []section {
 		{"team", (*bench).team},
 		{"flood", (*bench).flood},
 		{"wire", (*bench).wire},
+		{"http", (*bench).http},
 	}
 }
 

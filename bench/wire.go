@@ -38,40 +38,58 @@ func probe(what string, out io.Writer) error {
 	return json.NewEncoder(out).Encode(l)
 }
 
-// wire measures between interfaces, if this process may and the machine has what it takes.
-func (b *bench) wire(ctx context.Context) error {
+// rig makes what the measurements between interfaces stand on; nil if this process may not, or the machine has not what it
+// takes. Undo removes what it left in the file system.
+func (b *bench) rig(ctx context.Context, section string) (w *wire.Bench, undo func(), err error) {
 	dir, err := os.MkdirTemp("", "dirsw-bench-")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer os.RemoveAll(dir)
-	o := wire.Options{Dir: dir, Clock: b.clock, Settle: time.Second, Window: 2 * time.Second}
+	undo = func() { os.RemoveAll(dir) }
+	o := wire.Options{Dir: dir, Clock: b.clock, Settle: 500 * time.Millisecond, Window: 1500 * time.Millisecond}
 	if b.quick {
-		o.Settle, o.Window = 300*time.Millisecond, 500*time.Millisecond
+		o.Settle, o.Window = 200*time.Millisecond, 400*time.Millisecond
+	}
+	if section == "http" {
+		o.Window *= 2
 	}
 	if o.Self, err = os.Executable(); err != nil {
-		return err
+		undo()
+		return nil, nil, err
 	}
 	if o.Dirsw = b.dirsw; o.Dirsw == "" {
 		o.Dirsw = filepath.Join(dir, "dirsw")
-		b.say("wire: building dirsw")
+		b.say("%s: building dirsw", section)
 		if out, err := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", o.Dirsw, "dirsw/cmd/dirsw").CombinedOutput(); err != nil {
-			b.skip("wire, dirsw: it does not build here (name a program with -dirsw): %v: %s", err, out)
+			b.skip("%s, dirsw: it does not build here (name a program with -dirsw): %v: %s", section, err, out)
 			o.Dirsw = ""
 		}
 	}
-	w, err := wire.New(ctx, o)
-	if err != nil {
-		b.skip("wire: %v", err)
-		return ctx.Err()
+	if w, err = wire.New(ctx, o); err != nil {
+		b.skip("%s: %v", section, err)
+		undo()
+		return nil, func() {}, ctx.Err()
 	}
+	return w, undo, nil
+}
+
+// wire measures between interfaces.
+func (b *bench) wire(ctx context.Context) error {
+	w, undo, err := b.rig(ctx, "wire")
+	if w == nil {
+		return err
+	}
+	defer undo()
 	for _, g := range wireGroups(w, b.quick) {
-		if err := b.wireGroup(ctx, w, &g, b.effort.Rounds); err != nil {
+		if err := b.wireGroup(ctx, w, &g, b.wireRounds()); err != nil {
 			return err
 		}
 	}
-	return b.latency(ctx, w, b.effort.Rounds)
+	return b.latency(ctx, w, b.wireRounds())
 }
+
+// wireRounds is how many rounds there are on the wire, where one takes most of a minute.
+func (b *bench) wireRounds() int { return max(2, b.effort.Rounds*5/9) }
 
 // wireGroup measures the contenders of one setup in interleaved rounds and holds dirsw against each of the others.
 func (b *bench) wireGroup(ctx context.Context, w *wire.Bench, g *wireSetup, rounds int) error {

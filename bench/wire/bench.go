@@ -146,15 +146,20 @@ func (b *Bench) shareCore(ctx context.Context, r *rig) error {
 	if err := r.director.set("/sys/class/net/"+r.in+"/threaded", "1"); err != nil {
 		return fmt.Errorf("give %s a thread for receiving: %w", r.in, err)
 	}
+	return b.pinThreads(ctx, r.in, b.last)
+}
+
+// pinThreads binds the threads that receive on an interface to a processor, as soon as they are there.
+func (b *Bench) pinThreads(ctx context.Context, dev string, cpu int) error {
 	for range 50 {
-		if pids := napiThreads(r.in); len(pids) > 0 {
-			return pinTo(b.last, pids...)
+		if pids := napiThreads(dev); len(pids) > 0 {
+			return pinTo(cpu, pids...)
 		}
 		if err := b.sleep(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	return fmt.Errorf("the thread that receives on %s does not appear", r.in)
+	return fmt.Errorf("the thread that receives on %s does not appear", dev)
 }
 
 // awaitTraffic waits until frames arrive, and then for them to settle.

@@ -58,9 +58,21 @@ func (r *rig) serverAddr(i int) string {
 	return fmt.Sprintf("198.19.0.%d", i)
 }
 
-// newRig builds everything but the director itself. Rigs of one process have different serial numbers: the kernel's threads
-// for an interface live on for a moment when it is gone, and are known by its name.
-func newRig(arms, serial int) (r *rig, err error) {
+// newRig builds everything but the director itself, with the sink in place of the servers.
+func newRig(arms, serial int) (*rig, error) {
+	r, err := newNetwork(arms, serial)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.attachSink(); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+// newNetwork builds the namespaces, what joins them, and the director's addresses. Networks of one process have different
+// serial numbers: the kernel's threads for an interface live on for a moment when it is gone, and are known by its name.
+func newNetwork(arms, serial int) (r *rig, err error) {
 	const ids = 36 * 36 * 36 // more would not fit the name of such a thread
 	id := base36(os.Getpid()%ids) + base36(serial%ids)
 	r = &rig{arms: arms, cl: "dwc" + id, in: "dwi" + id, out: "dwo" + id, sv: "dws" + id}
@@ -85,10 +97,7 @@ func newRig(arms, serial int) (r *rig, err error) {
 	if err := r.wire(); err != nil {
 		return r, err
 	}
-	if err := r.addresses(); err != nil {
-		return r, err
-	}
-	return r, r.attachSink()
+	return r, r.addresses()
 }
 
 // base36 writes a number below 36^3 in three digits.

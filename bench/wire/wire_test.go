@@ -256,3 +256,45 @@ func TestRigIsOutOfSight(t *testing.T) {
 		t.Errorf("%d interfaces before, %d after, %v", len(before), len(after), err)
 	}
 }
+
+func TestParseWrk(t *testing.T) {
+	got, err := parseWrk(`Running 3s test @ http://192.0.2.80:80/
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     6.04ms   12.38ms 207.36ms   93.49%
+    Req/Sec     7.05k     1.01k    8.62k    73.33%
+  Latency Distribution
+     50%    3.47ms
+     75%    5.83ms
+     90%   11.21ms
+     99%    1.07s 
+  21043 requests in 3.00s, 5.02MB read
+  Socket errors: connect 0, read 1, write 2, timeout 3
+  Non-2xx or 3xx responses: 4
+Requests/sec:   7012.11
+Transfer/sec:      1.67MB
+`)
+	if want := (said{requests: 21043, perSecond: 7012.11, p99: 1070, errors: 10}); err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	if _, err := parseWrk("unable to connect\n"); err == nil {
+		t.Error("no report: no error")
+	}
+}
+
+func TestWeb(t *testing.T) {
+	b := newBench(t)
+	b.o.Dirsw = buildDirsw(t)
+	all, missing := b.WebContenders()
+	for _, m := range missing {
+		t.Log(m)
+	}
+	for _, c := range all {
+		t.Run(c.Name, func(t *testing.T) {
+			w, err := b.MeasureWeb(context.Background(), c)
+			if err != nil || w.PerSecond <= 0 || w.PerCPUSecond <= 0 || w.P99 <= 0 {
+				t.Errorf("%+v, %v", w, err)
+			}
+		})
+	}
+}

@@ -1,0 +1,358 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// Web is what a director did for HTTP with a connection for each request.
+type Web struct {
+	PerSecond    float64 // requests a second; the client and the server on the other processor may be what bounds it
+	PerCPUSecond float64 // requests for each second of processor time of the director
+	P99          float64 // of a request, in milliseconds
+}
+
+// WebContender is a director for TCP connections.
+type WebContender struct {
+	Name   string
+	Ours   bool
+	direct bool // servers answer their clients past the director
+	start  func(ctx context.Context, r *rig) (*process, error)
+}
+
+const (
+	clientAddr  = "198.18.0.1"
+	connections = 64 // that the client has open at once
+	// streamModule is where Debian puts the module of nginx that balances connections.
+	streamModule = "/usr/lib/nginx/modules/ngx_stream_module.so"
+)
+
+// WebContenders returns those that this machine has, ours first, and why the others are missing.
+func (b *Bench) WebContenders() (all []*WebContender, missing []error) {
+	for _, method := range []string{DR, NAT} {
+		if b.o.Dirsw == "" {
+			missing = append(missing, errors.New("the program dirsw is not there"))
+			break
+		}
+		all = append(all, &WebContender{Name: "dirsw " + method, Ours: true, direct: method == DR,
+			start: func(ctx context.Context, r *rig) (*process, error) {
+				return b.startDirsw(ctx, r, "sleep", r.configuration(method, "TCP"))
+			}})
+	}
+	if haproxy, err := exec.LookPath("haproxy"); err != nil {
+		missing = append(missing, errors.New("the program haproxy is not there; install it"))
+	} else {
+		all = append(all, &WebContender{Name: "HAProxy", start: func(ctx context.Context, r *rig) (*process, error) {
+			return b.startProxy(ctx, r, "haproxy.cfg", r.haproxy(), haproxy, "-db", "-f")
+		}})
+	}
+	if _, err := os.Stat(streamModule); err != nil {
+		missing = append(missing, errors.New("nginx has no module stream; install libnginx-mod-stream"))
+	} else {
+		all = append(all, &WebContender{Name: "nginx stream", start: func(ctx context.Context, r *rig) (*process, error) {
+			return b.startProxy(ctx, r, "stream.conf", r.stream(), "nginx", "-e", "stderr", "-p", b.o.Dir, "-c")
+		}})
+	}
+	for _, needed := range []string{"wrk", "nginx", "taskset", "ethtool"} {
+		if _, err := exec.LookPath(needed); err != nil {
+			return nil, []error{fmt.Errorf("the program %s is not there; install it", needed)}
+		}
+	}
+	return all, missing
+}
+
+// startProxy starts a program with a configuration file as its last argument, on the director's processor.
+func (b *Bench) startProxy(ctx context.Context, r *rig, file, text, program string, args ...string) (*process, error) {
+	return b.startOn(ctx, r.director, b.last, file, text, program, args...)
+}
+
+// startOn is that in any namespace, on any processor.
+func (b *Bench) startOn(ctx context.Context, n *namespace, cpu int, file, text, program string, args ...string) (*process, error) {
+	path := filepath.Join(b.o.Dir, file)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		return nil, err
+	}
+	all := append([]string{"-c", strconv.Itoa(cpu), program}, args...)
+	return startProcess(n, program, exec.CommandContext(ctx, "taskset", append(all, path)...))
+}
+
+func (r *rig) haproxy() string {
+	var s strings.Builder
+	s.WriteString("global\n maxconn 8192\n nbthread 1\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 30s\n timeout server 30s\n")
+	fmt.Fprintf(&s, "frontend web\n bind %s:%d backlog 4096\n default_backend servers\nbackend servers\n balance roundrobin\n", virtual, servicePort)
+	for i := range servers {
+		fmt.Fprintf(&s, " server s%d %s:%d\n", i, r.serverAddr(i+1), servicePort)
+	}
+	return s.String()
+}
+
+// alone has nginx be one process.
+const alone = "daemon off;\nmaster_process off;\npid nginx-%s.pid;\nerror_log stderr crit;\nevents { worker_connections 8192; }\n"
+
+func (r *rig) stream() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "load_module %s;\n"+alone+"stream {\n upstream servers {\n", streamModule, "stream")
+	for i := range servers {
+		fmt.Fprintf(&s, "  server %s:%d;\n", r.serverAddr(i+1), servicePort)
+	}
+	fmt.Fprintf(&s, " }\n server { listen %s:%d backlog=4096; proxy_pass servers; }\n}\n", virtual, servicePort)
+	return s.String()
+}
+
+// page is the configuration of the servers: they answer by a hundred bytes.
+func page() string {
+	return fmt.Sprintf(alone+"http { access_log off; server { listen %d backlog=4096; location / { return 200 \"%s\"; } } }\n",
+		"servers", servicePort, strings.Repeat("0123456789", 10))
+}
+
+// MeasureWeb lets a client make connections through a director for the window.
+func (b *Bench) MeasureWeb(ctx context.Context, c *WebContender) (w Web, err error) {
+	b.rigs++
+	r, err := newNetwork(2, b.rigs)
+	if err != nil {
+		return w, err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.ends(c.direct); err != nil {
+		return w, err
+	}
+	web, err := b.startOn(ctx, r.server, b.first, "web.conf", page(), "nginx", "-e", "stderr", "-p", b.o.Dir, "-c")
+	if err != nil {
+		return w, err
+	}
+	defer web.stop()
+	dut, err := c.start(ctx, r)
+	if err != nil {
+		return w, err
+	}
+	defer dut.stop()
+	if err := b.threads(ctx, r); err != nil {
+		return w, err
+	}
+	failure := func() error { return errors.Join(web.failure(), dut.failure()) }
+	if err := b.awaitPages(ctx, r, failure); err != nil {
+		return w, fmt.Errorf("no page came through %s: %w", c.Name, err)
+	}
+	return b.webWindow(ctx, r, dut, failure)
+}
+
+// awaitPages lets the client ask until everybody listens; then all caches are warm, too.
+func (b *Bench) awaitPages(ctx context.Context, r *rig, failure func() error) error {
+	const tries, pause = 25, 200 * time.Millisecond
+	for try := 1; ; try++ {
+		said, err := b.wrk(ctx, r, time.Second)
+		if err == nil && said.requests > 0 {
+			return nil
+		}
+		if ended := failure(); ended != nil || try == tries {
+			return errors.Join(ended, err)
+		}
+		if err := b.sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// webWindow measures one run of the client.
+func (b *Bench) webWindow(ctx context.Context, r *rig, dut *process, failure func() error) (w Web, err error) {
+	busy := append(napiThreads(r.in), append(napiThreads(r.out), dut.cmd.Process.Pid)...)
+	used := func() (ns int64) {
+		for _, pid := range busy {
+			ns += cpuTime(pid)
+		}
+		return ns
+	}
+	before := used()
+	said, err := b.wrk(ctx, r, max(b.o.Window, time.Second))
+	spent := used() - before
+	if err = errors.Join(err, failure()); err != nil {
+		return w, err
+	}
+	if said.errors > said.requests/100 || spent <= 0 {
+		return w, fmt.Errorf("%.0f of %.0f requests failed, %d ns of processor time", said.errors, said.requests, spent)
+	}
+	return Web{PerSecond: said.perSecond, PerCPUSecond: said.requests / float64(spent) * 1e9, P99: said.p99}, nil
+}
+
+// ends gives client and servers their addresses and routes.
+func (r *rig) ends(direct bool) error {
+	for _, n := range []*namespace{r.client, r.director, r.server} {
+		for name, value := range map[string]string{"ip_local_port_range": "1024 65535", "tcp_max_syn_backlog": "4096", "tcp_tw_reuse": "1"} {
+			if err := n.set("/proc/sys/net/ipv4/"+name, value); err != nil {
+				return err
+			}
+		}
+		if err := n.set("/proc/sys/net/core/somaxconn", "4096"); err != nil {
+			return err
+		}
+	}
+	err := r.client.do(func() error {
+		return errors.Join(address(r.cl, clientAddr+"/16"), route(r.cl, virtual+"/32", gateway(clientNet)))
+	})
+	if err != nil {
+		return err
+	}
+	err = r.server.do(func() error {
+		for i := range servers {
+			if err := address(r.sv, r.serverAddr(i+1)+"/16"); err != nil {
+				return err
+			}
+		}
+		return route(r.sv, "198.18.0.0/16", gateway(serverNet))
+	})
+	if err != nil || !direct {
+		return err
+	}
+	return r.shortcut()
+}
+
+// shortcut lays the way by which servers answer their clients themselves, and gives them the virtual address.
+func (r *rig) shortcut() error {
+	v := netlink.NewVeth(netlink.LinkAttrs{Name: r.shortServer(), HardwareAddr: mac(shortServerMAC), NumTxQueues: 1, NumRxQueues: 1})
+	v.PeerName, v.PeerHardwareAddr, v.PeerNamespace = r.shortClient(), mac(shortClientMAC), netlink.NsFd(int(r.client.handle))
+	if err := r.server.do(func() error { return netlink.LinkAdd(v) }); err != nil {
+		return fmt.Errorf("lay the way back: %w", err)
+	}
+	if err := r.client.do(func() error { return up(r.shortClient()) }); err != nil {
+		return err
+	}
+	return r.server.do(func() error {
+		if err := errors.Join(up(r.shortServer()), address("lo", virtual+"/32")); err != nil {
+			return err
+		}
+		l, err := netlink.LinkByName(r.shortServer())
+		if err != nil {
+			return err
+		}
+		to := net.ParseIP(clientAddr)
+		return errors.Join(
+			netlink.NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, State: netlink.NUD_PERMANENT, IP: to, HardwareAddr: mac(shortClientMAC)}),
+			netlink.RouteReplace(&netlink.Route{LinkIndex: l.Attrs().Index, Scope: netlink.SCOPE_LINK, Src: net.ParseIP(virtual),
+				Dst: &net.IPNet{IP: to, Mask: net.CIDRMask(32, 32)}}))
+	})
+}
+
+const (
+	shortServerMAC = serverMAC + 1 + iota
+	shortClientMAC
+)
+
+func (r *rig) shortServer() string { return "dwx" + r.cl[3:] }
+func (r *rig) shortClient() string { return "dwy" + r.cl[3:] }
+
+// gateway is the address of the director in a network.
+func gateway(cidr string) net.IP {
+	ip, _, _ := strings.Cut(cidr, "/")
+	return net.ParseIP(ip)
+}
+
+// address gives an interface of the present namespace an address.
+func address(dev, cidr string) error {
+	l, err := netlink.LinkByName(dev)
+	if err != nil {
+		return err
+	}
+	a, err := netlink.ParseAddr(cidr)
+	if err != nil {
+		return err
+	}
+	if err := netlink.AddrAdd(l, a); err != nil {
+		return fmt.Errorf("address %s on %s: %w", cidr, dev, err)
+	}
+	return nil
+}
+
+// route leads a network over a gateway.
+func route(dev, cidr string, via net.IP) error {
+	l, err := netlink.LinkByName(dev)
+	if err != nil {
+		return err
+	}
+	_, to, err := net.ParseCIDR(cidr)
+	if err != nil {
+		return err
+	}
+	if err := netlink.RouteReplace(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: to, Gw: via}); err != nil {
+		return fmt.Errorf("route to %s: %w", cidr, err)
+	}
+	return nil
+}
+
+// threads lets every interface receive in a thread of its own, the director's on its processor and all others on the first:
+// then what the kernel does to receive is in the account of who receives, and what it does to send in that of the sender.
+func (b *Bench) threads(ctx context.Context, r *rig) error {
+	ends := []struct {
+		n    *namespace
+		name string
+		cpu  int
+	}{{r.client, r.cl, b.first}, {r.server, r.sv, b.first}, {r.director, r.in, b.last}, {r.director, r.out, b.last},
+		{r.server, r.shortServer(), b.first}, {r.client, r.shortClient(), b.first}}
+	for _, e := range ends {
+		path := "/sys/class/net/" + e.name
+		if e.n.do(func() error { _, err := os.Stat(path); return err }) != nil {
+			continue // no shortcut
+		}
+		if err := e.n.run("ethtool", "-K", e.name, "gro", "on"); err != nil {
+			return err
+		}
+		if err := e.n.set(path+"/threaded", "1"); err != nil {
+			return fmt.Errorf("give %s a thread for receiving: %w", e.name, err)
+		}
+		if err := b.pinThreads(ctx, e.name, e.cpu); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// said is what wrk says.
+type said struct{ requests, perSecond, p99, errors float64 }
+
+// wrk lets the client ask for pages for d.
+func (b *Bench) wrk(ctx context.Context, r *rig, d time.Duration) (said, error) {
+	cmd := exec.CommandContext(ctx, "taskset", "-c", strconv.Itoa(b.first), "wrk", "--latency", "-t", "1", "-c",
+		strconv.Itoa(connections), "-d", strconv.Itoa(int(d/time.Second)), "-H", "Connection: close", fmt.Sprintf("http://%s:%d/", virtual, servicePort))
+	var out []byte
+	err := r.client.do(func() (err error) { out, err = cmd.CombinedOutput(); return err })
+	if err != nil {
+		return said{}, fmt.Errorf("wrk: %w: %w", err, firstLine(out))
+	}
+	return parseWrk(string(out))
+}
+
+// parseWrk reads the report of wrk.
+func parseWrk(s string) (said, error) {
+	var r said
+	number := func(pattern string) float64 {
+		m := regexp.MustCompile(pattern).FindStringSubmatch(s)
+		if m == nil {
+			return 0
+		}
+		f, _ := strconv.ParseFloat(m[1], 64)
+		if len(m) > 2 {
+			f *= map[string]float64{"us": 1e-3, "ms": 1, "s": 1e3}[m[2]]
+		}
+		return f
+	}
+	r.requests, r.perSecond = number(`(\d+) requests in`), number(`Requests/sec:\s+([\d.]+)`)
+	r.p99 = number(`99%\s+([\d.]+)(us|ms|s)`)
+	for _, kind := range []string{"connect", "read", "write", "timeout"} {
+		r.errors += number(kind + ` (\d+)`)
+	}
+	r.errors += number(`Non-2xx or 3xx responses: (\d+)`)
+	if !strings.Contains(s, "Requests/sec:") {
+		return r, fmt.Errorf("wrk says: %w", firstLine([]byte(s)))
+	}
+	return r, nil
+}
