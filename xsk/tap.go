@@ -43,7 +43,8 @@ func newTap(ports []port, worker int) *tap {
 // wake has the next breath read.
 func (t *tap) wake() { t.pause, t.idle = 0, 0 }
 
-// take moves what the kernel has sent by the tap into b, as far as there is room.
+// take moves what the kernel has sent by the tap into b, as far as there is room. If somebody has raised its MTU, what is too
+// long for a frame comes cut short (tun_chr_read_iter), and Parse will not have it.
 func (t *tap) take(u *umem, b *packet.Batch) {
 	if t.pause > 0 {
 		t.pause--
@@ -57,7 +58,7 @@ func (t *tap) take(u *umem, b *packet.Batch) {
 		base, _ := u.pop()
 		buf := u.buf(base)
 		k, err := unix.Read(t.fd, buf[headroom:])
-		if err != nil || k < packet.EthernetLen { // EFAULT: too long for a frame, because somebody has raised its MTU
+		if err != nil || k < packet.EthernetLen {
 			u.push(base)
 			t.rest(err)
 			return
