@@ -138,10 +138,13 @@ func (b *filterBuilder) server(d *Dest) {
 	if svc.Gone && !svc.Key.ByMark() && b.snap.Kernel.OK { // its connections wait for it, new ones are the kernel's
 		b.service(FilterKey{Kind: ToService, Proto: svc.Key.Proto, Port: svc.Key.Port, Addr: svc.Key.Addr})
 	}
-	switch {
-	case (d.Method == NAT || d.WasNAT) && !d.Hop.Local: // what the director itself answers comes by the port to its own stack
+	if d.Hop.Local { // what the director itself answers comes by the port to its own stack
+		return
+	}
+	if d.Method == NAT || d.WasNAT {
 		b.replies(svc, d)
-	case d.Method == TUN && !d.Hop.Local:
+	}
+	if d.Method == TUN {
 		b.tunnelled(svc, d)
 	}
 }
