@@ -282,6 +282,24 @@ func TestFragmentsOnce(t *testing.T) {
 	}
 }
 
+// TestFragmentedSYNAgain: a SYN in fragments that is short when whole takes the place of a connection that was closed.
+func TestFragmentedSYNAgain(t *testing.T) {
+	b := newFragmentBench(t, forward.Options{}, methods["DR"], twoServers...)
+	syn := packet.Build(nil, packet.Spec{Tuple: tuple(packet.ProtoTCP, client(1), vip), SrcMAC: clientMAC, DstMAC: directorMAC,
+		TCPFlags: packet.SYN, Payload: make([]byte, 300)})
+	for i := range 2 {
+		var out [][]byte
+		for _, f := range piecesOf(t, syn, 100, 0) {
+			out = append(out, b.send(f)...)
+		}
+		if len(out) != 4 || b.last.Why != forward.WhyScheduler {
+			t.Fatalf("SYN %d: %d pieces, %v, %v", i, len(out), b.last.Why, b.last.Drop)
+		}
+		b.tcp(client(1), vip, packet.ACK)
+		b.tcp(client(1), vip, packet.RST)
+	}
+}
+
 // TestFragmentedError: an ICMP error that came in fragments follows the connection of the packet that it quotes.
 func TestFragmentedError(t *testing.T) {
 	b := newFragmentBench(t, forward.Options{}, methods["DR"], udp53...)

@@ -119,7 +119,7 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 		if w.outlived(c, d, ev) {
 			w.old = *c
 			w.table.Remove(c)
-			*v = Verdict{Service: NoService, whole: v.whole}
+			*v = Verdict{Service: NoService, whole: v.whole, pieces: v.pieces}
 			w.schedule(v, f, m, ev, h, now)
 			w.gone(&w.old) // only now: the kernel ends it by a timer, so that its server counts it meanwhile
 			return
