@@ -141,7 +141,7 @@ func (w *Worker) cut(f *packet.Frame, m *packet.Meta, v *Verdict) {
 // sendPieces cuts b by w.gathered.plan, and returns how many pieces left.
 func (w *Worker) sendPieces(b []byte, port uint8, l3 int) (sent int) {
 	c, p := &w.gathered.cut, &w.gathered.plan
-	for ; ; sent++ {
+	for ; sent == 0 || !c.Done(); sent++ {
 		out, ok := w.lane.Alloc()
 		if !ok {
 			w.plain.Drops[packet.DropNoFrame]++
@@ -156,13 +156,11 @@ func (w *Worker) sendPieces(b []byte, port uint8, l3 int) (sent int) {
 			}
 			w.plain.Cut++
 		}
-		if !c.Next(&out) {
-			w.spare(out, ok)
-			return sent
-		}
+		c.Next(&out)
 		out.Port = port
 		w.emit(out)
 	}
+	return sent
 }
 
 // spare gives a frame back that was not needed.

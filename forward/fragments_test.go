@@ -388,6 +388,25 @@ func TestUnevenFragment(t *testing.T) {
 	}
 }
 
+// TestManyPieces: more than a batch holds leave in one breath, in their order.
+func TestManyPieces(t *testing.T) {
+	b := newFragmentBench(t, forward.Options{}, func(d *forward.Dest) { d.Hop.MTU = 576 }, udp53...)
+	b.send(query(false, 10))
+	var whole [][]byte
+	for i := range packet.BatchSize {
+		whole = append(whole, query(false, 1200+i))
+	}
+	b.lane.Inject(0, whole...)
+	b.step()
+	out := b.lane.Sent(1)
+	if len(out) != 3*len(whole) {
+		t.Fatalf("%d pieces", len(out))
+	}
+	for i := range whole {
+		sameDatagram(t, joined(t, out[3*i:3*i+3]), whole[i])
+	}
+}
+
 // TestNoFrameLeft: a datagram of which not all pieces find a frame is counted, and no frame is lost.
 func TestNoFrameLeft(t *testing.T) {
 	b := newBench(t, forward.Options{}, udp53...)

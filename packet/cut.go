@@ -101,10 +101,10 @@ func (c *Cut) fits(parts []Part, fragment int) bool {
 // Next makes f the next fragment, with the Ethernet header of the packet, and reports whether there was one. The buffer
 // of f must have room for the headers and the MTU behind the place where f starts (Frame.Room); Next panics otherwise.
 func (c *Cut) Next(f *Frame) bool {
-	data := c.frame[c.l3+c.hlen:]
-	if c.next >= len(data) {
+	if c.Done() {
 		return false
 	}
+	data := c.frame[c.l3+c.hlen:]
 	n := c.size(len(data) - c.next)
 	piece := data[c.next : c.next+n]
 	more := c.next+n < len(data)
@@ -116,6 +116,9 @@ func (c *Cut) Next(f *Frame) bool {
 	c.next += n
 	return true
 }
+
+// Done reports whether Next has made all fragments.
+func (c *Cut) Done() bool { return c.next >= len(c.frame)-c.l3-c.hlen }
 
 // size returns how many of the left bytes of data the next fragment takes.
 func (c *Cut) size(left int) int {
