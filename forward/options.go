@@ -94,8 +94,13 @@ func (w *Worker) echoed(h packet.IPv4, m *packet.Meta) []byte {
 
 // isLocal reports whether an address is one of the director's own. If those are not known, all are taken for it.
 func (w *Worker) isLocal(a *packet.Addr) bool {
-	if len(w.snap.Local) == 0 {
+	switch s := w.snap; {
+	case len(s.Local) == 0:
 		return true
+	case s.Marks != nil:
+		return s.local(a, 0)
+	default:
+		_, ok := slices.BinarySearchFunc(s.Local, a, compareAddr)
+		return ok
 	}
-	return slices.Contains(w.snap.Local, *a)
 }

@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 )
@@ -33,7 +34,7 @@ const MaxOptionsLen = 40
 // Router is what a router writes into IPv4 options.
 type Router struct {
 	Own    Addr   // the address that it has for the sender
-	Local  []Addr // all its addresses
+	Local  []Addr // all its addresses, in order
 	Millis uint32 // milliseconds since midnight UTC
 }
 
@@ -200,7 +201,8 @@ func (r *Router) mine(b []byte) bool {
 		return true
 	}
 	a := Addr{10: 0xff, 11: 0xff, 12: b[0], 13: b[1], 14: b[2], 15: b[3]}
-	return slices.Contains(r.Local, a)
+	_, ok := slices.BinarySearchFunc(r.Local, a, func(x, y Addr) int { return bytes.Compare(x[:], y[:]) })
+	return ok
 }
 
 // Echo writes into dst the options that an answer to the packet with the header h has (ip_options_echo): record route

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"dirsw/forward"
@@ -202,5 +204,6 @@ func (t *topology) addresses() (list []packet.Addr) {
 			list = append(list, packet.AddrFrom(p.Addr()))
 		}
 	}
+	slices.SortFunc(list, func(a, b packet.Addr) int { return bytes.Compare(a[:], b[:]) })
 	return list
 }
