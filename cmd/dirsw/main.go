@@ -46,6 +46,7 @@ const usage = `dirsw: a director for LVS clusters in user space
   dirsw explain  -f FILE 'tcp …'                 the same for a file, without a director
   dirsw reload                                   read the file again (as SIGHUP) and say what changed
   dirsw replay   -f FILE in.pcap [-w out.pcap]   play a capture through the same pipeline
+  dirsw bench    -f FILE in.pcap [-json]         what a packet of a capture costs in the pipeline
   dirsw lab      up | down | status | exec NODE -- CMD… | demo
                                                  a cluster in network namespaces of this machine
   dirsw version
@@ -96,6 +97,8 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		return cmdReload(rest, stdout, stderr)
 	case "replay":
 		return cmdReplay(rest, stdout, stderr)
+	case "bench":
+		return cmdBench(ctx, rest, stdout, stderr)
 	case "lab":
 		return cmdLab(ctx, rest, stdout, stderr)
 	case "version", "-v", "--version":
