@@ -2,6 +2,8 @@
 
 GO        ?= go
 FUZZTIME  ?= 20s
+# For example -json results.json -svg plot.svg -only pipeline,wire (bench/README.md).
+BENCHFLAGS ?=
 PREFIX    ?= /usr/local
 DESTDIR   ?=
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -59,10 +61,10 @@ privileged: ## end-to-end tests in network namespaces (root; DIRSW_PRIVILEGED=1 
 	$(GO) test -count 1 -p 1 -timeout 15m $(PRIVILEGED_PKGS)
 
 bench: ## packets per second of the pipeline and of the wire, beside their peers (root for the wire)
-	$(GO) run ./bench
+	$(GO) run ./bench $(BENCHFLAGS)
 
-bench-quick: ## the same in less than a minute
-	$(GO) run ./bench -quick
+bench-quick: ## the same in about a minute, with few rounds
+	$(GO) run ./bench -quick $(BENCHFLAGS)
 
 fuzz: ## every fuzz target for FUZZTIME (default 20s)
 	@grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . >/dev/null || { echo "no fuzz targets"; exit 1; }

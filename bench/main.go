@@ -27,6 +27,7 @@ type options struct {
 	rounds    int
 	only      string
 	json      string
+	svg       string
 	dirsw     string
 	footprint int
 	generate  string
@@ -39,6 +40,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 0, "rounds of each measurement (default 9, 3 with -quick)")
 	flag.StringVar(&o.only, "only", strings.Join(sectionNames(), ","), "sections to measure")
 	flag.StringVar(&o.json, "json", "", "write the report to this file as JSON too")
+	flag.StringVar(&o.svg, "svg", "", "draw cost by connections, and rate by workers, to this file")
 	flag.IntVar(&o.footprint, "footprint", -1, "measure the memory of that many connections in this process, print JSON")
 	flag.StringVar(&o.generate, "generate", "", "be the generator of the wire that this JSON says, until killed")
 	flag.StringVar(&o.probe, "probe", "", "be the prober of the wire that this JSON says, print JSON")
@@ -119,7 +121,7 @@ func run(ctx context.Context, o options, args []string, out, progress io.Writer)
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
-	return b.finish(o.json, out)
+	return b.finish(o.json, o.svg, out)
 }
 
 func newBench(o options, progress io.Writer) *bench {
@@ -135,15 +137,29 @@ func newBench(o options, progress io.Writer) *bench {
 	return b
 }
 
-// finish prints the table, and the report if asked for.
-func (b *bench) finish(file string, out io.Writer) error {
+// finish prints the table, and writes the report and the plot if asked for.
+func (b *bench) finish(report, plot string, out io.Writer) error {
 	fmt.Fprintf(out, "%s; %d rounds: median (least-greatest)\n\n", b.report.Machine, b.report.Rounds)
 	if err := measure.Print(out, b.report.Rows); err != nil {
 		return err
 	}
+	fmt.Fprintln(out)
+	reached, missed := measure.Score(b.report.Rows)
+	fmt.Fprintf(out, "%d targets reached, %d missed\n", reached, len(missed))
+	for _, m := range missed {
+		fmt.Fprintf(out, "missed: %s\n", m)
+	}
 	for _, s := range b.report.Skipped {
 		fmt.Fprintf(out, "not measured: %s\n", s)
 	}
+	if err := writeTo(report, b.report.WriteJSON); err != nil {
+		return err
+	}
+	return writeTo(plot, func(w io.Writer) error { return measure.WriteSVG(w, b.charts()) })
+}
+
+// writeTo lets write fill a file; an empty name means none.
+func writeTo(file string, write func(io.Writer) error) error {
 	if file == "" {
 		return nil
 	}
@@ -151,11 +167,22 @@ func (b *bench) finish(file string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := b.report.WriteJSON(f); err != nil {
+	if err := write(f); err != nil {
 		f.Close()
 		return fmt.Errorf("write %s: %w", file, err)
 	}
 	return f.Close()
+}
+
+// charts are what the report draws.
+func (b *bench) charts() []measure.Chart {
+	return []measure.Chart{
+		{Title: "A packet of a known connection, DR, without I/O", X: "connections", Y: "ns", Log: true,
+			Series: []measure.Series{{Name: "pipeline", Points: b.report.Curve}}},
+		{Title: "Workers on processors of their own, DR, without I/O", X: "workers", Y: "million packets a second",
+			Series: []measure.Series{{Name: "each receives its own", Points: b.report.Workers},
+				{Name: "half is handed over", Points: b.report.HandedOver}}},
+	}
 }
 
 // say tells what is being measured.

@@ -58,13 +58,18 @@ func TestEstablishedFillsTheTable(t *testing.T) {
 	b.skip("wire: not root")
 	var out bytes.Buffer
 	file := filepath.Join(t.TempDir(), "report.json")
-	if err := b.finish(file, &out); err != nil {
+	b.report.Curve = []measure.Point{{X: 1000, Y: 40}, {X: million, Y: 60}}
+	plot := filepath.Join(t.TempDir(), "plot.svg")
+	if err := b.finish(file, plot, &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"1 rounds", "pipeline, established TCP", "floor, ", "Mpps", "<= 4.00", "not measured: wire: not root"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the table:\n%s", want, &out)
 		}
+	}
+	if drawn, err := os.ReadFile(plot); err != nil || !strings.Contains(string(drawn), "<polyline") {
+		t.Errorf("plot %s, %v", drawn, err)
 	}
 	written, err := os.ReadFile(file)
 	if err != nil {

@@ -26,21 +26,57 @@ type Target struct {
 	AtLeast float64 `json:"atLeast,omitzero"`
 }
 
-// verdict returns the target and whether v reaches it.
-func (t Target) verdict(v float64) string {
-	word := func(ok bool) string {
-		if ok {
-			return "reached"
-		}
-		return "missed"
-	}
+// reachedBy reports whether v reaches the target.
+func (t Target) reachedBy(v float64) bool {
+	return (t.AtMost == 0 || v <= t.AtMost) && (t.AtLeast == 0 || v >= t.AtLeast)
+}
+
+// String returns the bound; "" of the zero Target.
+func (t Target) String() string {
 	switch {
 	case t.AtMost != 0:
-		return fmt.Sprintf("<= %s %s", digits(t.AtMost), word(v <= t.AtMost))
+		return "<= " + digits(t.AtMost)
 	case t.AtLeast != 0:
-		return fmt.Sprintf(">= %s %s", digits(t.AtLeast), word(v >= t.AtLeast))
+		return ">= " + digits(t.AtLeast)
 	}
 	return ""
+}
+
+// verdict returns the target and whether v reaches it.
+func (t Target) verdict(v float64) string {
+	switch {
+	case t == Target{}:
+		return ""
+	case t.reachedBy(v):
+		return t.String() + " reached"
+	}
+	return t.String() + " missed"
+}
+
+// goal returns what the target is about.
+func (r *Row) goal() float64 {
+	if r.Ratio.N == 0 {
+		return r.Ours.Median
+	}
+	return r.Ratio.Median
+}
+
+// Score counts the targets that are reached and tells the others.
+func Score(rows []Row) (reached int, missed []string) {
+	for i := range rows {
+		switch r := &rows[i]; {
+		case r.Target == Target{}:
+		case r.Target.reachedBy(r.goal()):
+			reached++
+		default:
+			peer := ""
+			if r.Peer != "" {
+				peer = " beside " + r.Peer
+			}
+			missed = append(missed, fmt.Sprintf("%s: %s%s: %s, want %s", r.Group, r.Name, peer, digits(r.goal()), r.Target))
+		}
+	}
+	return reached, missed
 }
 
 // Compare makes the row of ours against theirs, round by round.
@@ -61,16 +97,12 @@ func Print(w io.Writer, rows []Row) error {
 			group = r.Group
 			fmt.Fprintf(t, "%s\tunit\tours\tpeer\ttheirs\tratio\ttarget\tnote\n", group)
 		}
-		goal := r.Ratio
-		if r.Ratio.N == 0 {
-			goal = r.Ours
-		}
 		peer := r.Peer
 		if peer == "" {
 			peer = "-"
 		}
 		fmt.Fprintf(t, "  %s\t%s\t%v\t%s\t%v\t%v\t%s\t%s\n", r.Name, r.Unit, r.Ours, peer, r.Theirs, r.Ratio,
-			r.Target.verdict(goal.Median), r.Note)
+			r.Target.verdict(r.goal()), r.Note)
 	}
 	return t.Flush()
 }
