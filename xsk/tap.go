@@ -44,7 +44,8 @@ func newTap(ports []port, worker int) *tap {
 func (t *tap) wake() { t.pause, t.idle = 0, 0 }
 
 // take moves what the kernel has sent by the tap into b, as far as there is room. If somebody has raised its MTU, what is too
-// long for a frame comes cut short (tun_chr_read_iter), and Parse will not have it.
+// long for a frame comes cut short (tun_chr_read_iter), and Parse will not have it. What is for a group is from programs that
+// introduce themselves on every interface: answers to clients have the address of the tap.
 func (t *tap) take(u *umem, b *packet.Batch) {
 	if t.pause > 0 {
 		t.pause--
@@ -62,6 +63,10 @@ func (t *tap) take(u *umem, b *packet.Batch) {
 			u.push(base)
 			t.rest(err)
 			return
+		}
+		if buf[headroom]&1 != 0 {
+			u.push(base)
+			continue
 		}
 		b.Frames[b.N].Lend(buf, headroom, k, t.port, base)
 		b.N++

@@ -141,16 +141,23 @@ func TestTapWakesWait(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.AfterFunc(20*time.Millisecond, func() {
+		_ = unix.Sendto(fd, with(tcp4, func(s *packet.Spec) { s.DstMAC = packet.MAC{255, 255, 255, 255, 255, 255} }), 0,
+			&unix.SockaddrLinklayer{Ifindex: tap.Link.Index})
 		_ = unix.Sendto(fd, build(tcp4), 0, &unix.SockaddrLinklayer{Ifindex: tap.Link.Index})
 		unix.Close(fd)
 	})
 	start := time.Now()
-	if err := l.Wait(5 * time.Second); err != nil {
-		t.Fatal(err)
-	}
 	var b packet.Batch
-	n, err := l.Recv(&b)
-	if took := time.Since(start); n == 0 || err != nil || took > 2*time.Second {
+	n := 0
+	for range 3 { // what is for all comes first, and is none of ours
+		if err := l.Wait(5 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if n, err = l.Recv(&b); n > 0 || err != nil {
+			break
+		}
+	}
+	if took := time.Since(start); n != 1 || !bytes.Equal(b.Frames[0].Bytes(), build(tcp4)) || err != nil || took > 2*time.Second {
 		t.Errorf("after %v Recv gives %d frames, %v", took, n, err)
 	}
 	l.Drop(&b)
