@@ -50,8 +50,11 @@ func decodeOther(frame []byte) (o otherDecoder) {
 			o.src, o.dst, o.proto = addr4Of(l.SrcIP), addr4Of(l.DstIP), uint8(l.Protocol)
 			o.headerChecksum = slowChecksum(l.Contents) == 0
 		case *layers.IPv6:
-			if l.Version != 6 || o.proto != 0 || l.HopByHop != nil && l.Length == 0 {
+			if l.Version != 6 || o.proto != 0 {
 				return o
+			}
+			if h := l.HopByHop; h != nil && h.ActualLength+len(l.Payload) > int(l.Length) {
+				return o // gopacket does not count the header, and reads what lies behind the packet
 			}
 			o.src, o.dst, o.proto = Addr(l.SrcIP), Addr(l.DstIP), uint8(l.NextHeader)
 		case *layers.IPv6HopByHop, *layers.IPv6Routing, *layers.IPv6Destination:
