@@ -104,12 +104,20 @@ func (b *bench) memory(ctx context.Context) error {
 	group := fmt.Sprintf("%d live connections", n)
 	b.report.Rows = append(b.report.Rows,
 		measure.Row{Group: group, Name: "memory of the process", Unit: "MB", Ours: measure.Summarize(one(many.ResidentMB)), Peer: peer,
-			Theirs: measure.Summarize(one(none.ResidentMB)), Target: measure.Target{AtMost: 1500 * float64(n) / (10 * million)},
+			Theirs: measure.Summarize(one(none.ResidentMB)), Target: measure.Target{AtMost: b.memoryTarget()},
 			Note: fmt.Sprintf("%.0f bytes a connection", (many.ResidentMB-none.ResidentMB)*million/float64(n))},
 		measure.Row{Group: group, Name: "table made, empty", Unit: "s", Ours: measure.Summarize(one(many.StartS)), Target: measure.Target{AtMost: 1}},
 		measure.Compare(group, "a garbage collection", "us CPU", many.CollectionUs, peer, none.CollectionUs, measure.Target{}),
 		measure.Compare(group, "scanned by a collection", "kB", one(many.ScannedKB), peer, one(none.ScannedKB), measure.Target{}))
 	return nil
+}
+
+// memoryTarget is for that many, in MB.
+func (b *bench) memoryTarget() float64 {
+	if b.quick {
+		return 160
+	}
+	return 1500
 }
 
 // most is the greatest number of connections that this run looks at.
@@ -159,7 +167,8 @@ func (b *bench) team(ctx context.Context) error {
 	half := measure.Compare(group, "half is handed over", "Mpps", r.Half, "one worker", r.One, measure.Target{AtLeast: 1.5})
 	own.Note = "by the wall " + measure.Summarize(measure.Ratios(r.OwnWall, r.OneWall)).String()
 	half.Note = "by the wall " + measure.Summarize(measure.Ratios(r.HalfWall, r.OneWall)).String()
-	b.report.Rows = append(b.report.Rows, own, half)
+	apart := measure.Compare(group, "strangers: the machine's limit", "Mpps", r.Apart, "one worker", r.One, measure.Target{})
+	b.report.Rows = append(b.report.Rows, own, half, apart)
 	b.report.Workers = []measure.Point{{X: 1, Y: measure.Summarize(r.One).Median}, {X: 2, Y: own.Ours.Median}}
 	b.report.HandedOver = []measure.Point{{X: 1, Y: measure.Summarize(r.One).Median}, {X: 2, Y: half.Ours.Median}}
 	return nil

@@ -24,6 +24,9 @@ type Team struct {
 	One  []float64
 	Own  []float64 // two, each receives what it owns
 	Half []float64 // two, half of what each receives is the other's
+	// Apart is two that have nothing to do with each other, each with connections, configuration and counters of its own: what
+	// this machine makes of two processors.
+	Apart []float64
 	// OwnWall and HalfWall are the same by the clock on the wall, with what neighbours take; so is OneWall.
 	OneWall, OwnWall, HalfWall []float64
 }
@@ -47,12 +50,18 @@ func MeasureTeam(ctx context.Context, c Case, n int, e Effort) (*Team, error) {
 	c.Servers = servers
 	r := new(Team)
 	var contenders []measure.Contender
+	var apartWall []float64
 	for _, k := range []struct {
-		workers    int
-		foreign    bool
-		rate, wall *[]float64
-	}{{1, false, &r.One, &r.OneWall}, {2, false, &r.Own, &r.OwnWall}, {2, true, &r.Half, &r.HalfWall}} {
-		t, err := c.crew(k.workers, n, k.foreign)
+		workers int
+		foreign bool
+		apart   bool
+		wall    *[]float64
+	}{{1, false, false, &r.OneWall}, {2, false, false, &r.OwnWall}, {2, true, false, &r.HalfWall}, {2, false, true, &apartWall}} {
+		build := func() (*crew, error) { return c.crew(k.workers, n, k.foreign) }
+		if k.apart {
+			build = func() (*crew, error) { return c.strangers(n) }
+		}
+		t, err := build()
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +77,7 @@ func MeasureTeam(ctx context.Context, c Case, n int, e Effort) (*Team, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.One, r.Own, r.Half = got[0], got[1], got[2]
+	r.One, r.Own, r.Half, r.Apart = got[0], got[1], got[2], got[3]
 	r.OneWall, r.OwnWall, r.HalfWall = r.OneWall[1:], r.OwnWall[1:], r.HalfWall[1:] // the first round does not count
 	return r, nil
 }
@@ -116,6 +125,20 @@ func (c *Case) crew(workers, n int, foreign bool) (*crew, error) {
 		t.lanes = append(t.lanes, l)
 	}
 	forward.Join(t.workers)
+	return t, nil
+}
+
+// strangers are two workers, each alone.
+func (c *Case) strangers(n int) (*crew, error) {
+	t := new(crew)
+	for range 2 {
+		one, err := c.crew(1, n, false)
+		if err != nil {
+			t.close()
+			return nil, err
+		}
+		t.workers, t.lanes = append(t.workers, one.workers...), append(t.lanes, one.lanes...)
+	}
 	return t, nil
 }
 
