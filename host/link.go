@@ -24,6 +24,10 @@ type Link struct {
 	Queues int     // receive queues in use; at least 1
 	// TxQueues are the transmit queues in use; at least 1.
 	TxQueues int
+	// Kind is what the kernel calls the sort of link ("veth", "bridge", "bond", "vlan"; "device" is hardware). Parent is the
+	// index of the link below it, as of a VLAN, and Master that of the bridge or bond that it is in; 0: none.
+	Kind           string
+	Parent, Master int
 	// Unfinished says that frames from senders on this machine, or from guests and the hypervisor beside it, may arrive
 	// with a transport checksum that holds only the sum of the pseudo-header: the kernel passes the mark that says so
 	// (CHECKSUM_PARTIAL, include/linux/skbuff.h) from device to device, and AF_XDP loses it.
@@ -108,6 +112,9 @@ func (h *Host) link(l netlink.Link, all []netlink.Link) Link {
 		Driver:     h.driver(l),
 		Queues:     rx,
 		TxQueues:   tx,
+		Kind:       l.Type(),
+		Parent:     a.ParentIndex,
+		Master:     a.MasterIndex,
 		Unfinished: h.unfinished(l, all, 8),
 	}
 	if a.EncapType == "ether" {

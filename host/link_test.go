@@ -41,6 +41,11 @@ func TestLinksOfEveryKind(t *testing.T) {
 	all, err := h.Links()
 	must(t, err)
 	seen := map[string]bool{}
+	for _, l := range all {
+		if l.Name == "mv0" && (l.Kind != "macvlan" || l.Parent != parent || l.Master != 0) {
+			t.Errorf("mv0: kind %q, parent %d, master %d; want macvlan on %d", l.Kind, l.Parent, l.Master, parent)
+		}
+	}
 	for i, l := range all {
 		if i > 0 && all[i-1].Index >= l.Index {
 			t.Errorf("links are not in the order of their index: %v", all)

@@ -60,12 +60,17 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	return newRigOf(t, lab.DefaultSpec())
+}
+
+func newRigOf(t *testing.T, spec lab.Spec) *rig {
+	t.Helper()
 	testenv.NeedNetAdmin(t)
 	bin, err := buildOnce()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := lab.Up(lab.DefaultSpec(), lab.Options{})
+	c, err := lab.Up(spec, lab.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,6 +176,13 @@ func (p *process) ready() *process {
 	p.r.t.Helper()
 	p.said(`"forwarding"`, 1)
 	return p
+}
+
+// text is all that it has logged.
+func (p *process) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
 }
 
 func (p *process) signal(s syscall.Signal) {
@@ -367,6 +379,7 @@ func TestRefusesToStart(t *testing.T) {
 		{"bad flag", good, []string{"--mode", "quick"}, exitUsage, "write one of"},
 		{"more queues than there are", good, []string{"--queues", "64"}, exitFailed, "queues"},
 		{"core that is not there", good, []string{"--cores", "4095"}, exitFailed, "core 4095"},
+		{"more workers than queues", good, []string{"--workers", "2"}, exitFailed, "too few for 2 workers"},
 		{"zero-copy that veth cannot", good, []string{"--zero-copy", "on"}, exitFailed, "zero_copy auto"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -525,8 +538,18 @@ func (r *rig) awaitFetch() {
 
 // TestInterfaceVanishes deletes the interface under the director and makes it anew.
 func TestInterfaceVanishes(t *testing.T) {
-	r := newRig(t)
-	p := r.run().ready()
+	for _, workers := range []int{1, 2} {
+		t.Run(fmt.Sprint(workers, " workers"), func(t *testing.T) { testInterfaceVanishes(t, workers) })
+	}
+}
+
+func testInterfaceVanishes(t *testing.T, workers int) {
+	spec := lab.DefaultSpec()
+	for i := range spec.Nodes {
+		spec.Nodes[i].Queues = workers
+	}
+	r := newRigOf(t, spec)
+	p := r.run("--workers", fmt.Sprint(workers)).ready()
 	r.mustFetch()
 	mac, err := r.c.MAC("lb1", "enp0s8")
 	if err != nil {
@@ -544,7 +567,8 @@ func TestInterfaceVanishes(t *testing.T) {
 	}
 	defer sw.Close()
 	bridge := r.bridge(sw)
-	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "lb1", MasterIndex: bridge}, PeerName: "enp0s8",
+	veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "lb1", MasterIndex: bridge, NumTxQueues: workers,
+		NumRxQueues: workers}, PeerName: "enp0s8",
 		PeerHardwareAddr: mac}
 	if err := sw.LinkAdd(veth); err != nil {
 		t.Fatal(err)

@@ -49,6 +49,7 @@ const usage = `dirsw: a director for LVS clusters in user space
   dirsw bench    -f FILE in.pcap [-json]         what a packet of a capture costs in the pipeline
   dirsw lab      up | down | status | exec NODE -- CMD… | demo
                                                  a cluster in network namespaces of this machine
+  dirsw doctor   nic [IFACE…]                    how interfaces spread frames, and what would suit dirsw better
   dirsw version
 
 "dirsw COMMAND -h" shows the flags. The manual is docs/manual/dirsw.md.
@@ -73,6 +74,8 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	switch name {
 	case "run":
 		return cmdRun(ctx, rest, stderr)
+	case "doctor":
+		return cmdDoctor(rest, stdout, stderr)
 	case "check":
 		return cmdCheck(rest, stdout, stderr)
 	case "ipvsadm":

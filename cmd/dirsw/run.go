@@ -279,7 +279,11 @@ func interfaces(m *config.Model, h *host.Host) ([]string, map[string]bool, error
 		return nil, nil, err
 	}
 	for _, n := range names {
-		if _, err := h.Link(n); err != nil {
+		nic, err := h.NIC(n)
+		if err == nil {
+			err = unsuited(&nic, m.Dataplane.Mode == config.ModeGeneric)
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 	}
