@@ -36,6 +36,7 @@ type crew struct {
 	workers []*forward.Worker
 	lanes   []*forwardtest.Loop
 	cpus    []int
+	foreign bool // half of what each receives is another's
 }
 
 // MeasureTeam lets one worker and two forward packets of n connections each by turns. It needs two processors.
@@ -88,7 +89,7 @@ func (c *Case) crew(workers, n int, foreign bool) (*crew, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := new(crew)
+	t := &crew{foreign: foreign}
 	flows := c.flows()
 	lane := func(i int, flags uint8) (*forwardtest.Loop, error) {
 		return forwardtest.NewLoop(forwardtest.LoopOptions{Buffers: 4096, Shuffle: flags != packet.SYN, Seed: uint64(i),
@@ -149,9 +150,12 @@ func (t *crew) close() {
 }
 
 // run lets the workers run at once for about d and returns the millions of packets a second that left, by the mean of the
-// processor time they used and by the wall.
+// processor time they used and by the wall. Of those who hand over none gets ahead of another by more than a few breaths, as
+// if the network gave to each at the same rate: one that runs ahead would hand over more than the other has room for, which
+// is dropped, and be the faster for it.
 func (t *crew) run(d time.Duration) (rate, wall float64, err error) {
 	before := t.sent()
+	paces := make([]pace, len(t.workers))
 	var used atomic.Int64 // nanoseconds, all workers
 	var failed atomic.Pointer[error]
 	system := clock.NewSystem()
@@ -159,7 +163,7 @@ func (t *crew) run(d time.Duration) (rate, wall float64, err error) {
 	var wg sync.WaitGroup
 	for i, w := range t.workers {
 		wg.Go(func() {
-			n, err := breathe(w, t.cpus[i], system, from.Add(d))
+			n, err := breathe(w, t.cpus[i], paces, i, t.foreign, system, from.Add(d))
 			if err != nil {
 				failed.Store(&err)
 			}
@@ -183,10 +187,22 @@ func (t *crew) sent() (n uint64) {
 	return n
 }
 
-// breathe pins the calling goroutine to a processor and lets the worker run until the time; it returns the processor time
+// pace is how many breaths a worker has taken; ended is beyond all. On a cache line of its own.
+type pace struct {
+	breaths atomic.Int64
+	_       [56]byte
+}
+
+const (
+	ahead = 8 // breaths, of 32 frames for the other each: half of the room for what is handed over
+	ended = 1 << 60
+)
+
+// breathe pins the calling goroutine to a processor and lets worker i run until the time; it returns the processor time
 // used. The thread ends with the goroutine.
-func breathe(w *forward.Worker, cpu int, c clock.Clock, until clock.Mono) (time.Duration, error) {
+func breathe(w *forward.Worker, cpu int, paces []pace, i int, foreign bool, c clock.Clock, until clock.Mono) (time.Duration, error) {
 	runtime.LockOSThread()
+	defer paces[i].breaths.Store(ended)
 	var one unix.CPUSet
 	one.Set(cpu)
 	if err := unix.SchedSetaffinity(0, &one); err != nil {
@@ -196,12 +212,19 @@ func breathe(w *forward.Worker, cpu int, c clock.Clock, until clock.Mono) (time.
 	if err != nil {
 		return 0, err
 	}
-	for now := start; c.Now() < until; {
+	now, n := start, int64(0)
+	for c.Now() < until {
 		for range 64 {
+			for k := range paces {
+				for foreign && paces[k].breaths.Load()+ahead < n {
+				}
+			}
 			now += clockStep
 			if _, err := w.Step(now); err != nil {
 				return 0, err
 			}
+			n++
+			paces[i].breaths.Store(n)
 		}
 	}
 	to, err := measure.ThreadTime()
