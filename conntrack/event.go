@@ -121,7 +121,7 @@ func (e Event) Opens(sloppy bool) bool {
 
 // Starts reports whether a packet of a known connection may be the first of another one: a SYN, whatever else, or an INIT
 // (the kernel's is_new_conn).
-func (e Event) Starts() bool { return e == TCPSyn || e == TCPSynRst || e == SCTPChunkInit }
+func (e Event) Starts() bool { return 1<<(e&31)&(1<<TCPSyn|1<<TCPSynRst|1<<SCTPChunkInit) != 0 }
 
 // ReuseMode is the kernel's sysctl conn_reuse_mode: when a new connection from a known client port is scheduled anew.
 type ReuseMode uint8

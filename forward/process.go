@@ -38,9 +38,9 @@ func (w *Worker) process(now clock.Mono, fresh bool) {
 		}
 		if v.Drop == packet.NoDrop {
 			v.Drop = w.rewrite(f, m, &v)
-		}
-		if m.Flags&packet.IPOptions != 0 && v.Drop == packet.NoDrop {
-			w.leave(f, m, &v)
+			if m.Flags&packet.IPOptions != 0 && v.Drop == packet.NoDrop {
+				w.leave(f, m, &v)
+			}
 		}
 		if w.o.Observer != nil && v.Drop != handed {
 			w.o.Observer(f, m, v)
@@ -66,6 +66,7 @@ func (w *Worker) process(now clock.Mono, fresh bool) {
 func (w *Worker) datagram(f *packet.Frame, m *packet.Meta, whole uint16, now clock.Mono) {
 	v := Verdict{Service: NoService, whole: whole, pieces: anyLength}
 	w.decide(&v, f, m, conntrack.EventOf(f.Bytes(), m), w.table.Hash(&m.Tuple), now)
+	v.way = 0
 	if v.Drop == packet.NoDrop {
 		v.Drop = w.rewrite(f, m, &v)
 	}
@@ -102,19 +103,15 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 	}
 	c, dir := w.table.Lookup(&m.Tuple, h)
 	if c == nil {
-		c, dir = w.isakmp(&m.Tuple)
-	}
-	if c == nil {
-		c, dir = w.claim(m, h), conntrack.FromClient
-	}
-	if c == nil {
-		if !w.former(v, f, m, ev) {
-			w.schedule(v, f, m, ev, h, now)
+		if c, dir = w.kin(m, h); c == nil {
+			if !w.former(v, f, m, ev) {
+				w.schedule(v, f, m, ev, h, now)
+			}
+			return
 		}
-		return
 	}
 	d := &w.snap.Dests[c.Dest] // not c.Service: that is in the entry's second line, which is not in the cache
-	v.Why, v.Service, v.Dest, v.Dir, v.conn = WhyConnection, d.Service, c.Dest, dir, c
+	v.Why, v.Service, v.Dest, v.Dir, v.conn, v.way = WhyConnection, d.Service, c.Dest, dir, c, Method(c.Method)
 	if (d.Gone || ev.Starts()) && dir == conntrack.FromClient {
 		if w.outlived(c, d, ev) {
 			w.old = *c
@@ -129,7 +126,8 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 			return
 		}
 	}
-	if c.Flags()&conntrack.OneWay == 0 && !w.twoWay(v, f, m, d) {
+	oneWay := c.Flags()&conntrack.OneWay != 0
+	if !oneWay && !w.twoWay(v, f, m, d) {
 		return
 	}
 	was, is := w.table.Advance(c, dir, ev, now)
@@ -140,17 +138,26 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 		}
 		d.Load.Add(w.id, n, -n, 0)
 	}
-	if dir == conntrack.FromServer {
-		w.acc.reply(uint32(c.Dest), m.Len())
-	} else {
+	if oneWay || dir == conntrack.FromClient {
 		w.acc.packet(uint32(c.Dest), m.Len())
+	} else {
+		w.acc.reply(uint32(c.Dest), m.Len())
 	}
 	if w.o.Observer != nil {
 		v.State, v.Left = c.State(), c.Left(now)
 	}
-	if c.Flags()&conntrack.OneWay == 0 && c.App != 0 {
+	if !oneWay && c.App != 0 {
 		v.Drop = w.help(f, m, c, dir, now)
 	}
+}
+
+// kin returns the connection of a packet that has none of its own: of ESP and AH that of their ISAKMP, or one that was
+// expected.
+func (w *Worker) kin(m *packet.Meta, h uint64) (*conntrack.Conn, conntrack.Dir) {
+	if c, dir := w.isakmp(&m.Tuple); c != nil {
+		return c, dir
+	}
+	return w.claim(m, h), conntrack.FromClient
 }
 
 // outlived reports whether a packet of the client is the first of a new connection in the place of c, as conn_reuse_mode

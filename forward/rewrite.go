@@ -7,27 +7,28 @@ import (
 
 // rewrite makes the frame that leaves, or says why none does.
 func (w *Worker) rewrite(f *packet.Frame, m *packet.Meta, v *Verdict) packet.DropReason {
+	if v.way == DR { // most packets: toServer, without the calls
+		if hop := &w.snap.Dests[v.Dest].Hop; hop.OK && !hop.Local {
+			if !packet.DecrementTTL(f, m) {
+				return packet.DropTTL
+			}
+			if m.Len() > int(hop.MTU) {
+				return w.transmit(f, m, v, hop)
+			}
+			if int(f.Port) < len(w.port) && w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
+				w.plain.Mended++
+			}
+			f.Resize(int(m.End))
+			packet.SetMACs(f, hop.Src, hop.Dst)
+			f.Port = hop.Port
+			return packet.NoDrop
+		}
+	}
 	if v.Why == WhyKernel {
 		return w.giveBack(f, m)
 	}
 	d := &w.snap.Dests[v.Dest]
 	method := v.method(d)
-	if method == DR && d.Hop.OK && !d.Hop.Local && v.whole == 0 { // most frames: toServer, without the calls
-		hop := &d.Hop
-		if !packet.DecrementTTL(f, m) {
-			return packet.DropTTL
-		}
-		if m.Len() > int(hop.MTU) {
-			return w.transmit(f, m, v, hop)
-		}
-		if int(f.Port) < len(w.port) && w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
-			w.plain.Mended++
-		}
-		f.Resize(int(m.End))
-		packet.SetMACs(f, hop.Src, hop.Dst)
-		f.Port = hop.Port
-		return packet.NoDrop
-	}
 	switch {
 	case v.Dir == conntrack.FromServer:
 		return w.toClient(f, m, v, d)
