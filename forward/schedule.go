@@ -278,7 +278,6 @@ func (w *Worker) connect(v *Verdict, svc *Service, template *conntrack.Conn, m *
 	}
 	attach(c)
 	c.Method = uint8(d.Method)
-	c.Method = uint8(d.Method)
 	if template != nil {
 		w.table.Control(c, template, now)
 	}
