@@ -1,6 +1,9 @@
 package sched
 
-import "sync/atomic"
+import (
+	"math"
+	"sync/atomic"
+)
 
 // key is what a destination is judged by: the smallest num/den wins. A den of 0 is a destination that may not be picked.
 type key struct{ num, den int64 }
@@ -18,8 +21,20 @@ func (m measure) of(d *Dest) key {
 	return m(d)
 }
 
+// score is num/den as a number that is compared at once; infinite for what may not be picked. As long as num and den are
+// small, two scores are equal only if the fractions are.
+func (a key) score() (score float64, small bool) {
+	if a.den == 0 {
+		return math.Inf(1), true
+	}
+	return float64(a.num) / float64(a.den), a.num < 1<<34 && a.den < 1<<16 // a product below 2^50, of the 53 bits
+}
+
 // tournamentFrom is the number of destinations from which the winner is kept instead of looked for.
-const tournamentFrom = 16
+const tournamentFrom = 6
+
+// healEvery is how many choices pass between two looks at a destination of which nothing was heard.
+const healEvery = 8
 
 // tournament finds the destination with the smallest key, the first of equals. Among few it looks at each. Among many it
 // keeps the winner of each pair, of each pair of pairs and so on: a change of one destination is followed up to the root,
@@ -29,35 +44,58 @@ type tournament struct {
 	measure measure
 
 	dests []Dest // that the rest speaks of; nil: few
-	keys  []key
-	size  int     // number of leaves: a power of two
-	node  []int32 // index of the winner below each node; the children of n are 2n and 2n+1, leaves begin at size
-	index map[uint32]int32
+	size  int    // number of leaves: a power of two
+	node  []entrant
+	big   bool // a key has been too big for scores: the walk decides, until the pool changes
+	first uint32
+	index []int32 // by ID less first: place in dests, or -1
 	log   *journal
 	pos   uint64 // in log
-	next  int    // destination to look at in any case
+	picks uint32
+	next  int // destination to look at in any case
+}
+
+// entrant is the winner below a node: the children of node n are 2n and 2n+1, leaves begin at size.
+type entrant struct {
+	score float64
+	i     int32
 }
 
 // Update follows a change of the pool.
 func (t *tournament) Update(p *Pool, _ bool) {
-	if t.dests = nil; len(p.Dests) < tournamentFrom {
+	if t.dests = nil; len(p.Dests) < tournamentFrom || !t.number(p) {
 		return
 	}
-	t.dests = p.Dests
-	t.index = make(map[uint32]int32, len(p.Dests))
+	t.dests, t.big = p.Dests, false
 	t.log = p.Cursor.changes()
 	for i := range p.Dests {
-		d := &p.Dests[i]
-		t.index[d.ID] = int32(i)
-		d.Load.tell(t.log, d.ID) // from now on, and before the counts are read
+		p.Dests[i].Load.tell(t.log, p.Dests[i].ID) // from now on, and before the counts are read
 	}
 	for t.size = 1; t.size < len(p.Dests); {
 		t.size *= 2
 	}
-	t.keys = make([]key, len(p.Dests))
-	t.node = make([]int32, 2*t.size)
+	t.node = make([]entrant, 2*t.size)
 	t.next = 0
 	t.rebuild()
+}
+
+// number makes index; false if the IDs are scattered over too wide a range for it.
+func (t *tournament) number(p *Pool) bool {
+	lo, hi := p.Dests[0].ID, p.Dests[0].ID
+	for i := range p.Dests {
+		lo, hi = min(lo, p.Dests[i].ID), max(hi, p.Dests[i].ID)
+	}
+	if hi-lo > 1<<20 {
+		return false
+	}
+	t.first, t.index = lo, make([]int32, hi-lo+1)
+	for i := range t.index {
+		t.index[i] = -1
+	}
+	for i := range p.Dests {
+		t.index[p.Dests[i].ID-lo] = int32(i)
+	}
+	return true
 }
 
 // Pick returns the winner.
@@ -66,8 +104,11 @@ func (t *tournament) Pick(p *Pool, _ *Flow) int {
 		return t.walk(p)
 	}
 	t.follow()
-	if best := int(t.node[1]); t.keys[best].den != 0 {
-		return best
+	if t.big {
+		return t.walk(p)
+	}
+	if best := &t.node[1]; !math.IsInf(best.score, 1) {
+		return int(best.i)
 	}
 	return None
 }
@@ -95,53 +136,64 @@ func (t *tournament) follow() {
 		if uint32(e>>32) != uint32(t.pos) { // being written, or overwritten: there is a next time
 			break
 		}
-		if i, ok := t.index[uint32(e)]; ok {
-			t.refresh(int(i))
+		if n := uint32(e) - t.first; n < uint32(len(t.index)) && t.index[n] >= 0 {
+			t.refresh(int(t.index[n]))
 		}
 	}
-	// One more each time, should another worker's change have been written to the journal of an older scheduler.
-	t.refresh(t.next)
-	if t.next++; t.next == len(t.dests) {
-		t.next = 0
+	if t.picks++; t.picks%healEvery == 0 { // should a change have been written to the journal of an older scheduler
+		t.refresh(t.next)
+		if t.next++; t.next == len(t.dests) {
+			t.next = 0
+		}
 	}
+}
+
+// score judges a destination.
+func (t *tournament) score(i int) float64 {
+	s, small := t.measure.of(&t.dests[i]).score()
+	if !small {
+		t.big = true
+	}
+	return s
 }
 
 // refresh looks at a destination anew, and up from it as far as something changes.
 func (t *tournament) refresh(i int) {
-	k := t.measure.of(&t.dests[i])
-	if k == t.keys[i] {
+	s := t.score(i)
+	n := t.size + i
+	if t.node[n].score == s {
 		return
 	}
-	t.keys[i] = k
-	for n := (t.size + i) / 2; n > 0; n /= 2 {
-		was := t.node[n]
-		t.node[n] = t.winner(n)
-		if t.node[n] == was && int(was) != i {
+	t.node[n].score = s
+	for n /= 2; n > 0; n /= 2 {
+		was := t.node[n].i
+		t.play(n)
+		if t.node[n].i == was && int(was) != i {
 			return
 		}
 	}
 }
 
-// winner decides between the children of a node.
-func (t *tournament) winner(n int) int32 {
-	a, b := t.node[2*n], t.node[2*n+1]
-	if int(b) < len(t.keys) && t.keys[a].loses(t.keys[b]) {
-		return b
+// play lets the children of a node meet: of equals the left one wins, which stands before the other.
+func (t *tournament) play(n int) {
+	a, b := &t.node[2*n], &t.node[2*n+1]
+	if b.score < a.score {
+		a = b
 	}
-	return a
+	t.node[n] = *a
 }
 
 // rebuild looks at all destinations.
 func (t *tournament) rebuild() {
 	t.pos = t.log.end.Load()
-	for i := range t.dests {
-		t.keys[i] = t.measure.of(&t.dests[i])
-	}
 	for i := range t.size {
-		t.node[t.size+i] = int32(i)
+		t.node[t.size+i] = entrant{math.Inf(1), int32(i)}
+		if i < len(t.dests) {
+			t.node[t.size+i].score = t.score(i)
+		}
 	}
 	for n := t.size - 1; n > 0; n-- {
-		t.node[n] = t.winner(n)
+		t.play(n)
 	}
 }
 

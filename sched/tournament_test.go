@@ -133,6 +133,26 @@ func TestTournamentOfSeveralWorkers(t *testing.T) {
 	}
 }
 
+// TestTournamentOfGiants has weights and loads that a score does not tell apart.
+func TestTournamentOfGiants(t *testing.T) {
+	p := &Pool{Cursor: new(Cursor)}
+	for i := range 20 {
+		d := dest(uint32(i), 1<<30+int32(i%7))
+		d.Load.Add(0, 1<<30+int32(i%5), 0, 0)
+		p.Dests = append(p.Dests, d)
+	}
+	for _, name := range []string{"wlc", "sed"} {
+		s := made(t, name, p)
+		for range 100 {
+			got, want := s.Pick(p, &Flow{}), walked(s, p)
+			if got != want {
+				t.Fatalf("%s: picked %d, the walk %d", name, got, want)
+			}
+			p.Dests[got].Load.Add(0, 1, 0, 0)
+		}
+	}
+}
+
 func TestTournamentAllocatesNothing(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 3))
 	p := many(rnd, 100)
