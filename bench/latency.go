@@ -22,7 +22,7 @@ var quantiles = [...]struct {
 func (b *bench) latency(ctx context.Context, w *wire.Bench, rounds int) error {
 	probes := 60_000
 	if b.quick {
-		probes = 10_000
+		probes = 5_000
 	}
 	g := wireSetup{name: "latency, one-armed", Setup: wire.Setup{Arms: 1, Flows: 1},
 		makers: []wire.Maker{w.Dirsw(wire.DR), w.Forwarder}}

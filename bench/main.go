@@ -128,7 +128,7 @@ func newBench(o options, progress io.Writer) *bench {
 	b := &bench{quick: o.quick, dirsw: o.dirsw, clock: clock.NewSystem(), progress: progress,
 		effort: pipeline.Effort{Rounds: 9, Each: 200 * time.Millisecond}}
 	if o.quick {
-		b.effort = pipeline.Effort{Rounds: 3, Each: 60 * time.Millisecond}
+		b.effort = pipeline.Effort{Rounds: 3, Each: 40 * time.Millisecond}
 	}
 	if o.rounds > 0 {
 		b.effort.Rounds = o.rounds

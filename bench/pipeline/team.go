@@ -152,7 +152,8 @@ func (t *crew) close() {
 // run lets the workers run at once for about d and returns the millions of packets a second that left, by the mean of the
 // processor time they used and by the wall. Of those who hand over none gets ahead of another by more than a few breaths, as
 // if the network gave to each at the same rate: one that runs ahead would hand over more than the other has room for, which
-// is dropped, and be the faster for it.
+// is dropped, and be the faster for it. What one waits for another, whom a neighbour of this machine keeps from running, is not
+// in the processor time.
 func (t *crew) run(d time.Duration) (rate, wall float64, err error) {
 	before := t.sent()
 	paces := make([]pace, len(t.workers))
@@ -212,12 +213,11 @@ func breathe(w *forward.Worker, cpu int, paces []pace, i int, foreign bool, c cl
 	if err != nil {
 		return 0, err
 	}
-	now, n := start, int64(0)
-	for c.Now() < until {
+	now, n, waited := start, int64(0), time.Duration(0)
+	for first := true; first || c.Now() < until; first = false { // once even if this thread got its turn too late
 		for range 64 {
-			for k := range paces {
-				for foreign && paces[k].breaths.Load()+ahead < n {
-				}
+			if foreign && behind(paces, n-ahead) {
+				waited += await(paces, n-ahead)
 			}
 			now += clockStep
 			if _, err := w.Step(now); err != nil {
@@ -228,7 +228,26 @@ func breathe(w *forward.Worker, cpu int, paces []pace, i int, foreign bool, c cl
 		}
 	}
 	to, err := measure.ThreadTime()
-	return to - from, err
+	return to - from - waited, err
+}
+
+// behind reports whether a worker has taken fewer than n breaths.
+func behind(paces []pace, n int64) bool {
+	for i := range paces {
+		if paces[i].breaths.Load() < n {
+			return true
+		}
+	}
+	return false
+}
+
+// await spins until none is behind and returns the processor time that took.
+func await(paces []pace, n int64) time.Duration {
+	from, _ := measure.ThreadTime()
+	for behind(paces, n) {
+	}
+	to, _ := measure.ThreadTime()
+	return to - from
 }
 
 // processors lists those that this process may use.
