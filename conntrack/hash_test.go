@@ -29,9 +29,9 @@ func TestIndexSpreads(t *testing.T) {
 			d := x.index.behind(x.index.home(uint32(cell>>32)), uint64(i))
 			far, sum = max(far, d), sum+d
 		}
-		// With 0.74 of the cells used, linear probing leaves a cell 1.4 places behind on average (Knuth, volume 3, 6.4).
-		if mean := float64(sum) / (2 * n); mean < 1.3 || mean > 1.55 || far > 400 {
-			t.Errorf("seed %d: cells %.2f places behind on average, %d at most, want about 1.4 and below 400", seed, mean, far)
+		// With 0.77 of the cells used, linear probing leaves a cell 1.7 places behind on average (Knuth, volume 3, 6.4).
+		if mean := float64(sum) / (2 * n); mean < 1.55 || mean > 1.8 || far > 400 {
+			t.Errorf("seed %d: cells %.2f places behind on average, %d at most, want about 1.7 and below 400", seed, mean, far)
 		}
 	}
 }

@@ -68,9 +68,9 @@ func New(o Options) (*Table, error) {
 	return t, nil
 }
 
-// indexCells returns the number of cells for n connections: 0.37 of them are used when the table is full of one-way
-// connections, 0.74 when it is full of connections with two directions.
-func indexCells(n int) int { return n*27/10 + 64 }
+// indexCells returns the number of cells for n connections: 0.38 of them are used when the table is full of one-way
+// connections, 0.77 when it is full of connections with two directions.
+func indexCells(n int) int { return n*26/10 + 64 }
 
 func seconds(s uint32) clock.Mono { return clock.Mono(s) * clock.Mono(time.Second) }
 
