@@ -24,9 +24,7 @@ import (
 // compares how many have each mark.
 func TestMarksAgainstKernel(t *testing.T) {
 	testenv.NeedNetAdmin(t)
-	if _, err := exec.LookPath("iptables"); err != nil {
-		t.Skip("no iptables on this machine")
-	}
+	testenv.NeedProgram(t, "iptables")
 	host, far := testenv.NewNamespace(t), testenv.NewNamespace(t)
 	host.Sysctl(t, "ipv4.conf.all.rp_filter", "0")
 	host.Sysctl(t, "ipv4.conf.default.rp_filter", "0")

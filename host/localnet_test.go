@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"dirsw/internal/testenv"
 )
 
 // ip runs ip(8) in the namespace.
@@ -19,9 +21,7 @@ func (n *node) ip(args string) {
 }
 
 func TestLocalNets(t *testing.T) {
-	if _, err := exec.LookPath("ip"); err != nil {
-		t.Skip("there is no ip(8)")
-	}
+	testenv.NeedProgram(t, "ip")
 	n := newNode(t)
 	for _, line := range []string{
 		"addr add 192.0.2.1/24 dev lo",

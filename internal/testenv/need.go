@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 )
 
@@ -21,4 +22,17 @@ func NeedNetAdmin(t testing.TB) {
 	case testing.Short() && !Privileged():
 		t.Skip("makes network namespaces: left out with -short")
 	}
+}
+
+// NeedProgram skips the test where a program is missing, and fails it where privilege is promised: what tests need is then
+// installed.
+func NeedProgram(t testing.TB, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err == nil {
+		return
+	}
+	if Privileged() {
+		t.Fatalf("no %s on this machine: .ci/deps installs it", name)
+	}
+	t.Skipf("no %s on this machine", name)
 }
