@@ -193,7 +193,7 @@ func (b *bench) flood(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 		through := measure.Row{Group: group, Name: c.name + ": get through", Unit: "share", Ours: measure.Summarize(r.Share), Note: fmt.Sprintf("%d of %d entries, at most %.0f MB; drop_entry ended %d",
-				r.Connections, c.Room, float64(r.TableBytes)/1e6, r.Shed)}
+			r.Connections, c.Room, float64(r.TableBytes)/1e6, r.Shed)}
 		cost := measure.Compare(group, c.name+": cost", "ns/packet", r.Beside, "without flood", r.Alone, measure.Target{})
 		cost.Note = fmt.Sprintf("9 SYNs to each packet; a SYN takes %s ns", measure.Summarize(r.SYN))
 		b.report.Rows = append(b.report.Rows, through, cost)
