@@ -85,6 +85,8 @@ func (w *Worker) replace(f *packet.Frame, m *packet.Meta, v *Verdict, now clock.
 	case packet.NoDrop:
 		w.cut(f, m, v)
 	case handed:
+	case packet.DropHandover: // under a flood: nobody is told
+		w.plain.Drops[v.Drop]++
 	default:
 		w.plain.Drops[v.Drop]++
 		w.answer(f, m, v, now)
