@@ -130,7 +130,7 @@ func (d *Director) ask(f *facts, a netip.Addr, ports []Port) {
 		hop = f.kernel
 		hop.Own = packet.AddrFrom(a)
 	case port < 0:
-		f.why[a] = "it is reached by an interface that is not attached"
+		f.why[a] = "it is reached by an interface that dirsw is not attached to, as of a VLAN (ip route get shows it)"
 	case !h.Resolved:
 		f.why[a] = unresolved
 		if h.Failed || d.facts.hops[a].Fail == forward.HopSilent { // it is asked again and again, and silent in between

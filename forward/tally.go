@@ -91,13 +91,18 @@ func (a *account) touch(d *destAccount, dest uint32) {
 	a.dirty = append(a.dirty, dest) // room for every destination was made in grow
 }
 
-// grow makes room for n destinations. It may allocate: called when a snapshot is adopted.
+// grow makes room for n destinations, away from the cache lines of other workers: the few destinations of a small director
+// would else lie beside theirs, and two workers took 7 ns longer for each packet. It may allocate: called when a snapshot is
+// adopted.
 func (a *account) grow(n int) {
 	if n <= len(a.dests) {
 		return
 	}
-	a.dests = append(a.dests, make([]destAccount, n-len(a.dests))...)
-	a.dirty = append(make([]uint32, 0, n), a.dirty...)
+	const apart = 2 // more than a cache line
+	dests := make([]destAccount, n+2*apart)[apart : n+apart]
+	copy(dests, a.dests)
+	a.dests = dests
+	a.dirty = append(make([]uint32, 0, max(n, cacheLine)), a.dirty...)
 }
 
 // commit moves everything to the tallies of the snapshot.
