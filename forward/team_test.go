@@ -78,7 +78,7 @@ func newTeam(t *testing.T, n int, rules ...string) *team {
 			w.Close()
 		}
 	})
-	e.steps(2) // the first lends frames
+	e.steps(1)
 	return e
 }
 
@@ -215,7 +215,7 @@ func TestTeamKeepsNetworksOfOneTemplateTogether(t *testing.T) {
 // TestTeamFloodIsBounded gives one worker more for another than that takes.
 func TestTeamFloodIsBounded(t *testing.T) {
 	e := newTeam(t, 2, "-A -u 192.0.2.100:53 -s rr", "-a -u 192.0.2.100:53 -r 172.16.0.11:53 -g")
-	frame := packet.Build(nil, packet.Spec{DstMAC: directorMAC, SrcMAC: clientMAC,
+	frame := packet.Build(nil, packet.Spec{DstMAC: directorMAC, SrcMAC: clientMAC, Payload: make([]byte, 1000),
 		Tuple: tuple(packet.ProtoUDP, "198.51.100.1:4000", "192.0.2.100:53")})
 	e.any(0, frame)
 	owner := 0

@@ -120,22 +120,14 @@ func NewWorker(id int, lane Lane, o Options) (*Worker, error) {
 	return w, nil
 }
 
-// SetLane gives the worker another lane, its connections stay. Only while neither Step nor Run is active, of any worker of
-// its team. Frames of the old lane that are lent to the team are void.
+// SetLane gives the worker another lane, its connections stay. Only while neither Step nor Run is active.
 func (w *Worker) SetLane(lane Lane) {
-	for i := range w.team {
-		w.team[i].void()
-	}
 	w.lane, w.port = lane, lane.Ports()
 	w.waker, _ = lane.(Waker)
 }
 
-// Close gives the table's memory back, and to the lane what is lent to the team. Only after Run has returned, of every
-// worker of the team, and before the lane is closed.
-func (w *Worker) Close() error {
-	w.recall()
-	return w.table.Close()
-}
+// Close gives the table's memory back. Only after Run has returned.
+func (w *Worker) Close() error { return w.table.Close() }
 
 // Publish hands over a new snapshot, which must not be changed afterwards. For the director only.
 func (w *Worker) Publish(s *Snapshot) {

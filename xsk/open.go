@@ -62,7 +62,7 @@ func ringSize(n int) int {
 // worker pass its cache lines to and fro for every frame: two-armed on veth that took a quarter of the rate (0.74 of the
 // forwarder in C instead of 0.95; go run ./bench -only wire).
 func frames(all []seat, ring int, o *Options) (total, share int, err error) {
-	receiving, sending, lends := 0, 0, forward.Lends(o.Workers)
+	receiving, sending := 0, 0
 	for _, s := range all {
 		if s.receive {
 			receiving++
@@ -72,12 +72,12 @@ func frames(all []seat, ring int, o *Options) (total, share int, err error) {
 		}
 	}
 	if o.Frames == 0 {
-		return receiving*2*ring + sending*ring + lends + reserve, 2 * ring, nil
+		return receiving*2*ring + sending*ring + reserve, 2 * ring, nil
 	}
-	if want := (receiving+sending)*least + lends + reserve; o.Frames < want {
+	if want := (receiving+sending)*least + reserve; o.Frames < want {
 		return 0, 0, fmt.Errorf("%d frames are too few for %d queues; set at least %d", o.Frames, len(all), want)
 	}
-	return o.Frames, (o.Frames - reserve - lends - sending*least) / max(receiving, 1), nil
+	return o.Frames, (o.Frames - reserve - sending*least) / max(receiving, 1), nil
 }
 
 // openLane opens the sockets of a worker. If the drivers do not agree on zero copy, it is done without.

@@ -1,0 +1,144 @@
+package ring
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+)
+
+func TestBytesSizes(t *testing.T) {
+	for _, n := range []int{0, 63, 1<<30 + 1} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("NewBytes(%d) did not panic", n)
+				}
+			}()
+			NewBytes(n)
+		}()
+	}
+	r := NewBytes(100) // 128
+	if r.Reserve(125, 0) != nil || r.Reserve(1<<24, 0) != nil {
+		t.Error("there was room for more than there is")
+	}
+	if b := r.Reserve(124, 3); len(b) != 124 || cap(b) != 124 || r.Reserve(0, 0) != nil {
+		t.Error("a string of all there is does not fill the queue")
+	}
+}
+
+func TestBytesAreSeenAfterPublish(t *testing.T) {
+	r := NewBytes(256)
+	copy(r.Reserve(3, 7), "abc")
+	if _, _, ok := r.Next(); ok || !r.Empty() {
+		t.Error("a reserved string was seen before Publish")
+	}
+	r.Publish()
+	if b, tag, ok := r.Next(); !ok || string(b) != "abc" || tag != 7 {
+		t.Errorf("got %q with tag %d", b, tag)
+	}
+	if r.Reserve(200, 0) != nil {
+		t.Error("room was given back before Release")
+	}
+	r.Release()
+	if r.Reserve(60, 0) == nil {
+		t.Error("no room after Release")
+	}
+}
+
+// TestBytesTwin compares random operations with a slice of strings.
+func TestBytesTwin(t *testing.T) {
+	const seed = 7
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	r := NewBytes(1024)
+	type record struct {
+		b   []byte
+		tag uint8
+	}
+	var staged, visible []record
+	skips := 0
+	for step := range 20000 {
+		switch rnd.IntN(4) {
+		case 0, 1:
+			n, tag := rnd.IntN(400), uint8(rnd.Uint32())
+			before := r.staged & r.mask
+			b := r.Reserve(n, tag)
+			if b == nil {
+				break
+			}
+			if r.staged&r.mask < before && before+lines(n) > 1024 {
+				skips++
+			}
+			for i := range b {
+				b[i] = byte(rnd.Uint32())
+			}
+			staged = append(staged, record{bytes.Clone(b), tag})
+		case 2:
+			r.Publish()
+			visible, staged = append(visible, staged...), nil
+		case 3:
+			for range rnd.IntN(4) {
+				b, tag, ok := r.Next()
+				if ok != (len(visible) > 0) {
+					t.Fatalf("seed %d, step %d: Next %v with %d there", seed, step, ok, len(visible))
+				}
+				if !ok {
+					break
+				}
+				if !bytes.Equal(b, visible[0].b) || tag != visible[0].tag {
+					t.Fatalf("seed %d, step %d: %d bytes with tag %d, want %d with %d", seed, step, len(b), tag, len(visible[0].b),
+						visible[0].tag)
+				}
+				visible = visible[1:]
+			}
+			r.Release()
+		}
+		if used := int(r.staged - r.head.Load()); used > 1024 {
+			t.Fatalf("seed %d, step %d: %d bytes in use", seed, step, used)
+		}
+	}
+	if skips == 0 {
+		t.Error("no string had to begin anew")
+	}
+}
+
+// TestBytesConcurrently has two goroutines pass strings whose contents follow from their number.
+func TestBytesConcurrently(t *testing.T) {
+	r := NewBytes(4096)
+	const n = 50000
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for i := 0; i < n; {
+			b := r.Reserve(i%300, uint8(i))
+			if b == nil {
+				runtime.Gosched()
+				continue
+			}
+			for k := range b {
+				b[k] = byte(i + k)
+			}
+			if i++; i%8 == 0 || i == n || r.staged-r.cachedHead > 3000 {
+				r.Publish()
+			}
+		}
+	})
+	for i := 0; i < n; {
+		b, tag, ok := r.Next()
+		if !ok {
+			runtime.Gosched()
+			continue
+		}
+		if len(b) != i%300 || tag != uint8(i) {
+			t.Fatalf("string %d: %d bytes, tag %d", i, len(b), tag)
+		}
+		for k := range b {
+			if b[k] != byte(i+k) {
+				t.Fatalf("string %d: byte %d is %d", i, k, b[k])
+			}
+		}
+		i++
+		r.Release()
+	}
+	wg.Wait()
+}
