@@ -1,0 +1,41 @@
+package xsk
+
+import (
+	"testing"
+	"time"
+
+	"dirsw/clock"
+	"dirsw/forward"
+)
+
+// TestWake ends the sleep that follows, the one under way, and no other; after Close it does nothing.
+func TestWake(t *testing.T) {
+	r := newRig(t, nil)
+	s := r.open(t, Options{Ports: oneArm()})
+	l, c := s.Lane(0), clock.NewSystem()
+	wait := func(d time.Duration) time.Duration {
+		t.Helper()
+		begin := c.Now()
+		if err := l.Wait(d); err != nil {
+			t.Fatal(err)
+		}
+		return c.Now().Sub(begin)
+	}
+	const long, short = 20 * time.Second, 50 * time.Millisecond
+	l.(forward.Waker).Wake()
+	l.(forward.Waker).Wake()
+	if took := wait(long); took > long/2 {
+		t.Errorf("a wake before the sleep ended it after %v", took)
+	}
+	if wait(short) < short {
+		t.Fatal("one wake ended two sleeps")
+	}
+	go l.(forward.Waker).Wake()
+	if took := wait(long); took > long/2 {
+		t.Errorf("a wake ended the sleep after %v", took)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l.(forward.Waker).Wake()
+}
