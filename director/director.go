@@ -162,7 +162,7 @@ func (d *Director) Reload() ([]config.Change, []config.Note, error) {
 func (d *Director) Run(ctx context.Context) error {
 	defer close(d.done)
 	d.heldOn = d.ports.Load()
-	d.facts = d.gather(d.o.Model)
+	d.facts = d.meet(d.o.Model)
 	d.facts.asked().log(d.o.Log, d.facts)
 	if err := d.apply(d.o.Model); err != nil {
 		return err
