@@ -129,8 +129,11 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 		}
 	}
 	oneWay := c.Flags()&conntrack.OneWay != 0
-	if !oneWay && !w.twoWay(v, f, m, d) {
-		return
+	if !oneWay {
+		v.way = 0 // it depends on the direction
+		if !w.twoWay(v, f, m, d) {
+			return
+		}
 	}
 	was, is := w.table.Advance(c, dir, ev, now)
 	if was != is && was.Active() != is.Active() {

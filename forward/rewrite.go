@@ -55,13 +55,18 @@ func (w *Worker) transmit(f *packet.Frame, m *packet.Meta, v *Verdict, hop *Hop)
 	if !hop.OK {
 		return packet.DropNoNextHop
 	}
+	w.address(f, m, hop)
+	return packet.NoDrop
+}
+
+// address makes a frame whose packet is as it will leave one to the next hop.
+func (w *Worker) address(f *packet.Frame, m *packet.Meta, hop *Hop) {
 	if int(f.Port) < len(w.port) && w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
 		w.plain.Mended++
 	}
 	f.Resize(int(m.End)) // without Ethernet's padding, as the kernel sends it
 	packet.SetMACs(f, hop.Src, hop.Dst)
 	f.Port = hop.Port
-	return packet.NoDrop
 }
 
 // tooLong sets v.pieces where the packet may be cut to fit. Of what came in fragments the longest counts in IPv6; in IPv4 it
@@ -103,11 +108,6 @@ func (w *Worker) toKernel(f *packet.Frame, m *packet.Meta, hop *Hop) packet.Drop
 	if w.martian(f, m) {
 		return packet.DropMartian
 	}
-	if int(f.Port) < len(w.port) && w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
-		w.plain.Mended++
-	}
-	f.Resize(int(m.End))
-	packet.SetMACs(f, hop.Src, hop.Dst)
-	f.Port = hop.Port
+	w.address(f, m, hop)
 	return packet.NoDrop
 }

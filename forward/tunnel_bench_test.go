@@ -3,13 +3,8 @@ package forward_test
 import (
 	"slices"
 	"testing"
-	"time"
 
-	"dirsw/bench/traffic"
-	"dirsw/clock"
-	"dirsw/conntrack"
 	"dirsw/forward"
-	"dirsw/forward/forwardtest"
 	"dirsw/packet"
 )
 
@@ -31,46 +26,16 @@ func BenchmarkTunnel(b *testing.B) {
 
 func benchTunnel(b *testing.B, change func(*forward.Dest)) {
 	const n = 1000
-	flows := traffic.Flows{Service: tuple(packet.ProtoTCP, "203.0.113.1:1", vip), SrcMAC: clientMAC, DstMAC: directorMAC}
-	setup, err := forwardtest.NewLoop(forwardtest.LoopOptions{Frames: flows.Each(0, n, packet.SYN, 0)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	run, err := forwardtest.NewLoop(forwardtest.LoopOptions{Frames: flows.Each(0, n, packet.ACK, 0), Shuffle: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	rules := &bench{snap: &forward.Snapshot{}, mtu: 1500}
-	w, err := forward.NewWorker(0, setup, forward.Options{Table: conntrack.Options{MaxConns: 2 * n}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer w.Close()
-	rules.w = w
-	rules.publish(twoServers...)
-	s := *rules.snap
-	s.Gen++
-	s.Settings = forward.DefaultSettings()
-	s.Dests = slices.Clone(s.Dests)
-	for i := range s.Dests {
-		change(&s.Dests[i])
-	}
-	w.Publish(&s)
-	now := clock.Mono(time.Hour)
-	for i := 0; i < n; i += packet.BatchSize {
-		w.Step(now)
-	}
-	w.SetLane(run)
-	b.ReportAllocs()
-	b.ResetTimer()
-	frames := 0
-	for frames < b.N {
-		k, _ := w.Step(now)
-		frames += k
-	}
-	b.StopTimer()
-	if d := run.Dropped(); d != 0 {
-		b.Fatalf("%d frames dropped", d)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(frames), "ns/packet")
+	clients := benchClients()
+	benchEstablished(b, n, clients.Each(0, n, packet.ACK, 0), func(r *bench) {
+		r.publish(twoServers...)
+		s := *r.snap
+		s.Gen++
+		s.Settings = forward.DefaultSettings()
+		s.Dests = slices.Clone(s.Dests)
+		for i := range s.Dests {
+			change(&s.Dests[i])
+		}
+		r.w.Publish(&s)
+	})
 }

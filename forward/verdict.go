@@ -54,7 +54,7 @@ type Verdict struct {
 	conn   *conntrack.Conn // nil if there is none (one-packet scheduling)
 	mtu    uint16          // with DropTooBig: what the sender is told; 0: nothing
 	pieces uint16          // cut it into packets of at most so many bytes; 0: it leaves as it is
-	way    Method          // of a packet of a known connection, that came as it is: how it goes on; else 0
+	way    Method          // of a packet of a known one-way connection that came as it is: how it goes on; else 0
 	whole  uint16          // it was reassembled, and this was the longest of its fragments; 0: it came like this
 }
 
