@@ -38,11 +38,25 @@ type Grader interface {
 type Wording interface {
 	// Up is the line for the check's first success, or for a success after it was down.
 	Up(n Names) string
-	// Down is the line for the failure that took the check down. retries is the number of retries that failed before
-	// it as keepalived prints it: 0 if retry is 0.
-	Down(n Names, err error, retries int) string
-	// Failed is the line for a failure while the check is up, written with log_all_failures.
-	Failed(n Names, err error) string
+	// Down is the line for the failure that took the check down.
+	Down(n Names, err error, try Try) string
+	// Failed is the line for a failure of a check that is up and stays so, written with log_all_failures.
+	Failed(n Names, err error, try Try) string
+}
+
+// Try says which failure in a row this is.
+type Try struct {
+	N     int  // retries made before this failure, 0..Retry
+	Retry int  // the check's retry
+	First bool // the check had no outcome before
+}
+
+// Retries is keepalived's ending of a Down line: " after 2 retries", or nothing on the first run and without retry.
+func (t Try) Retries() string {
+	if t.First || t.Retry == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" after %d retries", t.Retry)
 }
 
 // Names are a target's names as keepalived's lines print them.
@@ -87,12 +101,4 @@ func (f *Failure) Unwrap() []error {
 		}
 	}
 	return out
-}
-
-// afterRetries is keepalived's ending of a Down line: " after 2 retries", or nothing.
-func afterRetries(n int) string {
-	if n == 0 {
-		return ""
-	}
-	return fmt.Sprintf(" after %d retries", n)
 }
