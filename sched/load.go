@@ -25,6 +25,9 @@ type cell struct {
 // NewLoad returns an empty load for that many workers.
 func NewLoad(workers int) *Load { return &Load{cells: make([]cell, workers)} }
 
+// workers returns how many share the load.
+func (l *Load) workers() int { return len(l.cells) }
+
 // tell writes to the journal from now on that the load has changed.
 func (l *Load) tell(to *journal, id uint32) {
 	if r := l.report.Load(); r == nil || r.to != to || r.id != id {

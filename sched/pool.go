@@ -69,9 +69,37 @@ func (p *Pool) Usable(i int) bool {
 	return d.Weight > 0 && !d.Load.Overloaded()
 }
 
+// anyUsable reports whether any destination takes new connections.
+func (p *Pool) anyUsable() bool {
+	for i := range p.Dests {
+		if p.Usable(i) {
+			return true
+		}
+	}
+	return false
+}
+
 // index returns the place of the destination with that ID, or -1.
 func (p *Pool) index(id uint32) int {
 	for i := range p.Dests {
+		if p.Dests[i].ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// indexFrom is index, beginning the search at a place where the destination probably is.
+func (p *Pool) indexFrom(id uint32, place int) int {
+	if place >= len(p.Dests) {
+		place = 0
+	}
+	for i := place; i < len(p.Dests); i++ {
+		if p.Dests[i].ID == id {
+			return i
+		}
+	}
+	for i := range place {
 		if p.Dests[i].ID == id {
 			return i
 		}
@@ -90,12 +118,12 @@ type Cursor struct {
 	trial bool                    // never changes
 }
 
-// changes returns the journal of the service.
-func (c *Cursor) changes() *journal {
+// changes returns the journal of the service, which that many workers serve.
+func (c *Cursor) changes(workers int) *journal {
 	if j := c.log.Load(); j != nil {
 		return j
 	}
-	c.log.CompareAndSwap(nil, new(journal))
+	c.log.CompareAndSwap(nil, &journal{solo: workers == 1})
 	return c.log.Load()
 }
 

@@ -10,6 +10,7 @@ func init() { register(Kind{"rr", func(Flags) Scheduler { return &rr{} }}) }
 // The cursor holds ID+1 of the destination that was chosen last, 0 before the first choice.
 type rr struct {
 	order []uint32 // IDs of the list at the last Update
+	last  int      // place of this worker's last choice: the turn is there, or a little further if others have chosen
 }
 
 // Update keeps the turn where it was: when the destination chosen last is gone, the one before it in the old list takes
@@ -42,7 +43,7 @@ func (r *rr) Pick(p *Pool, _ *Flow) int {
 		at := p.Cursor.Load()
 		next := 0
 		if at != 0 {
-			next = p.index(uint32(at-1)) + 1
+			next = p.indexFrom(uint32(at-1), r.last) + 1
 		}
 		best := None
 		for k := range n {
@@ -55,7 +56,10 @@ func (r *rr) Pick(p *Pool, _ *Flow) int {
 				break
 			}
 		}
-		if best == None || p.Cursor.Move(at, uint64(p.Dests[best].ID)+1) {
+		if best == None {
+			return None
+		}
+		if r.last = best; p.Cursor.Move(at, uint64(p.Dests[best].ID)+1) {
 			return best
 		}
 	}

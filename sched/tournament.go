@@ -21,14 +21,19 @@ func (m measure) of(d *Dest) key {
 	return m(d)
 }
 
-// score is num/den as a number that is compared at once; infinite for what may not be picked. As long as num and den are
-// small, two scores are equal only if the fractions are.
-func (a key) score() (score float64, small bool) {
+// score is num/den as a number that is compared at once: the bits of a floating point number, turned so that they are in
+// its order. It is unpickable for what may not be picked. As long as num and den are small, two scores are equal only if the
+// fractions are.
+func (a key) score() (score uint64, small bool) {
 	if a.den == 0 {
-		return math.Inf(1), true
+		return unpickable, true
 	}
-	return float64(a.num) / float64(a.den), a.num < 1<<34 && a.den < 1<<16 // a product below 2^50, of the 53 bits
+	bits := math.Float64bits(float64(a.num) / float64(a.den))
+	return bits ^ (uint64(int64(bits)>>63) | 1<<63), a.num < 1<<34 && a.den < 1<<16 // a product below 2^50, of the 53 bits
 }
+
+// unpickable is a score greater than that of any fraction.
+const unpickable = math.MaxUint64 - 1
 
 // tournamentFrom is the number of destinations from which the winner is kept instead of looked for.
 const tournamentFrom = 6
@@ -43,10 +48,11 @@ const healEvery = 8
 type tournament struct {
 	measure measure
 
-	dests []Dest // that the rest speaks of; nil: few
-	size  int    // number of leaves: a power of two
-	node  []entrant
-	big   bool // a key has been too big for scores: the walk decides, until the pool changes
+	dests []Dest   // that the rest speaks of; nil: few
+	size  int      // number of leaves: a power of two
+	score []uint64 // by place; unpickable behind the last
+	node  []uint32 // place of the winner below: the children of node n are 2n and 2n+1, leaves begin at size
+	big   bool     // a key has been too big for scores: the walk decides, until the pool changes
 	first uint32
 	index []int32 // by ID less first: place in dests, or -1
 	log   *journal
@@ -55,26 +61,20 @@ type tournament struct {
 	next  int // destination to look at in any case
 }
 
-// entrant is the winner below a node: the children of node n are 2n and 2n+1, leaves begin at size.
-type entrant struct {
-	score float64
-	i     int32
-}
-
 // Update follows a change of the pool.
 func (t *tournament) Update(p *Pool, _ bool) {
 	if t.dests = nil; len(p.Dests) < tournamentFrom || !t.number(p) {
 		return
 	}
 	t.dests, t.big = p.Dests, false
-	t.log = p.Cursor.changes()
+	t.log = p.Cursor.changes(p.Dests[0].Load.workers())
 	for i := range p.Dests {
 		p.Dests[i].Load.tell(t.log, p.Dests[i].ID) // from now on, and before the counts are read
 	}
 	for t.size = 1; t.size < len(p.Dests); {
 		t.size *= 2
 	}
-	t.node = make([]entrant, 2*t.size)
+	t.node, t.score = make([]uint32, 2*t.size), make([]uint64, t.size)
 	t.next = 0
 	t.rebuild()
 }
@@ -107,8 +107,8 @@ func (t *tournament) Pick(p *Pool, _ *Flow) int {
 	if t.big {
 		return t.walk(p)
 	}
-	if best := &t.node[1]; !math.IsInf(best.score, 1) {
-		return int(best.i)
+	if best := t.node[1]; t.score[best] != unpickable {
+		return int(best)
 	}
 	return None
 }
@@ -126,6 +126,33 @@ func (t *tournament) walk(p *Pool) int {
 
 // follow reads what has happened since.
 func (t *tournament) follow() {
+	if t.log.solo {
+		t.followOwn()
+	} else {
+		t.followAll()
+	}
+	if t.picks++; t.picks%healEvery == 0 { // should a change have been written to the journal of an older scheduler
+		t.refresh(t.next)
+		if t.next++; t.next == len(t.dests) {
+			t.next = 0
+		}
+	}
+}
+
+// followOwn reads the journal of the only worker.
+func (t *tournament) followOwn() {
+	end := t.log.noted
+	if end-t.pos > journalLen {
+		t.rebuild()
+		return
+	}
+	for ; t.pos < end; t.pos++ {
+		t.hear(t.log.own[t.pos%journalLen])
+	}
+}
+
+// followAll reads the journal of several workers.
+func (t *tournament) followAll() {
 	end := t.log.end.Load()
 	if end-t.pos > journalLen {
 		t.rebuild()
@@ -136,20 +163,19 @@ func (t *tournament) follow() {
 		if uint32(e>>32) != uint32(t.pos) { // being written, or overwritten: there is a next time
 			break
 		}
-		if n := uint32(e) - t.first; n < uint32(len(t.index)) && t.index[n] >= 0 {
-			t.refresh(int(t.index[n]))
-		}
-	}
-	if t.picks++; t.picks%healEvery == 0 { // should a change have been written to the journal of an older scheduler
-		t.refresh(t.next)
-		if t.next++; t.next == len(t.dests) {
-			t.next = 0
-		}
+		t.hear(uint32(e))
 	}
 }
 
-// score judges a destination.
-func (t *tournament) score(i int) float64 {
+// hear is told of a destination whose load has changed.
+func (t *tournament) hear(id uint32) {
+	if n := id - t.first; n < uint32(len(t.index)) && t.index[n] >= 0 {
+		t.refresh(int(t.index[n]))
+	}
+}
+
+// judge returns the score of a destination.
+func (t *tournament) judge(i int) uint64 {
 	s, small := t.measure.of(&t.dests[i]).score()
 	if !small {
 		t.big = true
@@ -157,43 +183,45 @@ func (t *tournament) score(i int) float64 {
 	return s
 }
 
-// refresh looks at a destination anew, and up from it as far as something changes.
+// refresh looks at a destination anew, and lets who is above it meet again. It goes up to the root whether something changes
+// there or not, and asks by arithmetic who has won: a processor cannot foretell either, and would take longer for what it
+// foretells wrongly than for all of the way (BenchmarkPick/wlc/100: 67 ns instead of 78).
 func (t *tournament) refresh(i int) {
-	s := t.score(i)
-	n := t.size + i
-	if t.node[n].score == s {
+	s := t.judge(i)
+	if t.score[i] == s {
 		return
 	}
-	t.node[n].score = s
-	for n /= 2; n > 0; n /= 2 {
-		was := t.node[n].i
-		t.play(n)
-		if t.node[n].i == was && int(was) != i {
-			return
+	t.score[i] = s
+	node, score, best := t.node, t.score, uint32(i)
+	for n := t.size + i; n > 1; n /= 2 {
+		other := node[n^1]
+		o := score[other]
+		left := uint64(n & 1) // of equals the left one wins, which stands before the other
+		if o < s+left {
+			best = other
 		}
+		s = min(s, o)
+		node[n/2] = best
 	}
-}
-
-// play lets the children of a node meet: of equals the left one wins, which stands before the other.
-func (t *tournament) play(n int) {
-	a, b := &t.node[2*n], &t.node[2*n+1]
-	if b.score < a.score {
-		a = b
-	}
-	t.node[n] = *a
 }
 
 // rebuild looks at all destinations.
 func (t *tournament) rebuild() {
-	t.pos = t.log.end.Load()
+	if t.pos = t.log.noted; !t.log.solo {
+		t.pos = t.log.end.Load()
+	}
 	for i := range t.size {
-		t.node[t.size+i] = entrant{math.Inf(1), int32(i)}
+		t.node[t.size+i], t.score[i] = uint32(i), unpickable
 		if i < len(t.dests) {
-			t.node[t.size+i].score = t.score(i)
+			t.score[i] = t.judge(i)
 		}
 	}
 	for n := t.size - 1; n > 0; n-- {
-		t.play(n)
+		a, b := t.node[2*n], t.node[2*n+1]
+		if t.score[b] < t.score[a] {
+			a = b
+		}
+		t.node[n] = a
 	}
 }
 
@@ -201,14 +229,25 @@ const journalLen = 1024
 
 // journal is a list of destinations whose load has changed, for all workers of a service. Any of them writes, at the rate
 // at which connections change state; each reader has a place of its own, and one that falls behind by more than its length
-// looks at everything.
+// looks at everything. Where there is one worker only, nobody else reads or writes and nothing needs to be atomic
+// (BenchmarkPick/wlc/100: 54 ns instead of 67).
 type journal struct {
+	solo  bool   // one worker: noted and own are used, else end and entries
+	noted uint64 // how many changes there have been
+	own   [journalLen]uint32
+
+	_       [56]byte
 	end     atomic.Uint64
 	_       [56]byte
 	entries [journalLen]atomic.Uint64 // the low half of the position, and the destination's ID
 }
 
 func (j *journal) note(id uint32) {
+	if j.solo {
+		j.own[j.noted%journalLen] = id
+		j.noted++
+		return
+	}
 	at := j.end.Add(1) - 1
 	j.entries[at%journalLen].Store(at<<32 | uint64(id))
 }

@@ -29,12 +29,12 @@ func walked(s Scheduler, p *Pool) int {
 	panic("no tournament")
 }
 
-// many makes a pool of n destinations of random weights, for two workers.
-func many(rnd *rand.Rand, n int) *Pool {
+// many makes a pool of n destinations of random weights, for that many workers.
+func many(rnd *rand.Rand, n, workers int) *Pool {
 	p := &Pool{Cursor: new(Cursor)}
 	for i := range n {
 		d := dest(uint32(n-i), int32(rnd.IntN(5)))
-		d.Load = NewLoad(2)
+		d.Load = NewLoad(workers)
 		if rnd.IntN(3) == 0 {
 			d.Upper = uint32(1 + rnd.IntN(6))
 		}
@@ -46,7 +46,7 @@ func many(rnd *rand.Rand, n int) *Pool {
 // happen changes the load of one destination as connections do.
 func happen(rnd *rand.Rand, p *Pool) {
 	d := &p.Dests[rnd.IntN(len(p.Dests))]
-	worker := rnd.IntN(2)
+	worker := rnd.IntN(d.Load.workers())
 	switch rnd.IntN(4) {
 	case 0, 1:
 		d.Load.Add(worker, 1, 0, 0)
@@ -68,7 +68,7 @@ func TestTournamentIsTheWalk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(7, 7))
 			for round := range 60 {
-				p := many(rnd, 1+rnd.IntN(150))
+				p := many(rnd, 1+rnd.IntN(150), 1+round%2)
 				s, other := made(t, name, p), made(t, name, p)
 				for step := range 300 {
 					for range rnd.IntN(4) {
@@ -107,7 +107,7 @@ func TestTournamentIsTheWalk(t *testing.T) {
 // TestTournamentOfSeveralWorkers lets two pick and count at once; when they are done both know what the walk knows.
 func TestTournamentOfSeveralWorkers(t *testing.T) {
 	for _, name := range followers() {
-		p := many(rand.New(rand.NewPCG(1, 1)), 100)
+		p := many(rand.New(rand.NewPCG(1, 1)), 100, 2)
 		var wg sync.WaitGroup
 		var both [2]Scheduler
 		for w := range both {
@@ -155,7 +155,7 @@ func TestTournamentOfGiants(t *testing.T) {
 
 func TestTournamentAllocatesNothing(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 3))
-	p := many(rnd, 100)
+	p := many(rnd, 100, 1)
 	s, f := made(t, "wlc", p), Flow{}
 	if n := testing.AllocsPerRun(1000, func() { happen(rnd, p); s.Pick(p, &f) }); n != 0 {
 		t.Errorf("%v allocations a Pick", n)

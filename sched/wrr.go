@@ -14,6 +14,7 @@ type wrr struct {
 	max, step int32  // level to start from, and what it falls by
 	prev      []Dest // the list at the last Update
 	started   bool
+	last      int // place of this worker's last choice: the turn is there, or a little further if others have chosen
 }
 
 // Update plays the changes one at a time, as the kernel learns of them: each puts the turn back to the head of the list
@@ -97,7 +98,7 @@ func (w *wrr) Pick(p *Pool, _ *Flow) int {
 		if best == None {
 			return None
 		}
-		if p.Cursor.Move(at, turn(uint64(p.Dests[best].ID)+1, level)) {
+		if w.last = best; p.Cursor.Move(at, turn(uint64(p.Dests[best].ID)+1, level)) {
 			return best
 		}
 	}
@@ -108,16 +109,12 @@ func (w *wrr) walk(p *Pool, at uint64) (best int, level int32) {
 	level = int32(uint32(at))
 	from := 0
 	if id := at >> 32; id != 0 {
-		from = p.index(uint32(id-1)) + 1
+		from = p.indexFrom(uint32(id-1), w.last) + 1
 	}
-	any := false
-	for i := range p.Dests {
-		any = any || p.Usable(i)
-	}
-	if !any || w.max <= 0 {
+	if w.max <= 0 {
 		return None, level
 	}
-	for {
+	for again := true; ; {
 		for i := from; i < len(p.Dests); i++ {
 			if p.Dests[i].Weight >= level && p.Usable(i) {
 				return i, level
@@ -125,8 +122,12 @@ func (w *wrr) walk(p *Pool, at uint64) (best int, level int32) {
 		}
 		from = 0
 		if level -= w.step; level <= 0 {
-			level = w.max
+			level, again = w.max, true
 		}
+		if again && !p.anyUsable() { // asked when the list has ended, and then once for all levels, as it looks at all
+			return None, int32(uint32(at))
+		}
+		again = false
 	}
 }
 
