@@ -105,8 +105,16 @@ func (a *account) grow(n int) {
 	a.dirty = append(make([]uint32, 0, max(n, cacheLine)), a.dirty...)
 }
 
-// commit moves everything to the tallies of the snapshot.
+// commit moves everything to the tallies of the snapshot. Each word of a tally takes an atomic store, so destinations of
+// one service that stand together are added to it at once.
 func (a *account) commit(worker int, s *Snapshot) {
+	var sum Traffic
+	service := NoService
+	flush := func() {
+		if service != NoService {
+			s.Services[service].Tally.cells[worker].add(&sum)
+		}
+	}
 	for _, id := range a.dirty {
 		d := &a.dests[id]
 		dest := &s.Dests[id]
@@ -115,8 +123,21 @@ func (a *account) commit(worker int, s *Snapshot) {
 			continue
 		}
 		dest.Tally.cells[worker].add(&d.Traffic)
-		s.Services[dest.Service].Tally.cells[worker].add(&d.Traffic)
+		if dest.Service != service {
+			flush()
+			service, sum = dest.Service, Traffic{}
+		}
+		sum.add(&d.Traffic)
 		*d = destAccount{}
 	}
+	flush()
 	a.dirty = a.dirty[:0]
+}
+
+func (t *Traffic) add(o *Traffic) {
+	t.Conns += o.Conns
+	t.Packets += o.Packets
+	t.Bytes += o.Bytes
+	t.OutPackets += o.OutPackets
+	t.OutBytes += o.OutBytes
 }
