@@ -84,25 +84,36 @@ func newOpener(c *Case, live int) (*opener, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &opener{w: w, s: s, lane: lane, now: start, each: clock.Mono(synTimeout) * packet.BatchSize / clock.Mono(live)}
+	o := &opener{w: w, s: s, lane: lane, now: start, leap: max(1, min(breathsACommit, live/packet.BatchSize/8))}
+	o.each = clock.Mono(synTimeout) * packet.BatchSize / clock.Mono(live) * clock.Mono(o.leap)
 	for range 3 * live / packet.BatchSize {
 		o.step()
 	}
 	return o, nil
 }
 
-// opener is a worker that opens connections.
+// breathsACommit is how many breaths a worker that is busy takes between two commits of its counters.
+const breathsACommit = 20
+
+// opener is a worker that opens connections. Its time goes on as a busy worker's does, but for a leap now and then, because
+// a minute must pass for as many connections as are live: else each breath would commit the counters of all servers, which a
+// worker does once in 200 us.
 type opener struct {
 	w     *forward.Worker
 	s     *forward.Snapshot
 	lane  *forwardtest.Loop
 	now   clock.Mono
-	each  clock.Mono // how far time moves in a breath
+	leap  int        // breaths between two leaps
+	steps int        // taken
+	each  clock.Mono // how far a leap reaches
 	taken uint64     // frames
 }
 
 func (o *opener) step() int {
-	o.now += o.each
+	o.now += clockStep
+	if o.steps++; o.steps%o.leap == 0 {
+		o.now += o.each
+	}
 	n, _ := o.w.Step(o.now)
 	o.taken += uint64(n)
 	return n
