@@ -40,7 +40,8 @@ type Wording interface {
 	Up(n Names) string
 	// Down is the line for the failure that took the check down.
 	Down(n Names, err error, try Try) string
-	// Failed is the line for a failure of a check that is up and stays so, written with log_all_failures.
+	// Failed is the line for each failure of a check that is up, written with log_all_failures, and before Down where
+	// it is the last one (try.N == try.Retry).
 	Failed(n Names, err error, try Try) string
 }
 
@@ -72,6 +73,7 @@ var (
 	ErrRefused = errors.New("refused")        // reset, or ICMP port unreachable
 	ErrUnreach = errors.New("unreachable")    // ICMP unreachable, or no route
 	ErrLocal   = errors.New("local resource") // the director's own fault: no socket, port or buffer; says nothing of the server
+	ErrSilent  = errors.New("no verdict")     // the check's own means is not there (an agent), which says nothing of the server
 )
 
 // DefaultTimeout is connect_timeout where the configuration gives none.

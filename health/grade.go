@@ -15,18 +15,27 @@ const (
 type Grade struct {
 	Kind  GradeKind
 	Value int
+	// AtOnce says that the check's Damp does not hold: the grade is an order (drain), not a measurement.
+	AtOnce bool
 }
 
-// Of returns the weight that the grade makes of the configured one, at least 0.
+// maxWeight is the largest weight of a real server (IPVS_WEIGHT_MAX of keepalived).
+const maxWeight = 1<<31 - 1
+
+// Of returns the weight that the grade makes of the configured one, 0..2147483647. A percentage of a weight that is not
+// 0 is rounded up, so that it is 0 only if the percentage is.
 func (g Grade) Of(configured int) int {
-	w := configured
+	w := int64(configured)
 	switch g.Kind {
 	case GradeWeight:
-		w = g.Value
+		w = int64(g.Value)
 	case GradePercent:
-		w = int((int64(configured)*int64(g.Value) + 99) / 100)
+		w = (w*int64(g.Value) + 99) / 100
 	case GradeDelta:
-		w = configured + g.Value
+		w += int64(g.Value)
 	}
-	return max(w, 0)
+	return clampWeight(w)
 }
+
+// clampWeight is w as a weight.
+func clampWeight(w int64) int { return int(min(max(w, 0), maxWeight)) }

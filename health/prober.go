@@ -1,0 +1,207 @@
+package health
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dirsw/clock"
+)
+
+// Options are what a Prober is made with. Clock and Log are required.
+type Options struct {
+	Clock clock.Clock
+	Log   *zap.Logger
+	// Report is told of each change, in order, on the goroutine of Run. It must not block; it may call the Prober.
+	Report func(Event)
+	// Random returns numbers in [0, 1) that spread first checks over their warmup; nil is a good source.
+	Random func() float64
+}
+
+// Bounds of one turn of the Prober's loop: so many checks are begun at once at most, and the loop sleeps that long at
+// least. Both together bound the bursts (32 000 checks in a second) and what waking up costs.
+const (
+	turnChecks = 64
+	turnPause  = 2 * time.Millisecond
+)
+
+// Prober asks the servers of its targets, each check at its time, and reports what changes. Run is its only goroutine
+// besides one for each check under way. Its methods may be called from any goroutine.
+type Prober struct {
+	opt  Options
+	wake chan struct{} // holds one: something to do for Run
+
+	mu      sync.Mutex // guards all below
+	units   map[string]*unit
+	order   []*unit // as in Set
+	queue   queue
+	answers []answer       // given, not taken in yet
+	fed     map[feed]int64 // the last value of each feed
+	feeds   map[feed][]*item
+	out     []notice // to be told by Run
+	ended   bool
+	local   localFaults
+}
+
+// feed names a source of values that are given from outside.
+type feed struct {
+	kind Kind
+	name string
+}
+
+// question is a check to be made.
+type question struct {
+	it      *item
+	checker Checker
+	step    int
+}
+
+// answer is what a check found.
+type answer struct {
+	it         *item
+	start, end clock.Mono
+	grade      Grade
+	err        error
+}
+
+// notice is a line to log, or an event to report, in the order in which they came to be.
+type notice struct {
+	line  string
+	level lineLevel
+	event *Event
+}
+
+type lineLevel uint8
+
+const (
+	lineInfo lineLevel = iota
+	lineWarn
+)
+
+// NewProber returns a Prober without targets.
+func NewProber(o Options) *Prober {
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	if o.Report == nil {
+		o.Report = func(Event) {}
+	}
+	return &Prober{
+		opt: o, wake: make(chan struct{}, 1),
+		units: map[string]*unit{}, fed: map[feed]int64{}, feeds: map[feed][]*item{},
+	}
+}
+
+// Run checks until ctx ends, and returns when the checks under way have ended too. It is called once.
+func (p *Prober) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	var timer clock.Timer
+	var armed clock.Mono // when timer rings
+	for {
+		select {
+		case <-ctx.Done():
+			if timer != nil {
+				timer.Stop()
+			}
+			p.mu.Lock()
+			p.ended = true
+			p.mu.Unlock()
+			running.Wait()
+			return
+		case <-p.wake:
+		}
+		now := p.opt.Clock.Now()
+		begin, next, ok := p.turn(now)
+		for _, q := range begin {
+			running.Go(func() { p.ask(ctx, q) })
+		}
+		p.tell()
+		next = max(next, now.Add(turnPause))
+		if ok && (timer == nil || next != armed) {
+			if timer != nil {
+				timer.Stop()
+			}
+			armed, timer = next, p.opt.Clock.AfterFunc(next.Sub(p.opt.Clock.Now()), p.ring)
+		}
+	}
+}
+
+// ring makes Run turn.
+func (p *Prober) ring() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// turn takes in the answers and returns the checks to begin, and when the next fall due.
+func (p *Prober) turn(now clock.Mono) (begin []question, next clock.Mono, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range p.answers {
+		p.takeIn(a)
+	}
+	clear(p.answers)
+	p.answers = p.answers[:0]
+	for len(begin) < turnChecks {
+		it := p.queue.take(now)
+		if it == nil {
+			break
+		}
+		it.running = true
+		it.asked++
+		begin = append(begin, question{it, it.check.Checker, it.asking})
+	}
+	p.local.settle(now, p)
+	next, ok = p.queue.next()
+	return begin, next, ok
+}
+
+// tell logs and reports what came to be, in order and without the lock.
+func (p *Prober) tell() {
+	p.mu.Lock()
+	out := p.out
+	p.out = nil
+	p.mu.Unlock()
+	for _, n := range out {
+		switch {
+		case n.event != nil:
+			p.opt.Report(*n.event)
+		case n.level == lineWarn:
+			p.opt.Log.Warn(n.line)
+		default:
+			p.opt.Log.Info(n.line)
+		}
+	}
+}
+
+// ask makes one check and leaves its answer. It runs on a goroutine of its own.
+func (p *Prober) ask(ctx context.Context, q question) {
+	a := answer{it: q.it, start: p.opt.Clock.Now()}
+	switch c := q.checker.(type) {
+	case Sequence:
+		a.err = c.CheckStep(ctx, q.step)
+	case Grader:
+		a.grade, a.err = c.Grade(ctx)
+	default:
+		a.err = c.Check(ctx)
+	}
+	a.end = p.opt.Clock.Now()
+	if ctx.Err() != nil {
+		return // the end of Run, which says nothing about the server
+	}
+	p.mu.Lock()
+	p.answers = append(p.answers, a)
+	p.mu.Unlock()
+	p.ring()
+}
+
+// line queues a line for the log. The lock is held.
+func (p *Prober) line(level lineLevel, text string) {
+	if text != "" {
+		p.out = append(p.out, notice{line: text, level: level})
+	}
+}

@@ -1,0 +1,210 @@
+package health
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"dirsw/clock"
+)
+
+// unit is a Target with the state of its checks. The Prober's lock guards it.
+type unit struct {
+	target    Target
+	items     []*item
+	suspended bool
+	up        bool
+	weight    int
+}
+
+// item is one check with its state. The Prober's lock guards it.
+type item struct {
+	unit    *unit // nil: gone, its answer is dropped
+	check   Check
+	probe   *Probe
+	place   int // in the queue, counted from 1; 0: not in it
+	running bool
+	asking  int // the step that is asked
+
+	delta   int // what the check adds to the configured weight
+	grade   Grade
+	damper  damper
+	asked   uint64
+	failed  uint64
+	last    string
+	at      clock.Mono
+	took    time.Duration
+	differs clock.Mono // since when an advisory check disagrees; 0: it does not
+	alarmed bool
+}
+
+// isUp reports whether all checks that count hold.
+func (u *unit) isUp() bool {
+	for _, it := range u.items {
+		if !it.check.Advisory && !it.probe.Up() {
+			return false
+		}
+	}
+	return true
+}
+
+// weigh is the configured weight with what the checks add to it, as keepalived adds them up.
+func (u *unit) weigh() int {
+	w := int64(u.target.Weight)
+	for _, it := range u.items {
+		if !it.check.Advisory {
+			w += int64(it.delta)
+		}
+	}
+	return clampWeight(w)
+}
+
+// takeIn gives an answer to its check's Probe, and queues what follows from it. The lock is held.
+func (p *Prober) takeIn(a answer) {
+	it := a.it
+	it.running = false
+	if it.unit == nil {
+		return
+	}
+	it.at, it.took = a.end, a.end.Sub(a.start)
+	if errors.Is(a.err, ErrLocal) || errors.Is(a.err, ErrSilent) {
+		it.last = a.err.Error()
+		if errors.Is(a.err, ErrLocal) {
+			p.local.add(a.end, a.err)
+		}
+		it.probe.Skip(a.end)
+	} else {
+		p.judge(a)
+	}
+	it.asking = it.probe.Step()
+	if !it.unit.suspended {
+		p.queue.add(it)
+	}
+}
+
+// judge takes in an answer that says something about the server.
+func (p *Prober) judge(a answer) {
+	it := a.it
+	n, w, try := it.unit.target.Names, it.check.wording(), it.probe.Try()
+	wasUp, first := it.probe.Up(), !it.probe.Ran()
+	o := it.probe.Result(a.start, a.end, a.err)
+	it.last = ""
+	if a.err != nil {
+		it.last = a.err.Error()
+		it.failed++
+		if (wasUp || first && it.check.Kind.counting() != CountPlain) && it.check.LogAll {
+			p.line(lineInfo, w.Failed(n, a.err, try))
+		}
+	} else if s, ok := it.check.Checker.(Sequence); ok && !wasUp {
+		p.line(lineInfo, s.StepUp(n, it.asking))
+	}
+	switch o {
+	case Up:
+		p.line(lineInfo, w.Up(n))
+	case Down:
+		p.line(lineInfo, w.Down(n, a.err, try))
+	}
+	if a.err == nil {
+		it.graded(a.end, a.grade)
+	} else if o == Down {
+		it.graded(a.end, Grade{AtOnce: true})
+	}
+	p.changed(it, o, first, a.end, a.err)
+}
+
+// graded takes in what the check says of the weight.
+func (it *item) graded(now clock.Mono, g Grade) {
+	it.grade = g
+	configured := it.unit.target.Weight
+	want := g.Of(configured) - configured
+	if g.AtOnce {
+		it.delta = want
+		return
+	}
+	it.delta = it.damper.step(now, it.check.Damp, it.delta, want)
+}
+
+// changed reports what an answer changed about the server. err is what the check said.
+func (p *Prober) changed(it *item, o Outcome, first bool, now clock.Mono, err error) {
+	u := it.unit
+	e := Event{
+		Key: u.target.Key, Names: u.target.Names, Up: u.isUp(), Weight: u.weigh(), Kind: it.check.Kind, At: now,
+		First: first && o != StepUp && o != Forgiven && !it.check.Advisory,
+	}
+	if err != nil {
+		e.Why = err.Error()
+	}
+	if (o == Up || o == Down) && !it.check.Advisory {
+		e.CheckChanged, e.CheckUp = true, o == Up
+		e.Subject = it.check.subject(o == Up, err)
+	}
+	e.Changed, e.Weighed = e.Up != u.up, e.Weight != u.weight
+	u.up, u.weight = e.Up, e.Weight
+	if e.Changed || e.Weighed || e.First || e.CheckChanged {
+		p.out = append(p.out, notice{event: &e})
+	}
+	p.compare(u, now)
+}
+
+// wording is the Checker's, or a plain one.
+func (c *Check) wording() Wording {
+	if w, ok := c.Checker.(Wording); ok {
+		return w
+	}
+	return plainWording{c.Kind}
+}
+
+// plainWording is for checks that keepalived has not.
+type plainWording struct{ kind Kind }
+
+var _ Wording = plainWording{}
+
+func (w plainWording) Up(n Names) string {
+	return fmt.Sprintf("%s on service %s success.", w.kind, n.Server)
+}
+
+func (w plainWording) Down(n Names, err error, try Try) string {
+	return fmt.Sprintf("%s on service %s failed%s: %v.", w.kind, n.Server, try.Retries(), err)
+}
+
+func (w plainWording) Failed(n Names, err error, _ Try) string {
+	return fmt.Sprintf("%s on service %s failed: %v.", w.kind, n.Server, err)
+}
+
+// subject is what keepalived's mail about a change of the check says.
+func (c *Check) subject(up bool, err error) string {
+	word := "failed"
+	if up {
+		word = "succeed"
+	}
+	switch c.Kind {
+	case KindTCP:
+		return "=> TCP CHECK " + word + " on service <="
+	case KindUDP:
+		return "=> UDP CHECK " + word + " on service <="
+	case KindPing:
+		return "=> ICMP CHECK " + word + " on service <="
+	case KindDNS:
+		return "=> DNS_CHECK: " + pick(up, "succeeded", word) + " on service <="
+	case KindHTTP, KindSSL:
+		return "=> CHECK " + word + " on service" + pick(up, "", " : HTTP request failed") + " <="
+	case KindSMTP:
+		return "=> CHECK " + word + " on service" + pick(up, "", fmt.Sprintf(" : %v", err)) + " <="
+	case KindMisc:
+		if !up && errors.Is(err, ErrTimeout) {
+			return "=> MISC CHECK timed out on service <="
+		}
+		return "=> MISC CHECK " + pick(up, "succeeded", word) + " on service <="
+	case KindBFD:
+		return "=> BFD CHECK " + c.Feed + " " + pick(up, "succeeded", word) + " on service <="
+	default:
+		return fmt.Sprintf("=> %s %s on service <=", c.Kind, word)
+	}
+}
+
+func pick(yes bool, a, b string) string {
+	if yes {
+		return a
+	}
+	return b
+}
