@@ -179,15 +179,15 @@ func (h *HTTP) read(l *leash, r *response, timeout time.Duration) error {
 		case late(err):
 			return worded(err, "Timeout HTTP read", "")
 		}
-		return h.ended(r, err)
+		return h.ended(l.conn, r, err)
 	}
 }
 
 // ended says what the end of the stream means: over TLS, any end of it ends the body, unless the check is strict; over
 // TCP only an orderly one does.
-func (h *HTTP) ended(r *response, err error) error {
+func (h *HTTP) ended(conn net.Conn, r *response, err error) error {
 	switch {
-	case h.o.TLS != nil && h.o.TLS.Compliant && err != io.EOF:
+	case h.o.TLS != nil && h.o.TLS.Compliant && (err != io.EOF || !notified(conn)):
 		return worded(err, "", "SSL read error from")
 	case h.o.TLS == nil && err != io.EOF:
 		return worded(err, "", "Read error with")

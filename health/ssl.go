@@ -3,7 +3,9 @@ package health
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 )
@@ -78,7 +80,7 @@ func (t *TLS) With(enableSNI bool, sniName string, compliant bool) *TLS {
 
 // client makes the TLS side of conn. host is the url's virtual host, "" if it has none.
 func (t *TLS) client(conn net.Conn, host string) *tls.Conn {
-	return tls.Client(conn, &tls.Config{
+	return tls.Client(&abrupt{Conn: conn}, &tls.Config{
 		InsecureSkipVerify: true, //nolint:gosec // see TLS
 		ServerName:         t.serverName(host),
 		Certificates:       t.certificates,
@@ -86,6 +88,25 @@ func (t *TLS) client(conn net.Conn, host string) *tls.Conn {
 		// Without the post-quantum one, whose greeting does not fit into one packet.
 		CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521},
 	})
+}
+
+// abrupt remembers that the other side closed the TCP connection: crypto/tls takes that for a proper end.
+type abrupt struct {
+	net.Conn
+	closed bool
+}
+
+// Read reads.
+func (a *abrupt) Read(b []byte) (int, error) {
+	n, err := a.Conn.Read(b)
+	a.closed = a.closed || errors.Is(err, io.EOF)
+	return n, err
+}
+
+// notified reports whether a TLS connection that has ended was closed as RFC 8446, 6.1 wants, with a close_notify.
+func notified(conn net.Conn) bool {
+	c, ok := conn.(*tls.Conn)
+	return ok && !c.NetConn().(*abrupt).closed
 }
 
 // serverName is the name for SNI, "" for none. A port is not part of a name.
