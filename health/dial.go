@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -37,16 +38,28 @@ func (d *Dial) addr() netip.AddrPort {
 	return d.Addr
 }
 
-// dial connects a socket of network ("tcp" or "udp") within d's timeout, and leaves no deadline on it. Errors are
-// *Failure with a Kind.
+// dial connects a socket of network ("tcp", "udp", or "ip4:icmp" and the like) within d's timeout, and leaves no deadline
+// on it. Errors are *Failure with a Kind.
 func (d *Dial) dial(ctx context.Context, network string) (net.Conn, error) {
+	return d.dialWith(ctx, network, nil)
+}
+
+// dialWith is dial with further options of the socket, which more sets before it is bound.
+func (d *Dial) dialWith(ctx context.Context, network string, more func(fd int) error) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout())
 	defer cancel()
-	dialer := net.Dialer{Control: d.control, KeepAlive: -1, FallbackDelay: -1}
+	dialer := net.Dialer{KeepAlive: -1, FallbackDelay: -1}
+	if more != nil || d.Mark != 0 || d.Device != "" || d.Bind.Port() != 0 {
+		dialer.Control = func(_, _ string, c syscall.RawConn) error { return d.control(c, more) }
+	}
 	if d.Bind.Addr().IsValid() || d.Bind.Port() != 0 {
 		dialer.LocalAddr = d.local(network)
 	}
-	c, err := dialer.DialContext(ctx, network, d.addr().String())
+	to := d.addr().String()
+	if strings.HasPrefix(network, "ip") {
+		to = d.addr().Addr().String()
+	}
+	c, err := dialer.DialContext(ctx, network, to)
 	if err != nil {
 		return nil, failure("connect", err)
 	}
@@ -63,19 +76,24 @@ func (d *Dial) local(network string) net.Addr {
 		}
 	}
 	ap := netip.AddrPortFrom(a, d.Bind.Port())
-	if network == "udp" {
+	switch {
+	case strings.HasPrefix(network, "ip"):
+		return &net.IPAddr{IP: a.AsSlice(), Zone: a.Zone()}
+	case network == "udp":
 		return net.UDPAddrFromAddrPort(ap)
 	}
 	return net.TCPAddrFromAddrPort(ap)
 }
 
 // control sets the socket's options before it is bound.
-func (d *Dial) control(_, _ string, c syscall.RawConn) error {
-	if d.Mark == 0 && d.Device == "" && d.Bind.Port() == 0 {
-		return nil
-	}
+func (d *Dial) control(c syscall.RawConn, more func(fd int) error) error {
 	var opt error
-	err := c.Control(func(fd uintptr) { opt = d.options(int(fd)) })
+	err := c.Control(func(fd uintptr) {
+		opt = d.options(int(fd))
+		if opt == nil && more != nil {
+			opt = more(int(fd))
+		}
+	})
 	return errors.Join(err, opt)
 }
 
@@ -96,6 +114,16 @@ func (d *Dial) options(fd int) error {
 		}
 	}
 	return nil
+}
+
+// hearICMP makes a socket without connection report every ICMP error that concerns it, not only the fatal ones
+// (IP_RECVERR): a host that does not answer ARP is known at once.
+func (d *Dial) hearICMP(fd int) error {
+	level, option := syscall.IPPROTO_IP, syscall.IP_RECVERR
+	if d.Addr.Addr().Is6() {
+		level, option = syscall.IPPROTO_IPV6, syscall.IPV6_RECVERR
+	}
+	return os.NewSyscallError("RECVERR", syscall.SetsockoptInt(fd, level, option, 1))
 }
 
 // failure classifies the error of a socket. what is the step that failed ("connect", "read"), for the text.

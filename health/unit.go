@@ -3,6 +3,7 @@ package health
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"dirsw/clock"
@@ -92,8 +93,8 @@ func (p *Prober) judge(a answer) {
 	if a.err != nil {
 		it.last = a.err.Error()
 		it.failed++
-		if (wasUp || first && it.check.Kind.counting() != CountPlain) && it.check.LogAll {
-			p.line(lineInfo, w.Failed(n, a.err, try))
+		if it.check.LogAll && (wasUp || first && it.check.Kind.counting() != CountPlain) {
+			p.line(lineInfo, failedLine(w, n, a.err, try, o))
 		}
 	} else if s, ok := it.check.Checker.(Sequence); ok && !wasUp {
 		p.line(lineInfo, s.StepUp(n, it.asking))
@@ -110,6 +111,15 @@ func (p *Prober) judge(a answer) {
 		it.graded(a.end, Grade{AtOnce: true})
 	}
 	p.changed(it, o, first, a.end, a.err)
+}
+
+// failedLine is the line for a failure, unless the one that follows says the same.
+func failedLine(w Wording, n Names, err error, try Try, o Outcome) string {
+	text := w.Failed(n, err, try)
+	if o == Down && strings.HasPrefix(w.Down(n, err, try), text) {
+		return ""
+	}
+	return text
 }
 
 // graded takes in what the check says of the weight.
