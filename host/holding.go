@@ -1,0 +1,447 @@
+package host
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+)
+
+// Holdings is what one owner has put into the kernel and will take out again: addresses, routes and rules. It has sockets
+// of its own, so that who uses it waits for no other part of the program. All methods may be called from any
+// goroutine, one after the other; they need CAP_NET_ADMIN.
+type Holdings struct {
+	host  *Host
+	log   *zap.Logger
+	links *netlink.Handle // for routes, rules, and whatever needs an answer
+
+	sockMu sync.Mutex // held while the kernel works: it may take long when another process changes the network
+	sock   *rtnl
+
+	mu    sync.Mutex // guards what is below, and is never held for long; taken within sockMu
+	held  map[heldAddr]*holding
+	count map[linkAddress]int // how many that are ours have this address, of whatever prefix
+}
+
+// linkAddress is an address on a link, whatever its prefix.
+type linkAddress struct {
+	link int
+	addr netip.Addr
+}
+
+// holding is an address that is held. What is in it does not change while it is in Holdings.held.
+type holding struct {
+	key     heldAddr
+	spec    Address
+	foreign bool // found there for good: neither prolonged nor removed
+}
+
+// Address is an address with what ip-address(8) can say of it.
+type Address struct {
+	Link      string       // name of the interface
+	Prefix    netip.Prefix // the address and the length of its net
+	Peer      netip.Prefix // the other end of a point-to-point address; not valid: none
+	Broadcast netip.Addr   // IPv4; not valid: none
+	Label     string       // IPv4; empty: the interface's name
+	Scope     uint8        // as rtnetlink numbers it: 0 global, 200 site, 253 link, 254 host, 255 nowhere; IPv6: the kernel knows
+	// Flags of the address (IFA_F_…, linux/if_addr.h). NoDAD: without it an IPv6 address cannot be used for a second.
+	Home, NoDAD, ManageTempAddr, NoPrefixRoute, AutoJoin bool
+	Deprecated                                           bool // preferred_lft 0: not chosen as a source (RFC 4862, section 5.5.4)
+}
+
+// OpenHoldings makes an empty Holdings.
+func (h *Host) OpenHoldings() (*Holdings, error) {
+	o := &Holdings{host: h, log: h.log, held: map[heldAddr]*holding{}, count: map[linkAddress]int{}}
+	err := h.within(func() error {
+		var err error
+		if o.links, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+			return fmt.Errorf("netlink: %w", err)
+		}
+		if err = o.links.SetSocketTimeout(answerTime); err != nil {
+			return fmt.Errorf("netlink: %w", err)
+		}
+		o.sock, err = openRTNL()
+		return err
+	})
+	if err != nil {
+		_ = o.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+// Close gives the sockets back; what is held stays until its lifetime ends.
+func (o *Holdings) Close() error {
+	if o.links != nil {
+		o.links.Close()
+		o.links = nil
+	}
+	if o.sock == nil {
+		return nil
+	}
+	err := o.sock.close()
+	o.sock = nil
+	return err
+}
+
+// Hold sets addresses that the kernel takes away by itself when lifetime has passed without Prolong (ADR 0003); it counts
+// in whole seconds, at least one. A lifetime of 0 means for good.
+//
+// An address that is there for good was put there by somebody else, and is left as it is; Release will leave it, too.
+// One with a lifetime is taken over: the director before this one may have left it. The error joins those of all
+// addresses; those that have none are held.
+func (o *Holdings) Hold(addrs []Address, lifetime time.Duration) error {
+	batch, err := o.resolve(addrs)
+	o.sockMu.Lock()
+	defer o.sockMu.Unlock()
+	var there map[heldAddr]bool
+	for len(batch) > 0 {
+		part := batch[:min(len(batch), batchSize)]
+		batch = batch[len(part):]
+		errs, failed := o.set(part, lifetime, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+		if failed != nil {
+			return errors.Join(err, failed)
+		}
+		var again []*holding
+		for i, h := range part {
+			switch {
+			case errs[i] == nil:
+				o.keep(h)
+			case errors.Is(errs[i], unix.EEXIST):
+				if there == nil {
+					var failed error
+					if there, failed = o.permanent(); failed != nil {
+						return errors.Join(err, failed)
+					}
+				}
+				if was := o.at(h.key); there[h.key] && (was == nil || was.foreign) {
+					o.noteForeign(h)
+				} else {
+					again = append(again, h)
+				}
+			default:
+				err = errors.Join(err, h.failed("add", errs[i]))
+			}
+		}
+		if errs, failed = o.set(again, lifetime, unix.NLM_F_CREATE|unix.NLM_F_REPLACE); failed != nil {
+			return errors.Join(err, failed)
+		}
+		for i, h := range again {
+			if errs[i] == nil {
+				o.keep(h)
+				continue
+			}
+			err = errors.Join(err, h.failed("add", errs[i]))
+		}
+	}
+	return err
+}
+
+// at returns what is held at k, or nil.
+func (o *Holdings) at(k heldAddr) *holding {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.held[k]
+}
+
+// keep notes that h is held.
+func (o *Holdings) keep(h *holding) {
+	o.drop(h.key)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held[h.key] = h
+	if !h.foreign {
+		o.count[linkAddress{h.key.link, h.key.prefix.Addr()}]++
+	}
+}
+
+// drop notes that nothing is held at k, and returns what was.
+func (o *Holdings) drop(k heldAddr) *holding {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	was := o.held[k]
+	delete(o.held, k)
+	if was != nil && !was.foreign {
+		a := linkAddress{k.link, k.prefix.Addr()}
+		if o.count[a]--; o.count[a] == 0 {
+			delete(o.count, a)
+		}
+	}
+	return was
+}
+
+func (o *Holdings) noteForeign(h *holding) {
+	if o.at(h.key) == nil {
+		o.log.Info("address is there for good and left as it is", zap.Stringer("address", h.key.prefix), zap.String("interface", h.spec.Link))
+	}
+	h.foreign = true
+	o.keep(h)
+}
+
+// has reports whether an address of a link is held, and not found there for good.
+func (o *Holdings) has(link int, a netip.Addr) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.count[linkAddress{link, a}] > 0
+}
+
+// Prolong gives addresses that are held another lifetime. Those that are not held are passed over, so that it may be
+// called beside Release; those that somebody removed meanwhile are set again.
+func (o *Holdings) Prolong(addrs []Address, lifetime time.Duration) error {
+	batch, err := o.resolve(addrs)
+	for len(batch) > 0 {
+		part := batch[:min(len(batch), batchSize)]
+		batch = batch[len(part):]
+		err = errors.Join(err, o.prolong(part, lifetime))
+	}
+	return err
+}
+
+// prolong does one batch, so that a Release waits for no more.
+func (o *Holdings) prolong(part []*holding, lifetime time.Duration) error {
+	o.sockMu.Lock()
+	defer o.sockMu.Unlock()
+	var ours []*holding
+	for _, h := range part {
+		if was := o.at(h.key); was != nil && !was.foreign {
+			ours = append(ours, h)
+		}
+	}
+	errs, err := o.set(ours, lifetime, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
+	for i := range errs {
+		if errs[i] != nil {
+			err = errors.Join(err, ours[i].failed("prolong", errs[i]))
+		}
+	}
+	return err
+}
+
+// Release takes away addresses that Hold set. That one is gone already, or its link, is no error.
+func (o *Holdings) Release(addrs []Address) error { return o.remove(addrs, false) }
+
+// Evict takes away addresses whoever set them, for good or not: at its start a virtual router that is not master must
+// not have what a director before it left (keepalived sets its addresses for good).
+func (o *Holdings) Evict(addrs []Address) error { return o.remove(addrs, true) }
+
+func (o *Holdings) remove(addrs []Address, all bool) error {
+	batch, err := o.resolve(addrs)
+	if errors.Is(err, ErrNoLink) {
+		err = nil // with its link it went as well
+	}
+	o.sockMu.Lock()
+	defer o.sockMu.Unlock()
+	for len(batch) > 0 {
+		part := batch[:min(len(batch), batchSize)]
+		batch = batch[len(part):]
+		var reqs []request
+		var of []*holding
+		for _, h := range part {
+			was := o.drop(h.key)
+			if all || was != nil && !was.foreign {
+				reqs = append(reqs, request{kind: unix.RTM_DELADDR, body: h.body(0)})
+				of = append(of, h)
+			}
+		}
+		errs, failed := o.sock.do(reqs)
+		if failed != nil {
+			return errors.Join(err, failed)
+		}
+		for i, e := range errs {
+			if e != nil && !errors.Is(e, unix.EADDRNOTAVAIL) && !errors.Is(e, unix.ENODEV) {
+				err = errors.Join(err, of[i].failed("remove", e))
+			}
+		}
+	}
+	return err
+}
+
+// Held counts the addresses that are held.
+func (o *Holdings) Held() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.held)
+}
+
+// resolve finds the links of addresses. The error joins those whose link does not exist, which are left out.
+func (o *Holdings) resolve(addrs []Address) ([]*holding, error) {
+	var err error
+	index := map[string]int{}
+	out := make([]*holding, 0, len(addrs))
+	for i := range addrs {
+		a := addrs[i]
+		a.Prefix = netip.PrefixFrom(a.Prefix.Addr().Unmap().WithZone(""), a.Prefix.Bits())
+		link, known := index[a.Link]
+		if !known {
+			l, e := o.links.LinkByName(a.Link)
+			if e != nil {
+				e = fmt.Errorf("address %v: %w: %s", a.Prefix, ErrNoLink, a.Link)
+				err = errors.Join(err, e)
+			} else {
+				link = l.Attrs().Index
+			}
+			index[a.Link] = link
+		}
+		if link == 0 {
+			continue
+		}
+		key := heldAddr{link, a.Prefix}
+		if a.Peer.IsValid() { // the length of the net is the peer's
+			key.prefix = netip.PrefixFrom(a.Prefix.Addr(), a.Peer.Bits())
+		}
+		out = append(out, &holding{key: key, spec: a})
+	}
+	return out, err
+}
+
+// permanent asks which addresses are there without end.
+func (o *Holdings) permanent() (map[heldAddr]bool, error) {
+	out := map[heldAddr]bool{}
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		var all []netlink.Addr
+		var err error
+		for range 5 {
+			if all, err = o.links.AddrList(nil, family); !errors.Is(err, netlink.ErrDumpInterrupted) {
+				break
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list addresses: %w", err)
+		}
+		for _, a := range all {
+			ones, _ := a.Mask.Size()
+			if a.Peer != nil && !a.Peer.IP.Equal(a.IP) {
+				ones, _ = a.Peer.Mask.Size()
+			}
+			if a.Flags&unix.IFA_F_PERMANENT != 0 {
+				out[heldAddr{a.LinkIndex, netip.PrefixFrom(fromIP(a.IP), ones)}] = true
+			}
+		}
+	}
+	return out, nil
+}
+
+// set adds or changes addresses in one batch. o.sockMu must be held.
+func (o *Holdings) set(part []*holding, lifetime time.Duration, flags uint16) ([]error, error) {
+	if len(part) == 0 {
+		return nil, nil
+	}
+	reqs := make([]request, len(part))
+	for i, h := range part {
+		reqs[i] = request{kind: unix.RTM_NEWADDR, flags: flags, body: h.body(lifetime)}
+	}
+	return o.sock.do(reqs)
+}
+
+// failed is the error of one address.
+func (h *holding) failed(what string, err error) error {
+	return fmt.Errorf("%s %v on %s: %w", what, h.key.prefix, h.spec.Link, err)
+}
+
+// forever is a lifetime without end (INFINITY_LIFE_TIME, net/addrconf.h).
+const forever = ^uint32(0)
+
+// seconds rounds a lifetime up as the kernel counts it; 0 is for good.
+func seconds(d time.Duration) uint32 {
+	if d <= 0 {
+		return forever
+	}
+	return uint32(min(max(1, (d+time.Second-1)/time.Second), time.Duration(forever-1)))
+}
+
+// body is struct ifaddrmsg and its attributes (linux/if_addr.h).
+func (h *holding) body(lifetime time.Duration) []byte {
+	a := &h.spec
+	ip, family := a.Prefix.Addr(), byte(unix.AF_INET)
+	if ip.Is6() {
+		family = unix.AF_INET6
+	}
+	bits, far := a.Prefix.Bits(), ip
+	if a.Peer.IsValid() {
+		bits, far = a.Peer.Bits(), a.Peer.Addr().Unmap()
+	}
+	b := make([]byte, 0, 96)
+	b = append(b, family, byte(bits), 0, a.Scope)
+	b = binary.NativeEndian.AppendUint32(b, uint32(h.key.link))
+	b = appendAttr(b, unix.IFA_LOCAL, ip.AsSlice())
+	b = appendAttr(b, unix.IFA_ADDRESS, far.AsSlice())
+	if f := a.flags(); f != 0 {
+		b = appendAttr32(b, unix.IFA_FLAGS, f)
+	}
+	if ip.Is4() {
+		if a.Broadcast.Is4() {
+			b = appendAttr(b, unix.IFA_BROADCAST, a.Broadcast.AsSlice())
+		}
+		if a.Label != "" {
+			b = appendAttr(b, unix.IFA_LABEL, append([]byte(a.Label), 0))
+		}
+	}
+	valid := seconds(lifetime)
+	preferred := valid
+	if a.Deprecated {
+		preferred = 0
+	}
+	if valid == forever && preferred == forever {
+		return b // the kernel's default
+	}
+	info := binary.NativeEndian.AppendUint32(nil, preferred) // struct ifa_cacheinfo
+	info = binary.NativeEndian.AppendUint32(info, valid)
+	return appendAttr(b, unix.IFA_CACHEINFO, append(info, make([]byte, 8)...))
+}
+
+// flags are those of linux/if_addr.h. IPv4 knows one of them.
+func (a *Address) flags() uint32 {
+	var f uint32
+	if a.NoPrefixRoute {
+		f |= unix.IFA_F_NOPREFIXROUTE
+	}
+	if a.AutoJoin {
+		f |= unix.IFA_F_MCAUTOJOIN
+	}
+	if a.Prefix.Addr().Is4() {
+		return f
+	}
+	if a.NoDAD {
+		f |= unix.IFA_F_NODAD
+	}
+	if a.Home {
+		f |= unix.IFA_F_HOMEADDRESS
+	}
+	if a.ManageTempAddr {
+		f |= unix.IFA_F_MANAGETEMPADDR
+	}
+	return f
+}
+
+// ProlongLater is Prolong on a goroutine of v, so that the thread of v does not wait for the kernel, which lets one
+// process at a time change the network: another one's change may take long. While the one before is under way, or
+// waits, it does nothing and returns false. What fails is logged.
+func (v *VRRP) ProlongLater(addrs []Address, lifetime time.Duration) bool {
+	select {
+	case v.refresh <- lease{addrs, lifetime}:
+		return true
+	default:
+		return false
+	}
+}
+
+// lease is an order of ProlongLater.
+type lease struct {
+	addrs    []Address
+	lifetime time.Duration
+}
+
+// prolong carries out the orders of ProlongLater.
+func (v *VRRP) prolong() {
+	defer v.done.Done()
+	for l := range v.refresh {
+		if err := v.Holdings.Prolong(l.addrs, l.lifetime); err != nil {
+			v.log.Warn("cannot prolong virtual addresses", zap.Error(err))
+		}
+	}
+}
