@@ -44,6 +44,11 @@ func NewDNS(o DNSOptions) (*DNS, error) {
 	return &DNS{o: o, query: q}, nil
 }
 
+// String returns all that the check asks as text: checks with the same text ask the same.
+func (d *DNS) String() string {
+	return fmt.Sprintf("%+v %d %q tcp %v", d.o.Dial, d.o.Type, d.o.Name, d.o.TCP)
+}
+
 // Check asks and waits for the answer, all within one timeout.
 func (d *DNS) Check(ctx context.Context) error {
 	timeout := d.o.Dial.timeout()

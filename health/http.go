@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +22,9 @@ import (
 // body is searched for the expression, never the header.
 type HTTP struct {
 	o HTTPOptions
+	// off is by how much each url's body last missed its length. It is the one thing that is not immutable: a memory
+	// of what was told already.
+	off []atomic.Int64
 }
 
 var (
@@ -34,9 +39,9 @@ type HTTPOptions struct {
 	VirtualHost string // virtualhost of the check, else of the real server, else of the service
 	URLs        []URL  // at least one
 	TLS         *TLS   // nil for HTTP_GET
-	// Mismatch is told when the length of a body is not what its header said, the first time that it differs so much.
-	// May be nil.
-	Mismatch func(url *URL, said, got int64)
+	// Mismatch is told when the length of a body is not what its header said, once for each difference; MismatchLine
+	// words it. It is called on the goroutine of Check and must not block. May be nil.
+	Mismatch func(u *URL, said, got int64)
 }
 
 // URL is one url block.
@@ -60,7 +65,7 @@ const (
 	HTTP10C                     // "1.0C": 1.0 with "Connection: close"
 	HTTP10K                     // "1.0K": 1.0 with "Connection: keep-alive"
 	HTTP11                      // "1.1": with "Connection: close"
-	HTTP11K                     // "1.1K": with "Connection: keep-alive"
+	HTTP11K                     // "1.1K": with "Connection: keep-alive"; the answer needs a Content-Length
 )
 
 // String returns the word of keepalived.conf.
@@ -108,7 +113,29 @@ func NewHTTP(o HTTPOptions) (*HTTP, error) {
 			return nil, fmt.Errorf("url %d has no path", i+1)
 		}
 	}
-	return &HTTP{o: o}, nil
+	return &HTTP{o: o, off: make([]atomic.Int64, len(o.URLs))}, nil
+}
+
+// String returns all that the check asks as text: checks with the same text ask the same.
+func (h *HTTP) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%+v http %v host %q", h.o.Dial, h.o.Protocol, h.o.VirtualHost)
+	if t := h.o.TLS; t != nil {
+		fmt.Fprintf(&b, " tls %v %q %v", t.EnableSNI, t.SNIName, t.Compliant)
+		for _, c := range t.certificates {
+			fmt.Fprintf(&b, " certificate %x", md5.Sum(c.Certificate[0])) //nolint:gosec // to tell two apart
+		}
+	}
+	for _, u := range h.o.URLs {
+		fmt.Fprintf(&b, "; url %q host %q status %v", u.Path, u.VirtualHost, u.Status)
+		if u.Digest != nil {
+			fmt.Fprintf(&b, " digest %x", *u.Digest)
+		}
+		if r := u.Regex; r != nil {
+			fmt.Fprintf(&b, " regex %q %v %d-%d", r.re, r.NoMatch, r.Min, r.Max)
+		}
+	}
+	return b.String()
 }
 
 // Steps is the number of urls.
@@ -131,10 +158,29 @@ func (h *HTTP) CheckStep(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	if r.length >= 0 && r.length != r.got && h.o.Mismatch != nil {
-		h.o.Mismatch(u, r.length, r.got)
+	err = u.judge(r)
+	var code statusError
+	if !errors.As(err, &code) {
+		h.compareLength(i, r)
 	}
-	return u.judge(r)
+	return err
+}
+
+// compareLength tells of a body that is not as long as its header said, unless it was told so the last time too.
+func (h *HTTP) compareLength(i int, r *response) {
+	var off int64
+	if r.length >= 0 {
+		off = r.length - r.got
+	}
+	if h.off[i].Swap(off) != off && off != 0 && h.o.Mismatch != nil {
+		h.o.Mismatch(&h.o.URLs[i], r.length, r.got)
+	}
+}
+
+// MismatchLine is keepalived's line for a body that is not as long as its header said.
+func MismatchLine(n Names, u *URL, said, got int64) string {
+	return fmt.Sprintf("http_check for RS %s VS %s url %s%s: content_length (%d) does not match received bytes (%d)",
+		n.Server, n.Service, u.VirtualHost, u.Path, said, got)
 }
 
 // get asks for u and reads the answer. Whatever is counted into the digest is copied to w as well.

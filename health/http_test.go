@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/md5"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -253,19 +255,78 @@ func TestHTTPEndsWithContext(t *testing.T) {
 	}
 }
 
-// TestHTTPMismatch is told of a body that is shorter than its header said; the check goes by what came.
+// TestHTTPMismatch is told of a body that is not as long as its header said, once for each difference. The check goes by
+// what came.
 func TestHTTPMismatch(t *testing.T) {
-	var said, got int64
+	answers := []string{"20\r\n\r\nhello", "20\r\n\r\nhello", "3\r\n\r\nhello", "5\r\n\r\nhello", "3\r\n\r\nhello"}
+	next := make(chan string, len(answers))
+	for _, a := range answers {
+		next <- "HTTP/1.0 200 OK\r\nContent-Length: " + a
+	}
+	var told []string
 	h, err := NewHTTP(HTTPOptions{
-		Dial: Dial{Addr: serve(t, answering("HTTP/1.0 200 OK\r\nContent-Length: 20\r\n\r\nhello")), Timeout: time.Second},
-		URLs: []URL{{Path: "/"}}, Mismatch: func(_ *URL, s, g int64) { said, got = s, g },
+		Dial: Dial{Addr: serve(t, func(c net.Conn) { answering(<-next)(c) }), Timeout: time.Second},
+		URLs: []URL{{Path: "/", VirtualHost: "www.example.org"}}, Mismatch: func(u *URL, said, got int64) {
+			told = append(told, MismatchLine(Names{Server: "S", Service: "V"}, u, said, got))
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkText(t, h, time.Second, "")
-	if said != 20 || got != 5 {
-		t.Errorf("told of %d and %d, want 20 and 5", said, got)
+	for range answers {
+		checkText(t, h, time.Second, "")
+	}
+	const line = "http_check for RS S VS V url www.example.org/: content_length (%d) does not match received bytes (5)"
+	want := []string{fmt.Sprintf(line, 20), fmt.Sprintf(line, 3), fmt.Sprintf(line, 3)}
+	if !slices.Equal(told, want) {
+		t.Errorf("told of\n%q, want\n%q", told, want)
+	}
+}
+
+// TestHTTPString changes one setting after another: each must change the text, or a reload would not notice it.
+func TestHTTPString(t *testing.T) {
+	other, err := CompileRegex("b", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := LoadTLS(TLSFiles{Certificate: "testdata/key/certificate.pem", Key: "testdata/key/plain.pem"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for i, change := range []func(o *HTTPOptions, u *URL){
+		func(*HTTPOptions, *URL) {},
+		func(o *HTTPOptions, _ *URL) { o.Dial.Timeout = time.Second },
+		func(o *HTTPOptions, _ *URL) { o.Dial.Addr = netip.MustParseAddrPort("192.0.2.1:81") },
+		func(o *HTTPOptions, _ *URL) { o.Protocol = HTTP11 },
+		func(o *HTTPOptions, _ *URL) { o.VirtualHost = "a" },
+		func(o *HTTPOptions, _ *URL) { o.TLS = &TLS{} },
+		func(o *HTTPOptions, _ *URL) { o.TLS = &TLS{EnableSNI: true} },
+		func(o *HTTPOptions, _ *URL) { o.TLS = &TLS{SNIName: "a"} },
+		func(o *HTTPOptions, _ *URL) { o.TLS = &TLS{Compliant: true} },
+		func(o *HTTPOptions, _ *URL) { o.TLS = block },
+		func(_ *HTTPOptions, u *URL) { u.Path = "/a" },
+		func(_ *HTTPOptions, u *URL) { u.VirtualHost = "a" },
+		func(_ *HTTPOptions, u *URL) { u.Status = []StatusRange{{200, 200}} },
+		func(_ *HTTPOptions, u *URL) { u.Digest = &[16]byte{} },
+		func(_ *HTTPOptions, u *URL) { u.Digest = &[16]byte{1} },
+		func(_ *HTTPOptions, u *URL) { u.Regex = other },
+		func(_ *HTTPOptions, u *URL) { u.Regex = &Regex{re: other.re, NoMatch: true, Max: -1} },
+		func(_ *HTTPOptions, u *URL) { u.Regex = &Regex{re: other.re, Min: 1, Max: -1} },
+		func(_ *HTTPOptions, u *URL) { u.Regex = &Regex{re: other.re, Max: 1} },
+	} {
+		u := URL{Path: "/"}
+		var o HTTPOptions
+		change(&o, &u)
+		o.URLs = []URL{u}
+		h, err := NewHTTP(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if j, ok := seen[h.String()]; ok {
+			t.Errorf("changes %d and %d have one text: %s", j, i, h)
+		}
+		seen[h.String()] = i
 	}
 }
 

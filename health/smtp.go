@@ -43,6 +43,9 @@ func NewSMTP(o SMTPOptions) *SMTP {
 	return &SMTP{o: o}
 }
 
+// String returns all that the check asks as text: checks with the same text ask the same.
+func (s *SMTP) String() string { return fmt.Sprintf("%+v helo %q", s.o.Dial, s.o.Helo) }
+
 // Check has the whole conversation.
 func (s *SMTP) Check(ctx context.Context) error {
 	timeout := s.o.Dial.timeout()
