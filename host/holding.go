@@ -98,6 +98,10 @@ func (o *Holdings) Close() error {
 // addresses; those that have none are held.
 func (o *Holdings) Hold(addrs []Address, lifetime time.Duration) error {
 	batch, err := o.resolve(addrs)
+	return errors.Join(err, o.hold(batch, lifetime))
+}
+
+func (o *Holdings) hold(batch []*holding, lifetime time.Duration) (err error) {
 	o.sockMu.Lock()
 	defer o.sockMu.Unlock()
 	var there map[heldAddr]bool
@@ -195,6 +199,10 @@ func (o *Holdings) has(link int, a netip.Addr) bool {
 // called beside Release; those that somebody removed meanwhile are set again.
 func (o *Holdings) Prolong(addrs []Address, lifetime time.Duration) error {
 	batch, err := o.resolve(addrs)
+	return errors.Join(err, o.prolongAll(batch, lifetime))
+}
+
+func (o *Holdings) prolongAll(batch []*holding, lifetime time.Duration) (err error) {
 	for len(batch) > 0 {
 		part := batch[:min(len(batch), batchSize)]
 		batch = batch[len(part):]
@@ -230,10 +238,11 @@ func (o *Holdings) Release(addrs []Address) error { return o.remove(addrs, false
 func (o *Holdings) Evict(addrs []Address) error { return o.remove(addrs, true) }
 
 func (o *Holdings) remove(addrs []Address, all bool) error {
-	batch, err := o.resolve(addrs)
-	if errors.Is(err, ErrNoLink) {
-		err = nil // with its link it went as well
-	}
+	batch, _ := o.resolve(addrs) // with its link an address went as well
+	return o.removeAll(batch, all)
+}
+
+func (o *Holdings) removeAll(batch []*holding, all bool) (err error) {
 	o.sockMu.Lock()
 	defer o.sockMu.Unlock()
 	for len(batch) > 0 {
@@ -274,8 +283,7 @@ func (o *Holdings) resolve(addrs []Address) ([]*holding, error) {
 	index := map[string]int{}
 	out := make([]*holding, 0, len(addrs))
 	for i := range addrs {
-		a := addrs[i]
-		a.Prefix = netip.PrefixFrom(a.Prefix.Addr().Unmap().WithZone(""), a.Prefix.Bits())
+		a := &addrs[i]
 		link, known := index[a.Link]
 		if !known {
 			l, e := o.links.LinkByName(a.Link)
@@ -290,13 +298,35 @@ func (o *Holdings) resolve(addrs []Address) ([]*holding, error) {
 		if link == 0 {
 			continue
 		}
-		key := heldAddr{link, a.Prefix}
-		if a.Peer.IsValid() { // the length of the net is the peer's
-			key.prefix = netip.PrefixFrom(a.Prefix.Addr(), a.Peer.Bits())
-		}
-		out = append(out, &holding{key: key, spec: a})
+		out = append(out, newHolding(link, a))
 	}
 	return out, err
+}
+
+func newHolding(link int, a *Address) *holding {
+	h := &holding{spec: *a}
+	h.spec.Prefix = netip.PrefixFrom(a.Prefix.Addr().Unmap().WithZone(""), a.Prefix.Bits())
+	h.key = heldAddr{link, h.spec.Prefix}
+	if a.Peer.IsValid() { // the length of the net is the peer's
+		h.key.prefix = netip.PrefixFrom(h.spec.Prefix.Addr(), a.Peer.Bits())
+	}
+	return h
+}
+
+// forgetLink notes that a link is gone, and all its addresses with it.
+func (o *Holdings) forgetLink(link int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for k := range o.held {
+		if k.link == link {
+			delete(o.held, k)
+		}
+	}
+	for k := range o.count {
+		if k.link == link {
+			delete(o.count, k)
+		}
+	}
 }
 
 // permanent asks which addresses are there without end.
@@ -416,32 +446,4 @@ func (a *Address) flags() uint32 {
 		f |= unix.IFA_F_MANAGETEMPADDR
 	}
 	return f
-}
-
-// ProlongLater is Prolong on a goroutine of v, so that the thread of v does not wait for the kernel, which lets one
-// process at a time change the network: another one's change may take long. While the one before is under way, or
-// waits, it does nothing and returns false. What fails is logged.
-func (v *VRRP) ProlongLater(addrs []Address, lifetime time.Duration) bool {
-	select {
-	case v.refresh <- lease{addrs, lifetime}:
-		return true
-	default:
-		return false
-	}
-}
-
-// lease is an order of ProlongLater.
-type lease struct {
-	addrs    []Address
-	lifetime time.Duration
-}
-
-// prolong carries out the orders of ProlongLater.
-func (v *VRRP) prolong() {
-	defer v.done.Done()
-	for l := range v.refresh {
-		if err := v.Holdings.Prolong(l.addrs, l.lifetime); err != nil {
-			v.log.Warn("cannot prolong virtual addresses", zap.Error(err))
-		}
-	}
 }

@@ -43,8 +43,7 @@ type VRRP struct {
 
 	bellMu sync.Mutex // makes Wake safe beside Close
 
-	refresh chan lease // to the goroutine of prolong
-	done    sync.WaitGroup
+	leases leases
 }
 
 // readable is a socket of a VRRP: read reads once from it, and reports whether that gave an event, and whether there
@@ -92,7 +91,6 @@ func (h *Host) OpenVRRP() (*VRRP, error) {
 		host: h, log: h.log, epoll: -1, bell: -1, news: -1, packets: -1,
 		paths: map[int]*path{}, ears: map[earKey]*ear{}, mouths: map[mouthKey]*mouth{}, guards: map[guardKey]*guard{},
 		byFD: map[int32]readable{}, buf: make([]byte, packetRoom), oob: make([]byte, 512),
-		refresh: make(chan lease, 1),
 	}
 	var err error
 	if v.Holdings, err = h.OpenHoldings(); err == nil {
@@ -102,8 +100,7 @@ func (h *Host) OpenVRRP() (*VRRP, error) {
 		v.shut()
 		return nil, fmt.Errorf("open sockets for VRRP: %w", err)
 	}
-	v.done.Add(1)
-	go v.prolong()
+	v.leases.start(v.Holdings)
 	return v, nil
 }
 
@@ -132,8 +129,7 @@ func (v *VRRP) open() error {
 // Close ends all sockets. Addresses that are held stay until their lifetime ends. No other method may be called after it,
 // but for Wake, which then does nothing.
 func (v *VRRP) Close() error {
-	close(v.refresh)
-	v.done.Wait()
+	v.leases.stop()
 	return v.shut()
 }
 

@@ -259,7 +259,9 @@ func (v *VRRP) apply(m *syscall.NetlinkMessage) []string {
 			return nil
 		}
 		if m.Header.Type == unix.RTM_DELLINK {
-			return v.links.forget(int(int32(binary.NativeEndian.Uint32(m.Data[4:]))))
+			index := int(int32(binary.NativeEndian.Uint32(m.Data[4:])))
+			v.Holdings.forgetLink(index)
+			return v.links.forget(index)
 		}
 		h := unix.NlMsghdr{Len: m.Header.Len, Type: m.Header.Type, Flags: m.Header.Flags}
 		if l, err := netlink.LinkDeserialize(&h, m.Data); err == nil {
