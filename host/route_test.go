@@ -35,8 +35,6 @@ func without(a, b []string) []string {
 	return slices.DeleteFunc(slices.Clone(a), func(l string) bool { return slices.Contains(b, l) })
 }
 
-func yesno(b bool) *bool { return &b }
-
 // Each route is set by us in one namespace, and by ip-route(8) in another one that is the same; then ip-route(8) shows both.
 func TestRoutesAreThoseOfIPRoute(t *testing.T) {
 	testenv.NeedProgram(t, "ip")
