@@ -30,6 +30,11 @@ type Agent struct {
 
 var _ Grader = (*Agent)(nil)
 
+// String returns all that the check asks as text: checks with the same text ask the same.
+func (c *Agent) String() string {
+	return fmt.Sprintf("%+v send %q required %v", c.Dial, c.Send, c.Required)
+}
+
 // Check asks the agent.
 func (c *Agent) Check(ctx context.Context) error {
 	_, err := c.Grade(ctx)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Checker asks one server once. An implementation is immutable after it was made and may be asked from any goroutine,
-// but the Prober never asks one Checker twice at a time.
+// Checker asks one server once. The Prober never asks one Checker twice at a time. The Checkers of this package are
+// fmt.Stringers of all that they ask.
 type Checker interface {
 	// Check returns nil if the server is well, else what was wrong. It returns soon after ctx ends, and bounds itself
 	// by its own timeout: a server that answers one byte a second does not hold it for longer.

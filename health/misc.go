@@ -22,6 +22,12 @@ var (
 	_ Wording = (*Misc)(nil)
 )
 
+// String returns all that the check asks as text: checks with the same text ask the same.
+func (c *Misc) String() string {
+	return fmt.Sprintf("%q as %v env %q timeout %v dynamic %v",
+		c.Command.Args, c.Command.User, c.Command.Env, c.Command.Timeout, c.Dynamic)
+}
+
 // Check runs the program.
 func (c *Misc) Check(ctx context.Context) error {
 	_, err := c.Grade(ctx)

@@ -48,6 +48,11 @@ type PathCheck struct {
 
 var _ Checker = (*PathCheck)(nil)
 
+// String returns all that the check asks as text: checks with the same text ask the same.
+func (c *PathCheck) String() string {
+	return fmt.Sprintf("%v by %v tunnel %d:%d timeout %v", c.VIP, c.Server, c.Tunnel, c.TunnelPort, c.Timeout)
+}
+
 // Delays of a path check: between SYNs, as RFC 6298 has it for the first, and between questions for a MAC.
 const (
 	synAgain  = time.Second

@@ -31,6 +31,9 @@ const (
 // pingSize is how many bytes follow the header of an echo request, as in keepalived.
 const pingSize = 128
 
+// String returns all that the check asks as text: checks with the same text ask the same.
+func (c *Ping) String() string { return fmt.Sprintf("%+v", c.Dial) }
+
 // Check sends one echo request and waits for its reply.
 func (c *Ping) Check(ctx context.Context) error {
 	network, request, reply := "ip4:icmp", byte(echoRequest4), byte(echoReply4)

@@ -21,8 +21,8 @@ type Options struct {
 	Random func() float64
 }
 
-// Bounds of one turn of the Prober's loop: so many checks are begun at once at most, and the loop sleeps that long at
-// least. Both together bound the bursts (32 000 checks in a second) and what waking up costs.
+// So many checks are begun in such a time at most, and the loop does not wake up for checks more often. Both together
+// bound the bursts (32 000 checks in a second) and what waking up costs.
 const (
 	turnChecks = 64
 	turnPause  = 2 * time.Millisecond
@@ -42,8 +42,9 @@ type Prober struct {
 	fed     map[feed]int64 // the last value of each feed
 	feeds   map[feed][]*item
 	out     []notice // to be told by Run
-	ended   bool
 	local   localFaults
+	window  clock.Mono // since when checks are counted
+	begun   int        // since then
 }
 
 // feed names a source of values that are given from outside.
@@ -106,9 +107,6 @@ func (p *Prober) Run(ctx context.Context) {
 			if timer != nil {
 				timer.Stop()
 			}
-			p.mu.Lock()
-			p.ended = true
-			p.mu.Unlock()
 			running.Wait()
 			return
 		case <-p.wake:
@@ -146,13 +144,17 @@ func (p *Prober) turn(now clock.Mono) (begin []question, next clock.Mono, ok boo
 	}
 	clear(p.answers)
 	p.answers = p.answers[:0]
-	for len(begin) < turnChecks {
+	if now.Sub(p.window) >= turnPause {
+		p.window, p.begun = now, 0
+	}
+	for p.begun < turnChecks {
 		it := p.queue.take(now)
 		if it == nil {
 			break
 		}
 		it.running = true
 		it.asked++
+		p.begun++
 		begin = append(begin, question{it, it.check.Checker, it.asking})
 	}
 	p.local.settle(now, p)

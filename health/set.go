@@ -41,6 +41,9 @@ func (p *Prober) retarget(u *unit, t Target, now clock.Mono) {
 	before := u.items
 	u.target, u.items = t, make([]*item, 0, len(t.Checks))
 	for _, c := range t.Checks {
+		if s, ok := c.Checker.(fmt.Stringer); ok && c.ID == "" {
+			c.ID = s.String()
+		}
 		i := slices.IndexFunc(before, func(it *item) bool { return it.check.same(&c) })
 		if i < 0 {
 			u.items = append(u.items, p.start(u, c, now))

@@ -52,7 +52,7 @@ type Target struct {
 // Check is one check of a Target.
 type Check struct {
 	Kind    Kind
-	ID      string // all that Checker asks, as text: equal Kind and ID across a reload is the same check, which keeps its state
+	ID      string // all that Checker asks, as text: equal Kind and ID across a reload is the same check, which keeps its state; "" is Checker's String
 	Timing  Timing
 	Checker Checker // nil for checks that are fed (BFD_CHECK, FILE_CHECK); see Prober.Feed
 	// Feed is the name under which Prober.Feed reaches the check, of BFD_CHECK and FILE_CHECK.

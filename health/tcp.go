@@ -14,6 +14,9 @@ var (
 	_ Wording = (*TCP)(nil)
 )
 
+// String returns all that the check asks as text: checks with the same text ask the same.
+func (c *TCP) String() string { return fmt.Sprintf("%+v", c.Dial) }
+
 // Check connects and closes.
 func (c *TCP) Check(ctx context.Context) error {
 	conn, err := c.Dial.dial(ctx, "tcp")

@@ -33,6 +33,11 @@ var (
 
 var errMismatch = errors.New("reply data mismatch")
 
+// String returns all that the check asks as text: checks with the same text ask the same.
+func (c *UDP) String() string {
+	return fmt.Sprintf("%+v send %x require %v %x/%x %d-%d", c.Dial, c.Payload, c.Require, c.Reply, c.Mask, c.Min, c.Max)
+}
+
 // Check sends and waits. Without Require a silent server takes the whole timeout and is well.
 func (c *UDP) Check(ctx context.Context) error {
 	conn, err := c.Dial.dialWith(ctx, "udp", c.Dial.hearICMP)
