@@ -2,7 +2,6 @@ package vrrp
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -72,6 +71,7 @@ type Config struct {
 	OldUnicast        bool // old_unicast_checksum: version 3 unicast with the checksum of the multicast group
 	NeverOldUnicast   bool // old_unicast_checksum never: such a checksum is not learnt from a peer
 	DontTrackPrimary  bool // dont_track_primary
+	FaultNoPeer       bool // unicast_fault_no_peer, and there are no peers: FAULT for good
 	TrackSource       bool // track_src_ip: without the source address on a link, FAULT
 	TimerExpired      bool // timer_expired_backup: a master that stalled longer than its backups wait steps down
 	OtherPriority     int  // its argument: the highest priority among the others; 0: 254
@@ -148,17 +148,8 @@ func (c *Config) linkOf(a *Address) string {
 	return c.OwnLink()
 }
 
-// samePaths reports whether sockets can stay open from one configuration to the next.
-func samePaths(a, b *Config) bool {
-	return slices.EqualFunc(a.Paths(), b.Paths(), func(x, y Path) bool {
-		px, py := x.Peers, y.Peers
-		x.Peers, y.Peers = nil, nil
-		return x.equal(&y) && slices.Equal(px, py)
-	})
-}
-
-// equal compares everything but the peers.
-func (p *Path) equal(o *Path) bool {
+// sameSocket compares everything but the peers, which no socket knows of.
+func (p *Path) sameSocket(o *Path) bool {
 	return p.Link == o.Link && p.VRF == o.VRF && p.IPv6 == o.IPv6 && p.AH == o.AH && p.Source == o.Source &&
 		p.Base == o.Base && p.Group == o.Group && p.TTL == o.TTL && p.RxBuf == o.RxBuf
 }

@@ -10,7 +10,8 @@ import (
 type Net interface {
 	// Open makes the path numbered id ready to send and receive, and returns the address that packets will have as their
 	// source: p.Source, or else the first address of the link in that family, for IPv6 the link-local one. The address
-	// is not valid when the link has none. Numbers of a Runner are unique while open.
+	// is not valid when the link has none. Numbers of a Runner are unique while open. If the link does not exist yet,
+	// the path opens when it appears, and that it does not is the error.
 	Open(id int, p Path) (source netip.Addr, err error)
 	// Shut ends what Open began.
 	Shut(id int)
@@ -115,6 +116,6 @@ type Extra struct {
 // LinkState is what the package wants to know of a link.
 type LinkState struct {
 	Name  string
-	Up    bool // administratively up, with a carrier
-	Addrs []netip.Addr
+	Up    bool         // administratively up, with a carrier
+	Addrs []netip.Addr // without ours; the first one of a family, over IPv6 of link scope, is the source of adverts
 }

@@ -123,6 +123,7 @@ type InstanceState struct {
 	Priority       uint8 // effective
 	TotalPriority  int   // before it was limited to 1..254
 	VIPSet         bool
+	SplitBrain     bool       // while master, another master was heard within the last Master_Down_Interval
 	Source         netip.Addr // of our adverts
 	Master         netip.Addr // who was heard last as master
 	MasterPriority uint8

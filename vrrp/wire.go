@@ -126,7 +126,7 @@ func (s *sender) packet(c *Config, a *Advert, src, dst netip.Addr, ttl int, oldC
 	}
 	var room [ahLen]byte
 	s.buf = a.Append(append(s.buf, room[:]...), p)
-	sealAH(s.buf, s.seq, c.Password, c.Unicast())
+	sealAH(s.buf, s.seq, c.Password, !dst.IsMulticast())
 	return s.buf
 }
 

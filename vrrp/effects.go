@@ -1,0 +1,336 @@
+package vrrp
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"dirsw/clock"
+)
+
+// ways are the open paths of an instance.
+type ways struct {
+	first  int // number of the first path; the others follow it
+	paths  []Path
+	sender sender
+	failed bool // the last advert could not be sent
+}
+
+// apply is Apply on the thread.
+func (r *Runner) apply(now clock.Mono, p Plan) error {
+	r.realTime(&p)
+	before := slices.Clone(r.m.Instances())
+	err := r.makeVMACs(before, &p)
+	r.readLinks(now, &p)
+	r.do(now, r.m.Apply(now, p))
+	for _, i := range before {
+		if !slices.Contains(r.m.Instances(), i) {
+			r.close(i)
+		}
+	}
+	err = errors.Join(err, r.removeVMACs(before))
+	for _, i := range r.m.Instances() {
+		err = errors.Join(err, r.open(i))
+	}
+	return err
+}
+
+// realTime asks the kernel for the thread's policy, if that is another one than before.
+func (r *Runner) realTime(p *Plan) {
+	priority := p.Priority
+	if priority == 0 {
+		priority = DefaultRTPriority
+	}
+	want := schedule{priority: max(priority, 0), cpus: fmt.Sprint(p.CPUs)}
+	if want == r.sched {
+		return
+	}
+	r.sched = want
+	if err := r.net.RealTime(want.priority, p.CPUs); err != nil {
+		r.log.Warn("VRRP runs without real-time priority: a busy machine may delay adverts", zap.Error(err))
+	}
+}
+
+// makeVMACs makes those that are new.
+func (r *Runner) makeVMACs(before []*Instance, p *Plan) (err error) {
+	for n := range p.Instances {
+		v := p.Instances[n].VMAC
+		if v == nil || slices.ContainsFunc(before, func(i *Instance) bool { return sameVMAC(i.cfg.VMAC, v) }) {
+			continue
+		}
+		if e := r.net.MakeVMAC(*v); e != nil {
+			err = errors.Join(err, fmt.Errorf("vrrp_instance %s: make %s: %w", p.Instances[n].Name, v.Name, e))
+		}
+	}
+	return err
+}
+
+// removeVMACs removes those that nobody has any more.
+func (r *Runner) removeVMACs(before []*Instance) (err error) {
+	for _, i := range before {
+		v := i.cfg.VMAC
+		if v == nil || slices.Contains(r.m.Instances(), i) ||
+			slices.ContainsFunc(r.m.Instances(), func(o *Instance) bool { return o.cfg.VMAC != nil && o.cfg.VMAC.Name == v.Name }) {
+			continue
+		}
+		if e := r.net.RemoveVMAC(*v); e != nil {
+			err = errors.Join(err, fmt.Errorf("vrrp_instance %s: remove %s: %w", i.cfg.Name, v.Name, e))
+		}
+	}
+	return err
+}
+
+// readLinks tells the machine of all links that a plan names.
+func (r *Runner) readLinks(now clock.Mono, p *Plan) {
+	seen := map[string]bool{"": true}
+	look := func(name string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		l, ok := r.net.Link(name)
+		if !ok {
+			l = LinkState{}
+		}
+		l.Name = name
+		r.do(now, r.m.Link(now, l))
+	}
+	for n := range p.Instances {
+		c := &p.Instances[n]
+		look(c.Interface)
+		look(c.OwnLink())
+		for _, s := range c.Second {
+			look(s.Link)
+		}
+		for _, t := range c.Track {
+			if t.Kind == TrackInterface {
+				look(t.Name)
+			}
+		}
+	}
+	for _, g := range p.Groups {
+		for _, t := range g.Track {
+			if t.Kind == TrackInterface {
+				look(t.Name)
+			}
+		}
+	}
+}
+
+// open opens the paths of an instance, unless they are open as they should be.
+func (r *Runner) open(i *Instance) error {
+	w := r.ways[i]
+	if w != nil && slices.EqualFunc(w.paths, i.paths, func(a, b Path) bool { return a.sameSocket(&b) }) {
+		w.paths = i.paths
+		return nil
+	}
+	fresh := &ways{first: r.nextID, paths: i.paths}
+	if w != nil {
+		fresh.sender = w.sender
+		r.close(i)
+	}
+	r.ways[i] = fresh
+	r.nextID += len(i.paths)
+	var err error
+	for n := range i.paths {
+		r.owners[fresh.first+n] = i
+		if _, e := r.net.Open(fresh.first+n, i.paths[n]); e != nil {
+			err = errors.Join(err, fmt.Errorf("vrrp_instance %s: %w", i.cfg.Name, e))
+		}
+	}
+	return err
+}
+
+// close ends the paths of an instance.
+func (r *Runner) close(i *Instance) {
+	w := r.ways[i]
+	if w == nil {
+		return
+	}
+	for n := range w.paths {
+		r.net.Shut(w.first + n)
+		delete(r.owners, w.first+n)
+	}
+	delete(r.ways, i)
+}
+
+// shutdown ends everything.
+func (r *Runner) shutdown() {
+	now := r.clock.Now()
+	instances, groups := r.m.State()
+	r.do(now, r.m.Stop(now))
+	before := slices.Clone(r.m.Instances())
+	for _, i := range before {
+		r.close(i)
+		if i.cfg.VMAC != nil {
+			r.warn("remove the interface of a virtual router", i, r.net.RemoveVMAC(*i.cfg.VMAC))
+		}
+	}
+	r.mu.Lock()
+	r.stopped, r.running, r.last = true, false, states{instances, groups}
+	inbox := r.inbox
+	r.inbox = nil
+	r.mu.Unlock()
+	for _, o := range inbox {
+		if o.gone != nil {
+			o.gone()
+		}
+	}
+}
+
+// do carries effects out, in their order.
+func (r *Runner) do(now clock.Mono, effects []Effect) {
+	for n := range effects {
+		e := &effects[n]
+		switch e.Kind {
+		case EffectLog:
+			r.write(e)
+		case EffectAdvert:
+			r.advert(now, e)
+		case EffectOwn:
+			life := e.Instance.lifetime()
+			r.count(e.Instance, "set a virtual address", r.net.Own(e.Address, life))
+			r.renewAt = min(r.renewAt, now.Add(life/3))
+		case EffectDisown:
+			r.count(e.Instance, "remove a virtual address", r.net.Disown(e.Address))
+		case EffectSet:
+			r.count(e.Instance, "set a virtual route or rule", r.net.Set(e.Extra))
+		case EffectUnset:
+			r.count(e.Instance, "remove a virtual route or rule", r.net.Unset(e.Extra))
+		case EffectAnnounce:
+			r.count(e.Instance, "announce a virtual address", r.net.Announce(e.Link, e.Addr))
+		case EffectNotice:
+			r.notice(e.Notice)
+		}
+	}
+}
+
+// write writes a log line.
+func (r *Runner) write(e *Effect) {
+	switch {
+	case e.Warn:
+		r.log.Warn(e.Text)
+	case e.Detail:
+		r.log.Debug(e.Text)
+	default:
+		r.log.Info(e.Text)
+	}
+}
+
+// count notes what could not be done.
+func (r *Runner) count(i *Instance, what string, err error) {
+	if err != nil {
+		i.stats.EffectErrors++
+		r.warn(what, i, err)
+	}
+}
+
+func (r *Runner) warn(what string, i *Instance, err error) {
+	if err != nil {
+		r.log.Warn("cannot "+what, zap.String("instance", i.cfg.Name), zap.Error(err))
+	}
+}
+
+// lifetime is how long addresses outlive a director that dies: about as long as the others wait before they take over.
+func (i *Instance) lifetime() time.Duration {
+	life := (3*i.cfg.Interval + time.Second - 1).Truncate(time.Second) + time.Second
+	return max(life, 3*time.Second)
+}
+
+// renew prolongs the lifetimes of all addresses that are held.
+func (r *Runner) renew(now clock.Mono) {
+	r.renewAt = never
+	for _, i := range r.m.Instances() {
+		if !i.vipset {
+			continue
+		}
+		life := i.lifetime()
+		r.renewAt = min(r.renewAt, now.Add(life/3))
+		for _, a := range i.held() {
+			r.count(i, "prolong a virtual address", r.net.Own(a, life))
+		}
+	}
+}
+
+// advert sends one by every path to every destination.
+func (r *Runner) advert(now clock.Mono, e *Effect) {
+	i := e.Instance
+	w := r.ways[i]
+	if w == nil {
+		return
+	}
+	c, a := i.cfg, &w.sender.msg
+	a.Version, a.VRID, a.Priority, a.Interval, a.AuthType = c.Version, c.VRID, e.Priority, c.Interval, c.Auth
+	a.Auth = [authLen]byte{}
+	if c.Auth == AuthPass {
+		a.Auth = c.Password
+	}
+	a.Addrs = a.Addrs[:0]
+	for n := range c.Addresses {
+		a.Addrs = append(a.Addrs, c.Addresses[n].Prefix.Addr())
+	}
+	w.sender.next()
+	w.sender.seq = e.Seq
+	var err error
+	for n := range w.paths {
+		p := &w.paths[n]
+		if !p.Unicast() {
+			err = errors.Join(err, r.sendTo(i, w, n, p.Group))
+			continue
+		}
+		for _, peer := range p.Peers {
+			err = errors.Join(err, r.sendTo(i, w, n, peer.Addr))
+		}
+	}
+	r.lateness(i, e)
+	r.sendError(i, w, err, e.Priority)
+}
+
+// sendTo sends the advert in the sender to one destination.
+func (r *Runner) sendTo(i *Instance, w *ways, path int, dst netip.Addr) error {
+	src := i.sources[path].Addr
+	if !src.IsValid() {
+		return fmt.Errorf("send to %v: no source address", dst)
+	}
+	p := &w.paths[path]
+	return r.net.Send(w.first+path, dst, w.sender.packet(i.cfg, &w.sender.msg, src, dst, p.TTL, i.OldChecksum() && p.Unicast()))
+}
+
+// sendError tells once that adverts cannot be sent. That the last one fails, because its link is down, is no news.
+func (r *Runner) sendError(i *Instance, w *ways, err error, priority uint8) {
+	if err != nil {
+		i.stats.SendErrors++
+	}
+	if err != nil && !w.failed && (priority != PriorityStop || i.m.links[i.cfg.AdvertLink()].Up) {
+		r.log.Warn(fmt.Sprintf("(%s): send advert error", i.cfg.Name), zap.Error(err))
+	}
+	w.failed = err != nil
+}
+
+// lateness measures how late an advert left.
+func (r *Runner) lateness(i *Instance, e *Effect) {
+	if e.Due == 0 {
+		return
+	}
+	now := r.clock.Now()
+	late := max(now.Sub(e.Due), 0)
+	s := &i.stats.Late
+	s.Last, s.Max = late, max(s.Max, late)
+	if late <= i.cfg.Interval/4 {
+		return
+	}
+	s.Stalls++
+	if r.lateLog == 0 || now.Sub(r.lateLog) >= time.Second {
+		r.lateLog = now
+		r.log.Warn(fmt.Sprintf("(%s) advert left late", i.cfg.Name), zap.Duration("late", late), zap.Duration("max", s.Max),
+			zap.Uint64("stalls", s.Stalls))
+	}
+	if late > time.Duration(i.cfg.DownTimerAdverts-1)*i.cfg.Interval {
+		r.notice(Notice{Kind: Stalled, Name: i.cfg.Name, Old: i.state, New: i.state, Priority: i.priority, At: now, Late: late,
+			Why: "the others may have taken over"})
+	}
+}

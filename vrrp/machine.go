@@ -1,0 +1,208 @@
+package vrrp
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"dirsw/clock"
+)
+
+// never is a deadline that does not come.
+const never = clock.Mono(math.MaxInt64)
+
+// Machine is the instances of one director with their groups, and what they depend on. It is pure: everything that
+// happens is an argument, everything that it wants done is a returned Effect. One goroutine uses it. The effects that
+// a method returns are valid until the next call of any method.
+type Machine struct {
+	instances []*Instance // in the order of the plan
+	groups    []*group
+	links     map[string]LinkState
+	tracks    map[trackKey]TrackState
+	waning    map[string]waning // links that went down and are not believed yet
+	pacers    []*pacer
+	plan      Plan
+	applied   bool       // the first plan was
+	startAt   clock.Mono // nothing is sent or believed before
+	out       []Effect
+}
+
+// waning is a link that will count as down.
+type waning struct {
+	state LinkState
+	at    clock.Mono
+}
+
+type trackKey struct {
+	kind TrackKind
+	name string
+}
+
+// NewMachine returns a machine without instances.
+func NewMachine() *Machine {
+	return &Machine{links: map[string]LinkState{}, tracks: map[trackKey]TrackState{}, waning: map[string]waning{}}
+}
+
+// Instances returns the instances in the order of the plan.
+func (m *Machine) Instances() []*Instance { return m.instances }
+
+// Next is when a timer of the machine falls due; a time far in the future if none runs.
+func (m *Machine) Next() clock.Mono {
+	next := never
+	for _, i := range m.instances {
+		next = min(next, i.Next())
+	}
+	for _, p := range m.pacers {
+		next = min(next, p.next())
+	}
+	for _, w := range m.waning {
+		next = min(next, w.at)
+	}
+	return next
+}
+
+// Timers runs what has fallen due, in the order of the times.
+func (m *Machine) Timers(now clock.Mono) []Effect {
+	m.out = m.out[:0]
+	for {
+		var first *Instance
+		at := never
+		for _, i := range m.instances {
+			if n := i.Next(); n < at {
+				first, at = i, n
+			}
+		}
+		if first == nil || at > now {
+			break
+		}
+		first.timer(now)
+	}
+	for _, p := range m.pacers {
+		p.run(m, now)
+	}
+	for name, w := range m.waning {
+		if w.at <= now {
+			delete(m.waning, name)
+			m.setLink(now, w.state)
+		}
+	}
+	return m.out
+}
+
+// Link takes the news that a link is up or down, or has other addresses. One that is not there is down.
+func (m *Machine) Link(now clock.Mono, l LinkState) []Effect {
+	m.out = m.out[:0]
+	delete(m.waning, l.Name)
+	if old := m.links[l.Name]; old.Up && !l.Up {
+		if d := m.debounce(l.Name); d > 0 {
+			m.waning[l.Name] = waning{l, now.Add(d)}
+			return nil
+		}
+	}
+	m.setLink(now, l)
+	return m.out
+}
+
+// setLink believes what is known of a link.
+func (m *Machine) setLink(now clock.Mono, l LinkState) {
+	old, known := m.links[l.Name]
+	m.links[l.Name] = l
+	if known && old.Up != l.Up && m.uses(l.Name) {
+		m.logf(nil, "Netlink reports %s %s", l.Name, upWord(l.Up))
+	}
+	for _, i := range m.instances {
+		if i.resource(l.Name) || i.dependsOn(l.Name) {
+			i.reconsider(now)
+		}
+	}
+}
+
+// debounce is how long a link may be down before that counts.
+func (m *Machine) debounce(link string) (d time.Duration) {
+	for _, i := range m.instances {
+		if slices.Contains(i.ownLinks(), link) {
+			d = max(d, i.cfg.Debounce)
+		}
+	}
+	return d
+}
+
+// Track takes the news of a tracked thing.
+func (m *Machine) Track(now clock.Mono, kind TrackKind, name string, s TrackState) []Effect {
+	m.out = m.out[:0]
+	key := trackKey{kind, name}
+	if m.tracks[key] == s {
+		return nil
+	}
+	old := m.tracks[key]
+	m.tracks[key] = s
+	for _, i := range m.instances {
+		if i.tracks(key) {
+			i.logTrack(key, old, s)
+			i.reconsider(now)
+		}
+	}
+	return m.out
+}
+
+// Stop ends everything: masters send priority 0 and give their addresses back.
+func (m *Machine) Stop(now clock.Mono) []Effect {
+	m.out = m.out[:0]
+	for _, i := range m.instances {
+		i.stop(now, Stop)
+	}
+	for _, g := range m.groups {
+		g.notice(m, now, Stop)
+	}
+	return m.out
+}
+
+// delayed reports whether the startup delay still runs.
+func (m *Machine) delayed(now clock.Mono) bool { return now < m.startAt }
+
+// uses reports whether any instance cares for a link.
+func (m *Machine) uses(link string) bool {
+	return slices.ContainsFunc(m.instances, func(i *Instance) bool { return i.dependsOn(link) })
+}
+
+// track returns what is known of a thing. Interfaces are known from Link; a thing of which nothing was heard is not
+// known, which holds back those that depend on it without a weight.
+func (m *Machine) track(t *Track) TrackState {
+	if t.Kind == TrackInterface {
+		return TrackState{Known: true, Up: m.links[t.Name].Up}
+	}
+	return m.tracks[trackKey{t.Kind, t.Name}]
+}
+
+// instance finds an instance by name.
+func (m *Machine) instance(name string) *Instance {
+	for _, i := range m.instances {
+		if i.cfg.Name == name {
+			return i
+		}
+	}
+	return nil
+}
+
+// State returns what listings show, with copies of everything that changes.
+func (m *Machine) State() ([]InstanceState, []GroupState) {
+	instances := make([]InstanceState, len(m.instances))
+	for n, i := range m.instances {
+		instances[n] = i.report()
+	}
+	groups := make([]GroupState, len(m.groups))
+	for n, g := range m.groups {
+		groups[n] = GroupState{Config: *g.cfg, State: g.state}
+	}
+	return instances, groups
+}
+
+// from adds d to now, or to the end of the startup delay if that is later.
+func (m *Machine) from(now clock.Mono, d time.Duration) clock.Mono { return max(now, m.startAt).Add(d) }
+
+func upWord(up bool) string {
+	if up {
+		return "up"
+	}
+	return "down"
+}

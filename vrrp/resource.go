@@ -1,0 +1,112 @@
+package vrrp
+
+import "slices"
+
+// placed is an address with its link filled in.
+func (i *Instance) placed(a Address) Address {
+	a.Link = i.cfg.linkOf(&a)
+	return a
+}
+
+// setAll takes what a master has: addresses, then routes, then rules.
+func (i *Instance) setAll() {
+	i.vipset = true
+	i.own("setting VIPs.", i.cfg.Addresses)
+	i.own("setting E-VIPs.", i.cfg.Excluded)
+	i.set("setting Virtual Routes", i.cfg.Routes)
+	i.set("setting Virtual Rules", i.cfg.Rules)
+}
+
+// unsetAll gives it back in the opposite order. It is done at the start too: whatever a director before this one left.
+func (i *Instance) unsetAll() {
+	i.vipset = false
+	i.unset("removing Virtual Rules", i.cfg.Rules)
+	i.unset("removing Virtual Routes", i.cfg.Routes)
+	i.disown("removing VIPs.", i.cfg.Addresses)
+	i.disown("removing E-VIPs.", i.cfg.Excluded)
+}
+
+func (i *Instance) own(words string, list []Address) {
+	if len(list) > 0 {
+		i.logf("(%s) %s", i.cfg.Name, words)
+	}
+	for _, a := range list {
+		i.m.out = append(i.m.out, Effect{Kind: EffectOwn, Instance: i, Address: i.placed(a)})
+	}
+}
+
+func (i *Instance) disown(words string, list []Address) {
+	if len(list) > 0 {
+		i.logf("(%s) %s", i.cfg.Name, words)
+	}
+	for _, a := range list {
+		i.m.out = append(i.m.out, Effect{Kind: EffectDisown, Instance: i, Address: i.placed(a)})
+	}
+}
+
+func (i *Instance) set(words string, list []Extra) {
+	if len(list) > 0 {
+		i.logf("(%s) %s", i.cfg.Name, words)
+	}
+	for _, e := range list {
+		i.m.out = append(i.m.out, Effect{Kind: EffectSet, Instance: i, Extra: e})
+	}
+}
+
+func (i *Instance) unset(words string, list []Extra) {
+	if len(list) > 0 {
+		i.logf("(%s) %s", i.cfg.Name, words)
+	}
+	for _, e := range list {
+		i.m.out = append(i.m.out, Effect{Kind: EffectUnset, Instance: i, Extra: e})
+	}
+}
+
+// held yields the addresses that the instance holds now, with their links; none unless it is master.
+func (i *Instance) held() []Address {
+	if !i.vipset {
+		return nil
+	}
+	out := make([]Address, 0, len(i.cfg.Addresses)+len(i.cfg.Excluded))
+	for _, a := range i.cfg.Addresses {
+		out = append(out, i.placed(a))
+	}
+	for _, a := range i.cfg.Excluded {
+		out = append(out, i.placed(a))
+	}
+	return out
+}
+
+// change moves a master from the addresses, routes and rules of one configuration to those of another. What is in both
+// stays untouched; what goes, goes first.
+func (i *Instance) change(old *Config) {
+	if !i.vipset {
+		return
+	}
+	was := Instance{m: i.m, cfg: old, vipset: true}
+	before, after := was.held(), i.held()
+	i.unset("removing Virtual Rules", missing(old.Rules, i.cfg.Rules))
+	i.unset("removing Virtual Routes", missing(old.Routes, i.cfg.Routes))
+	i.disown("removing VIPs.", without(before, after))
+	fresh := without(after, before)
+	i.own("setting VIPs.", fresh)
+	i.set("setting Virtual Routes", missing(i.cfg.Routes, old.Routes))
+	i.set("setting Virtual Rules", missing(i.cfg.Rules, old.Rules))
+	for range i.cfg.GARP.Repeat {
+		for _, a := range fresh {
+			i.announceOne(a, 0)
+		}
+	}
+}
+
+// without returns what is in a and not in b.
+func without(a, b []Address) []Address {
+	return slices.DeleteFunc(slices.Clone(a), func(x Address) bool { return slices.Contains(b, x) })
+}
+
+// missing returns what is in a and, by its text, not in b.
+func missing(a, b []Extra) []Extra {
+	return slices.DeleteFunc(slices.Clone(a), func(x Extra) bool {
+		return slices.ContainsFunc(b, func(y Extra) bool { return x.Rule == y.Rule && x.Text == y.Text })
+	})
+}

@@ -1,0 +1,255 @@
+package vrrp
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+
+	"dirsw/clock"
+)
+
+// fileFault is the value of a tracked file, times its weight, at which the instance is in FAULT.
+const fileFault = -254
+
+// trackers yields what the instance depends on by configuration: its own lines and those of its group.
+func (i *Instance) trackers() iter.Seq[*Track] {
+	return func(yield func(*Track) bool) {
+		for n := range i.cfg.Track {
+			if !yield(&i.cfg.Track[n]) {
+				return
+			}
+		}
+		if i.group == nil {
+			return
+		}
+		for n := range i.group.cfg.Track {
+			if !yield(&i.group.cfg.Track[n]) {
+				return
+			}
+		}
+	}
+}
+
+// tracks reports whether the instance depends on a thing.
+func (i *Instance) tracks(k trackKey) bool {
+	for t := range i.trackers() {
+		if t.Kind == k.kind && t.Name == k.name {
+			return true
+		}
+	}
+	return false
+}
+
+// ownLinks are the links whose state is the instance's, unless it is told not to look at them.
+func (i *Instance) ownLinks() []string {
+	links := []string{i.cfg.OwnLink()}
+	if i.cfg.VMAC != nil {
+		links = append(links, i.cfg.Interface)
+	}
+	return links
+}
+
+// dependsOn reports whether a link matters to the instance.
+func (i *Instance) dependsOn(link string) bool {
+	return slices.Contains(i.ownLinks(), link) || i.tracks(trackKey{TrackInterface, link})
+}
+
+// faults lists what holds the instance in FAULT, in the words of the log lines.
+func (i *Instance) faults() []string {
+	var out []string
+	seen := map[string]bool{}
+	linkDown := func(name string) {
+		if name != "" && !seen[name] && !i.m.links[name].Up {
+			seen[name] = true
+			out = append(out, fmt.Sprintf("interface %s down", name))
+		}
+	}
+	if !i.cfg.DontTrackPrimary {
+		for _, l := range i.ownLinks() {
+			linkDown(l)
+		}
+	}
+	for t := range i.trackers() {
+		if f := i.trackFault(t); f != "" && !seen[f] {
+			seen[f] = true
+			out = append(out, f)
+		}
+	}
+	if i.cfg.FaultNoPeer {
+		out = append(out, "no unicast peers")
+	}
+	if len(i.sources) == 0 {
+		return out
+	}
+	switch s := i.sources[0]; {
+	case s.Missing && i.cfg.TrackSource:
+		out = append(out, "src address not configured")
+	case !s.Addr.IsValid():
+		out = append(out, fmt.Sprintf("no IPv%d address for interface", 4+2*btoi(i.cfg.IPv6)))
+	}
+	return out
+}
+
+// trackFault is what a tracker without weight says against the instance; empty: nothing.
+func (i *Instance) trackFault(t *Track) string {
+	s := i.m.track(t)
+	switch {
+	case t.Kind == TrackFile:
+		if v := fileStatus(t, s.Value); v <= fileFault {
+			return fmt.Sprintf("tracked file %s has status %d", t.Name, v)
+		}
+		return ""
+	case t.Weight != 0 || !s.Known || s.Up != t.Reverse:
+		return ""
+	}
+	switch t.Kind {
+	case TrackInterface:
+		return fmt.Sprintf("interface %s down", t.Name)
+	case TrackScript:
+		return "due to script " + t.Name
+	case TrackProcess:
+		return fmt.Sprintf("tracked process %s quorum not achieved", t.Name)
+	}
+	return fmt.Sprintf("tracked %v %s down", t.Kind, t.Name)
+}
+
+// fileStatus is what a tracked file's value adds to the priority; fileFault or less means FAULT. Without a weight any
+// value but 0 does.
+func fileStatus(t *Track, value int) int {
+	if t.Weight == 0 {
+		if (value != 0) != t.Reverse {
+			return fileFault
+		}
+		return 0
+	}
+	v := value * t.Weight
+	if t.Reverse {
+		v = -v
+	}
+	return min(v, PriorityOwner-2)
+}
+
+// weightsCount reports whether weights change the instance's priority: not an address owner's, nor that of the member of
+// a group unless the group says so.
+func (i *Instance) weightsCount() bool {
+	return i.cfg.Priority != PriorityOwner && (i.group == nil || i.group.cfg.TrackingWeight)
+}
+
+// weighed is the priority with all weights.
+func (i *Instance) weighed() int {
+	total := int(i.cfg.Priority)
+	if !i.weightsCount() {
+		return total
+	}
+	for t := range i.trackers() {
+		s := i.m.track(t)
+		if t.Kind == TrackFile {
+			if v := fileStatus(t, s.Value); v > fileFault {
+				total += v
+			}
+			continue
+		}
+		if !s.Known || s.Up != (t.Weight > 0) {
+			continue
+		}
+		if t.Reverse {
+			total -= t.Weight
+		} else {
+			total += t.Weight
+		}
+	}
+	return total
+}
+
+// undecided reports whether a script without a weight has not run yet: until then the instance is neither up nor down.
+func (i *Instance) undecided() bool {
+	for t := range i.trackers() {
+		if t.Kind == TrackScript && t.Weight == 0 && !i.m.track(t).Known {
+			return true
+		}
+	}
+	return false
+}
+
+// reconsider looks again at everything that the instance depends on, after something of it changed.
+func (i *Instance) reconsider(now clock.Mono) {
+	wasDown, wasUnknown := i.down, i.unknown
+	i.down, i.unknown = len(i.faults()) > 0, i.undecided()
+	if t := i.weighed(); t != i.total && i.cfg.Priority != PriorityOwner {
+		i.total = t
+		i.setPriority(now)
+	}
+	switch {
+	case i.down && (!wasDown || i.state == Init):
+		i.goDown(now)
+	case !i.down && !i.unknown && (wasDown || wasUnknown):
+		i.comeUp(now)
+	}
+}
+
+// goDown enters FAULT, and takes the group along.
+func (i *Instance) goDown(now clock.Mono) {
+	i.want = Fault
+	if i.state == Master {
+		i.leaveMaster(now, true)
+	} else {
+		i.leaveFault(now)
+	}
+	if i.group != nil {
+		i.group.toFault(now, i)
+	}
+}
+
+// comeUp leaves FAULT, if nothing in the group speaks against it. An owner takes over at once, all others listen first.
+func (i *Instance) comeUp(now clock.Mono) {
+	if i.group != nil && i.group.held() {
+		return
+	}
+	i.want = Backup
+	if i.cfg.Priority == PriorityOwner && (i.group == nil || i.group.allOwners()) {
+		i.want = Master
+	}
+	i.leaveFault(now)
+	if i.cfg.Unicast() && i.cfg.Interface != "" && i.sources[0].Addr.IsValid() && !i.m.delayed(now) {
+		// The master may have forgotten our MAC address: without this its adverts would wait for an answer of ours.
+		i.logf("%s: sending gratuitous %s for %v", i.cfg.Name, arpWord(i.cfg.IPv6), i.sources[0].Addr)
+		i.m.out = append(i.m.out, Effect{Kind: EffectAnnounce, Instance: i, Link: i.cfg.Interface, Addr: i.sources[0].Addr})
+	}
+	if i.group != nil && i.state == Backup {
+		i.group.toBackup(now, i)
+	}
+}
+
+// logTrack writes what keepalived writes when a tracked thing changes, beside what its own checker writes.
+func (i *Instance) logTrack(k trackKey, old, s TrackState) {
+	switch k.kind {
+	case TrackBFD:
+		i.logf("VRRP_Instance(%s) Tracked BFD instance %s is %s", i.cfg.Name, k.name, map[bool]string{true: "UP", false: "DOWN"}[s.Up])
+	case TrackFile:
+		for t := range i.trackers() {
+			if t.Kind != TrackFile || t.Name != k.name {
+				continue
+			}
+			before, after := fileStatus(t, old.Value) <= fileFault, fileStatus(t, s.Value) <= fileFault
+			if after && !before {
+				i.logf("(%s): tracked file %s now FAULT state", i.cfg.Name, k.name)
+			} else if before && !after {
+				i.logf("(%s): tracked file %s leaving FAULT state", i.cfg.Name, k.name)
+			}
+		}
+	}
+}
+
+func arpWord(v6 bool) string {
+	if v6 {
+		return "NA"
+	}
+	return "ARP"
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
