@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 		acceptAll()
 		return
 	}
+	if server := os.Getenv(starveEnv); server != "" {
+		starve(server)
+		return
+	}
 	os.Exit(m.Run())
 }
 

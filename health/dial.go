@@ -108,9 +108,9 @@ func (d *Dial) options(fd int) error {
 			return os.NewSyscallError("SO_BINDTODEVICE", err)
 		}
 	}
-	if d.Bind.Port() != 0 { // the last check's connection is still in TIME_WAIT
-		if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1); err != nil {
-			return os.NewSyscallError("SO_REUSEADDR", err)
+	if d.Bind.Port() != 0 { // closing resets: in TIME_WAIT the port would be taken when the next check wants it
+		if err := syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1}); err != nil {
+			return os.NewSyscallError("SO_LINGER", err)
 		}
 	}
 	return nil
