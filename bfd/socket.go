@@ -20,6 +20,9 @@ const (
 	lastSource    = 65535
 )
 
+// receiveBuffer is what the kernel may hold of arrived datagrams, in bytes with its own overhead: some thousand packets.
+const receiveBuffer = 4 << 20
+
 // listening is what a listening socket is for.
 type listening struct {
 	v6       bool
@@ -55,6 +58,8 @@ func listen(l listening) (fd int, err error) {
 	if err != nil {
 		return -1, os.NewSyscallError("setsockopt", err)
 	}
+	// So that garbage sent in bursts does not keep out what is good; without privilege it stays as it is.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
 	if err = unix.Bind(fd, addr); err != nil {
 		return -1, fmt.Errorf("bind to port %d: %w", port, err)
 	}
