@@ -66,6 +66,7 @@ func (l *leases) run() {
 // Own sets an address as Hold does, at once; if it is held already its lifetime is prolonged by another goroutine, soon. A
 // refresh costs the calling thread well under a microsecond, so that one who holds thousands may call it for each.
 func (v *VRRP) Own(a Address, lifetime time.Duration) error {
+	v.know(a.Link)
 	index, err := v.indexOf(a.Link)
 	if err != nil || index == 0 {
 		return fmt.Errorf("add %v: %w: %s", a.Prefix, ErrNoLink, a.Link)
@@ -81,6 +82,7 @@ func (v *VRRP) Own(a Address, lifetime time.Duration) error {
 // Disown takes away an address that Own set. That it is gone already, or its link, is no error. One that was there for
 // good before is left; Evict takes it.
 func (v *VRRP) Disown(a Address) error {
+	v.know(a.Link)
 	index, err := v.indexOf(a.Link)
 	if err != nil || index == 0 {
 		return nil

@@ -38,6 +38,7 @@ type guard struct {
 // (RFC 5227, section 2.4), and any Neighbor Advertisement for it. Frames that this host sends do not count. No addresses:
 // the guard of the link ends. The link need not exist yet.
 func (v *VRRP) Guard(link string, addrs []netip.Addr) error {
+	v.know(link)
 	var err error
 	for _, six := range []bool{false, true} {
 		k := guardKey{link, six}
@@ -99,14 +100,14 @@ func (v *VRRP) connectGuard(g *guard) error {
 		v.deafen(g.fd)
 		g.fd = -1
 	}
-	l := v.Link(g.key.link)
-	if !l.Exists {
+	index, err := v.indexOf(g.key.link)
+	if err != nil {
 		return nil // reguard will open it
 	}
-	err := v.host.within(func() error {
-		fd, err := openGuard(g, l.Index)
+	err = v.host.within(func() error {
+		fd, err := openGuard(g, index)
 		if err == nil {
-			g.fd, g.index = fd, l.Index
+			g.fd, g.index = fd, index
 			err = v.listen(fd, g)
 		}
 		return err
@@ -123,10 +124,11 @@ func openGuard(g *guard, index int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	proto, filter := uint16(unix.ETH_P_ARP), arpFilter(g.addrs)
+	proto, compile := uint16(unix.ETH_P_ARP), arpFilter
 	if g.key.ipv6 {
-		proto, filter = unix.ETH_P_IPV6, naFilter(g.addrs)
+		proto, compile = unix.ETH_P_IPV6, naFilter
 	}
+	filter := compile(g.addrs)
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1),
 		unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}),

@@ -213,12 +213,28 @@ func (news) read(v *VRRP) (Event, bool, bool) {
 		v.relearn()
 		return Event{}, false, true
 	}
+	var changed []string
 	for i := range msgs {
-		for _, name := range v.apply(&msgs[i]) {
-			v.tell(name)
-		}
+		changed = append(changed, v.apply(&msgs[i])...)
+	}
+	for _, name := range changed {
+		v.tell(name)
 	}
 	return Event{}, false, true
+}
+
+// know reads the news that has not been read if one of the names is not known: it may be a link so new that nothing was
+// heard of it yet. The kernel queues the news before who made the link is answered.
+func (v *VRRP) know(names ...string) {
+	for _, name := range names {
+		if name == "" || v.links.byName[name] != nil {
+			continue
+		}
+		for more := true; more; {
+			_, _, more = news{}.read(v)
+		}
+		return
+	}
 }
 
 // relearn is for when news was lost: everything is asked for again and what changed is told.
@@ -316,11 +332,8 @@ func parseAddress(b []byte) (link int, a linkAddr, flags uint32, ok bool) {
 	return link, linkAddr{netip.PrefixFrom(addr, int(b[1])), b[3]}, flags, addr.IsValid()
 }
 
-// Link returns what is known of the link called name. It asks the kernel only if the name is not known, so that a link
-// that was just made is found.
+// Link returns what is known of the link called name. A link that was just made is known.
 func (v *VRRP) Link(name string) LinkState {
-	if _, err := v.indexOf(name); err != nil || name == "" {
-		return LinkState{Name: name}
-	}
+	v.know(name)
 	return v.links.state(name)
 }

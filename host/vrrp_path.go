@@ -98,6 +98,7 @@ func (v *VRRP) Add(id int, o Path) (source netip.Addr, err error) {
 	if v.paths[id] != nil {
 		return netip.Addr{}, fmt.Errorf("path %d is open already", id)
 	}
+	v.know(o.Link, o.Base, o.VRF)
 	p := &path{Path: o, id: id}
 	v.paths[id] = p
 	err = v.host.within(func() error { return v.connect(p) })
@@ -151,16 +152,10 @@ func (v *VRRP) indexOf(name string) (int, error) {
 	if name == "" {
 		return 0, nil
 	}
-	if l := v.links.state(name); l.Exists {
-		return l.Index, nil
+	if e := v.links.byName[name]; e != nil {
+		return e.Index, nil
 	}
-	// It may be so new that its news has not been read.
-	l, err := v.Holdings.links.LinkByName(name)
-	if err != nil {
-		return 0, fmt.Errorf("%w: %s", ErrNoLink, name)
-	}
-	v.links.learn(l)
-	return l.Attrs().Index, nil
+	return 0, fmt.Errorf("%w: %s", ErrNoLink, name)
 }
 
 func (v *VRRP) connectEar(p *path) error {
