@@ -46,9 +46,7 @@ func (d *Dial) dial(ctx context.Context, network string) (net.Conn, error) {
 
 // dialWith is dial with further options of the socket, which more sets before it is bound.
 func (d *Dial) dialWith(ctx context.Context, network string, more func(fd int) error) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.timeout())
-	defer cancel()
-	dialer := net.Dialer{KeepAlive: -1, FallbackDelay: -1}
+	dialer := net.Dialer{Timeout: d.timeout(), KeepAlive: -1, FallbackDelay: -1}
 	if more != nil || d.Mark != 0 || d.Device != "" || d.Bind.Port() != 0 {
 		dialer.Control = func(_, _ string, c syscall.RawConn) error { return d.control(c, more) }
 	}

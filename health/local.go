@@ -20,7 +20,7 @@ type localFaults struct {
 }
 
 // add counts one.
-func (f *localFaults) add(_ clock.Mono, err error) {
+func (f *localFaults) add(err error) {
 	f.count++
 	f.err = err
 }

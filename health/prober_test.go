@@ -227,7 +227,9 @@ func TestProberReloadKeepsState(t *testing.T) {
 		b.Set([]Target{one("a", f), one("b", g)})
 		f.set(errNo)
 		b.until(1500 * time.Millisecond)
-		b.expect("a is down", b.told(), "a up=false weight=10, changed, first, check", "b up=true weight=10, first, check")
+		both := b.told()
+		slices.Sort(both) // two checks at the same time
+		b.expect("a is down", both, "a up=false weight=10, changed, first, check", "b up=true weight=10, first, check")
 		asked := f.asked.Load()
 		next := one("a", &fake{}) // asks the same: the old Checker stays
 		next.Checks[0].Timing.Retry = 5
@@ -327,6 +329,47 @@ func TestProberLackOfItsOwnSaysNothingOfServers(t *testing.T) {
 		lines := b.said()
 		if len(lines) != 1 || !strings.Contains(lines[0], "no descriptors. Rescheduling.") {
 			t.Errorf("lines %q, want one about the lack", lines)
+		}
+	})
+}
+
+func TestProberSilenceOfAnAgent(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		f := &fake{}
+		target := one("a", f)
+		target.Checks[0].Kind = KindAgent
+		f.setGrade(Grade{Kind: GradePercent, Value: 50})
+		b.Set([]Target{target})
+		b.until(1100 * time.Millisecond)
+		b.expect("its weight", b.told(), "a up=true weight=5, weighed, first, check")
+		b.said()
+		f.set(&Failure{Kind: ErrSilent, Text: "agent"})
+		b.until(5 * time.Second)
+		b.expect("what it said holds", b.told())
+		f.set(nil)
+		b.until(7 * time.Second)
+		b.expect("lines", b.said(),
+			"AGENT_CHECK on service [192.0.2.11]:tcp:80 for VS [198.51.100.1]:tcp:80 has no answer, what it last said holds: agent",
+			"AGENT_CHECK on service [192.0.2.11]:tcp:80 for VS [198.51.100.1]:tcp:80 has an answer again")
+	})
+}
+
+func TestProberChecksMoreOftenAfterAReload(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		f, g := &fake{}, &fake{}
+		slow := []Target{one("a", f), one("b", g)}
+		for i := range slow {
+			slow[i].Checks[0].Timing.Loop = time.Hour
+		}
+		b.Set(slow)
+		b.until(10 * time.Second)
+		b.Set([]Target{one("a", f), slow[1]})
+		b.until(12500 * time.Millisecond)
+		if n := f.asked.Load(); n != 4 {
+			t.Errorf("asked %d times, want 4", n)
+		}
+		if n := g.asked.Load(); n != 1 {
+			t.Errorf("the other was asked %d times, want 1", n)
 		}
 	})
 }

@@ -91,7 +91,13 @@ func (p *Prober) keep(it *item, c Check, now clock.Mono) {
 	if it.check.Timing != c.Timing {
 		probe := NewProbe(now, c.Kind.counting(), c.Timing, c.steps(), p.opt.Random())
 		probe.Adopt(it.probe)
+		if latest := now.Add(c.Timing.Loop); probe.due > latest { // it was less often until now
+			probe.due = now.Add(time.Duration(p.opt.Random() * float64(c.Timing.Loop)))
+		}
 		it.probe = probe
+		if it.place != 0 {
+			p.queue.add(it)
+		}
 		if !it.running {
 			it.asking = probe.Step()
 		}

@@ -77,8 +77,10 @@ type Event struct {
 	Up     bool // the server, now
 	Weight int  // the weight that its checks give it now; 0 while drained
 
-	Changed  bool // Up is new
-	First    bool // no check of the server had an outcome before
+	Changed bool // Up is new
+	// First is the first outcome of a check. Where that of an alpha server leaves it down (Changed is false), keepalived
+	// runs its notify_down.
+	First    bool
 	Weighed  bool // Weight is new
 	Alarm    bool // an advisory check disagrees now; Why says about what
 	AlarmEnd bool // it agrees again

@@ -37,6 +37,7 @@ type item struct {
 	took    time.Duration
 	differs clock.Mono // since when an advisory check disagrees; 0: it does not
 	alarmed bool
+	silent  bool // the last answer was ErrSilent
 }
 
 // isUp reports whether all checks that count hold.
@@ -68,19 +69,37 @@ func (p *Prober) takeIn(a answer) {
 		return
 	}
 	it.at, it.took = a.end, a.end.Sub(a.start)
-	if errors.Is(a.err, ErrLocal) || errors.Is(a.err, ErrSilent) {
+	switch {
+	case errors.Is(a.err, ErrLocal):
 		it.last = a.err.Error()
-		if errors.Is(a.err, ErrLocal) {
-			p.local.add(a.end, a.err)
-		}
+		p.local.add(a.err)
 		it.probe.Skip(a.end)
-	} else {
+	case errors.Is(a.err, ErrSilent):
+		it.last = a.err.Error()
+		p.silence(it, true)
+		it.probe.Skip(a.end)
+	default:
+		p.silence(it, false)
 		p.judge(a)
 	}
 	it.asking = it.probe.Step()
 	if !it.unit.suspended {
 		p.queue.add(it)
 	}
+}
+
+// silence logs that the means of a check went, or is back: what it said before holds meanwhile.
+func (p *Prober) silence(it *item, silent bool) {
+	if it.silent == silent {
+		return
+	}
+	it.silent = silent
+	n := it.unit.target.Names
+	if silent {
+		p.line(lineWarn, fmt.Sprintf("%s on service %s for VS %s has no answer, what it last said holds: %s", it.check.Kind, n.Server, n.Service, it.last))
+		return
+	}
+	p.line(lineInfo, fmt.Sprintf("%s on service %s for VS %s has an answer again", it.check.Kind, n.Server, n.Service))
 }
 
 // judge takes in an answer that says something about the server.
