@@ -108,6 +108,9 @@ func (m *Machine) Apply(now clock.Mono, p Plan) []Effect {
 	m.end(now, old, p)
 	m.regroup()
 	for _, i := range changed {
+		i.give(before[i])
+	}
+	for _, i := range changed {
 		i.reconfigured(now, before[i])
 	}
 	m.start(now, fresh)
@@ -188,7 +191,9 @@ func (m *Machine) start(now clock.Mono, fresh []*Instance) {
 		}
 	}
 	for _, i := range fresh {
-		i.unsetAll()
+		if i.cfg.Priority != PriorityOwner { // whose addresses they are
+			i.unsetAll()
+		}
 	}
 	m.startGroups(now, fresh)
 	for _, i := range fresh {
@@ -237,7 +242,7 @@ func (i *Instance) begin(now clock.Mono) {
 // reconfigured goes on with other settings.
 func (i *Instance) reconfigured(now clock.Mono, old *Config) {
 	i.setPaths()
-	i.change(old)
+	i.take(now, old)
 	if i.state != Backup {
 		i.masterInterval = i.cfg.Interval
 	} else if i.masterInterval == old.Interval {
@@ -251,7 +256,6 @@ func (i *Instance) reconfigured(now clock.Mono, old *Config) {
 		i.preemptAt = 0
 	}
 	i.logged = 0
-	i.reconsider(now)
 }
 
 // setPaths derives the paths from the configuration.
@@ -294,11 +298,14 @@ func (m *Machine) sourceOf(p *Path) Source {
 	return Source{}
 }
 
-// virtual reports whether an address is one of some instance.
+// virtual reports whether an address is one of some instance that does not own it.
 func (m *Machine) virtual(a netip.Addr) bool {
 	is := func(v Address) bool { return v.Prefix.Addr() == a }
 	for n := range m.plan.Instances {
 		c := &m.plan.Instances[n]
+		if c.Priority == PriorityOwner {
+			continue
+		}
 		if slices.ContainsFunc(c.Addresses, is) || slices.ContainsFunc(c.Excluded, is) {
 			return true
 		}
@@ -306,8 +313,11 @@ func (m *Machine) virtual(a netip.Addr) bool {
 	return false
 }
 
-// settle makes instances agree with groups that a reload gave them, or took from them.
+// settle makes instances agree with what a reload gave them, or took from them: weights and groups.
 func (m *Machine) settle(now clock.Mono) {
+	for _, i := range m.instances {
+		i.reconsider(now)
+	}
 	for _, g := range m.groups {
 		g.settle(now)
 	}

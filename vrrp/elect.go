@@ -9,9 +9,6 @@ import (
 
 // receivedBackup is section 6.4.2 of RFC 9568.
 func (i *Instance) receivedBackup(now clock.Mono, a *Advert, src netip.Addr) {
-	if i.master != src { // another master may be wrong in other ways
-		i.logged = 0
-	}
 	switch {
 	case a.Priority == PriorityStop:
 		i.logf("(%s) Backup received priority 0 advertisement", i.cfg.Name)
@@ -69,6 +66,9 @@ func (i *Instance) answers(now clock.Mono) bool {
 func (i *Instance) receivedMaster(now clock.Mono, a *Advert, src netip.Addr, path int, seq uint32) {
 	order := i.order(now, src, path)
 	higher := a.Priority > i.priority || a.Priority == i.priority && order > 0
+	if a.Priority == PriorityStop && !i.answers(now) {
+		return
+	}
 	if a.Priority == PriorityStop {
 		i.sendAdvert(now, i.priority, 0)
 		i.deadline = now.Add(i.cfg.Interval)

@@ -100,7 +100,7 @@ func (g *group) toFault(now clock.Mono, first *Instance) {
 		if i.state == Master {
 			i.leaveMaster(now, false)
 		} else {
-			i.leaveFault(now)
+			i.pulledDown(now)
 		}
 	}
 	g.notice(g.m, now, Fault)
@@ -127,8 +127,7 @@ func (g *group) settle(now clock.Mono) {
 				g.enter(Backup)
 			}
 		case i.state == Backup && g.state == Fault && g.held():
-			i.want = Fault
-			i.leaveFault(now)
+			i.pulledDown(now)
 		}
 	}
 	if masters == len(g.members) && masters > 0 {

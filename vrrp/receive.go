@@ -12,10 +12,7 @@ import (
 
 // Bits of Instance.logged, beside one for each Reject.
 const (
-	loggedInterval = uint(numRejects) + iota
-	loggedCount
-	loggedAddrs
-	loggedOwners
+	loggedOwners = uint(numRejects) + iota
 )
 
 // Reject counts a packet that was not given to the instance.
@@ -37,7 +34,10 @@ func (i *Instance) received(now clock.Mono, p *Packet, path int) {
 	if a.Priority == PriorityStop {
 		i.stats.PriZeroRcvd++
 	}
-	i.compareAddrs(now, a, p.Src)
+	if i.state == Backup && i.master != p.Src { // another master may be wrong in other ways
+		i.logged = 0
+	}
+	i.noteAddrs(now, a, p.Src)
 	if i.state == Backup {
 		i.receivedBackup(now, a, p.Src)
 	} else {
@@ -56,7 +56,7 @@ func (i *Instance) rejected(now clock.Mono, p *Packet, r Reject, detail string) 
 	}
 	switch r {
 	case RejectVersion, RejectAuthUnknown, RejectAuthType, RejectAuthData, RejectAHUnexpected, RejectAHMissing, RejectInterval,
-		RejectChecksum, RejectCast, RejectPeer, RejectOwnAddress:
+		RejectChecksum, RejectCast, RejectPeer, RejectAddrs, RejectOwnAddress:
 		i.conflict(now, p.Src, r, detail)
 	}
 }
@@ -126,6 +126,10 @@ func (i *Instance) check(p *Packet, path int) (a *Advert, seq uint32, r Reject, 
 	}
 	if r, detail = i.checkPeer(p, path); r != Accepted {
 		return nil, 0, r, detail
+	}
+	if !i.sharesAddr(a) && !(c.SkipCheckAdvAddr && i.state == Backup && i.master == p.Src) {
+		i.stats.AddrListErr++
+		return nil, 0, RejectAddrs, i.addrsDetail(a)
 	}
 	if p.Src == i.sources[path].Addr && i.state == Master && a.Priority == i.priority {
 		return nil, 0, RejectOwnAddress, name("WARNING - equal priority advert received from remote host with our IP address.")
@@ -217,32 +221,48 @@ func (i *Instance) checkPeer(p *Packet, path int) (Reject, string) {
 	return Accepted, ""
 }
 
-// compareAddrs tells of adverts whose addresses are not ours. They count nevertheless (RFC 9568, section 7.1).
-func (i *Instance) compareAddrs(now clock.Mono, a *Advert, src netip.Addr) {
+// sharesAddr reports whether an advert names any of our addresses, or neither of us has any.
+func (i *Instance) sharesAddr(a *Advert) bool {
+	for n := range i.cfg.Addresses {
+		if slices.Contains(a.Addrs, i.cfg.Addresses[n].Prefix.Addr()) {
+			return true
+		}
+	}
+	return len(i.cfg.Addresses) == 0 && len(a.Addrs) == 0
+}
+
+// addrsDetail is keepalived's line about an advert whose addresses are not ours; empty: they are.
+func (i *Instance) addrsDetail(a *Advert) string {
+	c := i.cfg
+	if len(a.Addrs) != len(c.Addresses) {
+		return fmt.Sprintf("(%s) received an unexpected ip number count %d, expected %d!", c.Name, len(a.Addrs), len(c.Addresses))
+	}
+	for n := range c.Addresses {
+		if v := c.Addresses[n].Prefix.Addr(); !slices.Contains(a.Addrs, v) {
+			return fmt.Sprintf("(%s) ip address associated with VRID %d not present in MASTER advert: %v", c.Name, c.VRID, v)
+		}
+	}
+	return ""
+}
+
+// noteAddrs tells of an advert with some of our addresses, but not the same ones. It counts nevertheless (RFC 9568,
+// section 7.1): while an address is added to both of a pair, first to one and then to the other, there must not be two
+// masters. keepalived 2.2.7 drops it, later ones do not.
+func (i *Instance) noteAddrs(now clock.Mono, a *Advert, src netip.Addr) {
 	c := i.cfg
 	if c.Version == 3 && a.Interval != c.Interval {
 		i.stats.IntervalErr++
 	}
-	if len(a.Addrs) != len(c.Addresses) {
-		i.stats.AddrListErr++
-		if i.once(loggedCount) {
-			i.m.warnf(i, "(%s) expected %d VIPs but received %d", c.Name, len(c.Addresses), len(a.Addrs))
-			i.conflict(now, src, Accepted, "number of addresses")
-		}
-		return
-	}
 	if c.SkipCheckAdvAddr && i.state == Backup && i.master == src {
 		return
 	}
-	for _, v := range c.Addresses {
-		if slices.Contains(a.Addrs, v.Prefix.Addr()) {
-			continue
-		}
-		i.stats.AddrListErr++
-		if i.once(loggedAddrs) {
-			i.m.warnf(i, "(%s) ip address associated with VRID %d not present in MASTER advert: %v", c.Name, c.VRID, v.Prefix.Addr())
-			i.conflict(now, src, Accepted, "addresses")
-		}
+	detail := i.addrsDetail(a)
+	if detail == "" {
 		return
+	}
+	i.stats.AddrListErr++
+	if i.once(uint(RejectAddrs)) {
+		i.m.warnf(i, "%s", detail)
+		i.conflict(now, src, RejectAddrs, detail)
 	}
 }

@@ -24,6 +24,7 @@ const (
 	RejectCast                // multicast to an instance that speaks unicast, or the reverse
 	RejectOwner               // for an address owner that does not listen (owner_ignore_adverts)
 	RejectPeer                // unicast from an address that is no configured peer
+	RejectAddrs               // with none of our addresses: another virtual router that has our identifier
 	RejectOwnAddress          // from the address that the instance sends from: an echo, or somebody has our address
 	RejectVRID                // no instance on that link has its virtual router identifier
 	RejectStopped             // the instance does not take part now: it waits for the start, or is being stopped
@@ -34,7 +35,8 @@ const (
 func (r Reject) String() string {
 	names := [numRejects]string{
 		"accepted", "ah-unexpected", "ah-missing", "length", "ttl", "version", "auth-unknown", "auth-type", "auth-data",
-		"replay", "interval", "type", "checksum", "cast", "owner", "peer", "own-address", "vrid", "stopped",
+		"replay", "interval", "type", "checksum", "cast", "owner", "peer", "addresses",
+		"own-address", "vrid", "stopped",
 	}
 	if r < numRejects {
 		return names[r]

@@ -1,6 +1,10 @@
 package vrrp
 
-import "slices"
+import (
+	"slices"
+
+	"dirsw/clock"
+)
 
 // placed is an address with its link filled in.
 func (i *Instance) placed(a Address) Address {
@@ -77,24 +81,32 @@ func (i *Instance) held() []Address {
 	return out
 }
 
-// change moves a master from the addresses, routes and rules of one configuration to those of another. What is in both
-// stays untouched; what goes, goes first.
-func (i *Instance) change(old *Config) {
+// give takes away what a master had by its configuration before and has not by the present one. What is in both stays
+// untouched.
+func (i *Instance) give(old *Config) {
 	if !i.vipset {
 		return
 	}
-	was := Instance{m: i.m, cfg: old, vipset: true}
-	before, after := was.held(), i.held()
+	was := Instance{cfg: old, vipset: true}
 	i.unset("removing Virtual Rules", missing(old.Rules, i.cfg.Rules))
 	i.unset("removing Virtual Routes", missing(old.Routes, i.cfg.Routes))
-	i.disown("removing VIPs.", without(before, after))
-	fresh := without(after, before)
+	i.disown("removing VIPs.", without(was.held(), i.held()))
+}
+
+// take sets what a master did not have by its configuration before. Before it all instances of the machine have given:
+// an address may move from one to another.
+func (i *Instance) take(now clock.Mono, old *Config) {
+	if !i.vipset {
+		return
+	}
+	was := Instance{cfg: old, vipset: true}
+	fresh := without(i.held(), was.held())
 	i.own("setting VIPs.", fresh)
 	i.set("setting Virtual Routes", missing(i.cfg.Routes, old.Routes))
 	i.set("setting Virtual Rules", missing(i.cfg.Rules, old.Rules))
 	for range i.cfg.GARP.Repeat {
 		for _, a := range fresh {
-			i.announceOne(a, 0)
+			i.announceOne(a, now)
 		}
 	}
 }

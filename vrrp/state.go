@@ -95,7 +95,7 @@ type Stats struct {
 	ReleaseMaster uint64
 	PriZeroRcvd   uint64
 	PriZeroSent   uint64
-	AddrListErr   uint64 // adverts whose addresses are not ours; they count nevertheless (RFC 9568, section 7.1)
+	AddrListErr   uint64 // adverts whose addresses are not all ours; only those with none of ours are rejected
 	IntervalErr   uint64 // version 3: adverts with another interval than ours, which is learnt
 	SplitBrain    uint64 // adverts heard while master, but for priority 0
 	SendErrors    uint64

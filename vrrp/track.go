@@ -200,6 +200,14 @@ func (i *Instance) goDown(now clock.Mono) {
 	}
 }
 
+// pulledDown follows a group into FAULT without having been master, of which keepalived writes nothing.
+func (i *Instance) pulledDown(now clock.Mono) {
+	prev := i.state
+	i.state, i.want, i.deadline, i.preemptAt = Fault, Fault, never, 0
+	i.lastTransition = now
+	i.notice(now, prev, "sync group")
+}
+
 // comeUp leaves FAULT, if nothing in the group speaks against it. An owner takes over at once, all others listen first.
 func (i *Instance) comeUp(now clock.Mono) {
 	if i.group != nil && i.group.held() {
