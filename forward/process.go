@@ -10,14 +10,11 @@ import (
 // reads every packet and asks memory for the entries that the second will decide by, which at a million connections
 // halves the cost (docs/design/io-and-speed.md). The hashes have a loop of their own, because a processor that reads a
 // tuple in words right after Parse has written it in smaller pieces has to wait for those.
-// Fresh says that the frames are as they came, and may be another worker's.
-func (w *Worker) process(now clock.Mono, fresh bool) {
+// Parsed is how many frames, from the first on, have been parsed already; fresh is how many may be another worker's.
+func (w *Worker) process(now clock.Mono, parsed, fresh int) {
 	n := w.in.N
-	for i := range n {
+	for i := parsed; i < n; i++ {
 		w.reasons[i] = packet.Parse(w.in.Frames[i].Bytes(), &w.in.Metas[i])
-	}
-	if fresh && w.team != nil && w.snap.Steer.Workers > 1 {
-		w.steer(n)
 	}
 	for i := range n {
 		w.hashes[i] = w.table.Hash(&w.in.Metas[i].Tuple)
@@ -28,8 +25,8 @@ func (w *Worker) process(now clock.Mono, fresh bool) {
 	kept := 0
 	for i := range n {
 		f, m := &w.in.Frames[i], &w.in.Metas[i]
-		v := Verdict{Service: NoService, Drop: w.reasons[i]}
-		if v.Drop == packet.NoDrop {
+		v := Verdict{Service: NoService, Drop: w.reasons[i], fresh: i < fresh}
+		if v.Drop == packet.NoDrop && (!v.fresh || ordinary(m) || !w.passOn(&v, f, m)) {
 			if m.Flags&(packet.Fragment|packet.IPOptions) != 0 && !w.unusual(f, m, now) {
 				w.dropped.Add(*f)
 				continue
@@ -56,9 +53,7 @@ func (w *Worker) process(now clock.Mono, fresh bool) {
 		kept++
 	}
 	w.in.N = kept
-	if w.snap.Steer.Former != nil {
-		w.delivered()
-	}
+	w.delivered()
 }
 
 // datagram does to a packet in the worker's own memory, which was reassembled, what process does to a frame of the lane.
@@ -105,6 +100,9 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 	}
 	c, dir := w.table.Lookup(&m.Tuple, h)
 	if c == nil {
+		if v.fresh && w.passOn(v, f, m) {
+			return
+		}
 		if c, dir = w.kin(m, h); c == nil {
 			if !w.former(v, f, m, ev) {
 				w.schedule(v, f, m, ev, h, now)

@@ -56,6 +56,11 @@ func (s *Steer) Owner(client *packet.Addr, port uint16) int {
 	return s.place(hi, lo)
 }
 
+// plain reports whether whole addresses, and nothing else, tell the owner.
+func (s *Steer) plain() bool {
+	return !s.Ports && s.Mask4 == (packet.Addr{}) && s.Mask6 == (packet.Addr{})
+}
+
 // place returns the worker for what counts of a client.
 func (s *Steer) place(hi, lo uint64) int {
 	return int(spread(hi, lo) >> 32 * uint64(s.Workers) >> 32)
@@ -74,9 +79,7 @@ func spread(hi, lo uint64) uint64 {
 // owner returns the worker that owns the client of a packet by s. Most packets go from clients to servers that answer past
 // the director, and whole addresses decide: those are told at once, which with two workers makes a packet 4 ns cheaper (of 58).
 func (w *Worker) owner(s *Steer, frame []byte, m *packet.Meta) int {
-	const unusual = packet.ICMPError | packet.Fragment | packet.QuotedFragment
-	if m.Flags&unusual == 0 && (m.Proto == packet.ProtoTCP || m.Proto == packet.ProtoUDP) && w.snap.Steer.Servers.Empty() &&
-		!s.Ports && s.Mask4 == (packet.Addr{}) && s.Mask6 == (packet.Addr{}) {
+	if ordinary(m) && w.snap.Steer.Servers.Empty() && s.plain() {
 		return s.place(binary.BigEndian.Uint64(m.Src[:8]), binary.BigEndian.Uint64(m.Src[8:]))
 	}
 	client, port := w.client(frame, m)
@@ -87,6 +90,11 @@ func (w *Worker) owner(s *Steer, frame []byte, m *packet.Meta) int {
 		port = isakmpPort
 	}
 	return s.Owner(&client, port)
+}
+
+// ordinary reports whether m is of a packet of TCP or UDP, and neither a fragment, nor an error, nor one with IPv4 options.
+func ordinary(m *packet.Meta) bool {
+	return m.Flags == 0 && (m.Proto == packet.ProtoTCP || m.Proto == packet.ProtoUDP)
 }
 
 // client returns the client's address and port of a packet.

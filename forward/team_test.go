@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -154,6 +155,66 @@ func TestTeamKeepsConnectionsTogether(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTeamSharesBatches gives workers whole batches of which more or less is others', so that owners are told in each way, and
+// holds against the books that each packet leaves once, in the order of its flow, by the worker that has its connection.
+func TestTeamSharesBatches(t *testing.T) {
+	const workers, clients = 3, 200
+	e := newTeam(t, workers, "-A -u 192.0.2.100:53 -s rr", "-a -u 192.0.2.100:53 -r 172.16.0.11:53 -g",
+		"-a -u 192.0.2.100:53 -r 172.16.0.12:53 -g")
+	owner := func(client int) int { // whose lane it leaves by
+		steer := forward.Steer{Workers: workers}
+		a := packet.AddrFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(client)}))
+		return steer.Owner(&a, 0)
+	}
+	var number [clients]uint32   // of the last packet let in
+	var expected [clients]uint32 // of the next that leaves
+	total := 0
+	for round := range 400 {
+		foreign := []int{0, 3, 50, 100}[round/10%4] // percent
+		for i, l := range e.lanes {
+			for range e.rnd.IntN(2 * packet.BatchSize) {
+				c := e.rnd.IntN(clients)
+				for (owner(c) == i) == (e.rnd.IntN(100) < foreign) || !fed(c, i, round) {
+					c = e.rnd.IntN(clients)
+				}
+				number[c]++
+				l.Inject(0, numbered(c, number[c], e.rnd.IntN(50) == 0))
+				total++
+			}
+		}
+		e.steps(1)
+		if round%10 == 9 { // until nothing is on its way, for then clients move to other lanes
+			e.steps(12)
+		}
+		for i, l := range e.lanes {
+			for _, f := range l.Sent(1) {
+				c, n := int(f[packet.EthernetLen+15]), binary.BigEndian.Uint32(f[len(f)-4:])
+				if expected[c]++; n != expected[c] || owner(c) != i {
+					t.Fatalf("round %d: packet %d of client %d left by worker %d, want %d by %d", round, n, c, i, expected[c], owner(c))
+				}
+				total--
+			}
+		}
+	}
+	if c := e.sum(); total != 0 || c.Connections != clients || c.HandedOver == 0 || c.Drops != [packet.DropReasons]uint64{} {
+		t.Errorf("%d packets are missing; %d connections, %d frames handed over, drops %v", total, c.Connections, c.HandedOver, c.Drops)
+	}
+}
+
+// fed reports whether a client's packets come by lane i: by one at a time, so that their order is one, and by another every
+// ten rounds.
+func fed(client, i, round int) bool { return (client+round/10)%3 == i }
+
+// numbered is a packet of a client that ends with a number.
+func numbered(client int, n uint32, options bool) []byte {
+	s := packet.Spec{DstMAC: directorMAC, SrcMAC: clientMAC, Payload: binary.BigEndian.AppendUint32(nil, n),
+		Tuple: tuple(packet.ProtoUDP, fmt.Sprintf("198.51.100.%d:4000", client), "192.0.2.100:53")}
+	if options {
+		s.Options = []byte{1, 1, 1, 0} // which do nothing
+	}
+	return packet.Build(nil, s)
 }
 
 func TestTeamFindsRepliesAndErrors(t *testing.T) {

@@ -55,6 +55,7 @@ type Verdict struct {
 	mtu    uint16          // with DropTooBig: what the sender is told; 0: nothing
 	pieces uint16          // cut it into packets of at most so many bytes; 0: it leaves as it is
 	way    Method          // of a packet of a known one-way connection that came as it is: how it goes on; else 0
+	fresh  bool            // it may be another worker's: only its connection can tell that it is not
 	whole  uint16          // it was reassembled, and this was the longest of its fragments; 0: it came like this
 }
 

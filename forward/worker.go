@@ -89,8 +89,11 @@ type Worker struct {
 	ipID        uint16  // identification of the last one
 	hashes      [packet.BatchSize]uint64
 	reasons     [packet.BatchSize]packet.DropReason
-	old         conntrack.Conn // that a new one takes the place of, in decide
-	flow        sched.Flow     // of pick: behind an interface, a local one would be allocated for each connection
+	owners      [packet.BatchSize]uint16 // of steer
+	others      int                      // frames of the batch that passOn found to be another's
+	sharing     bool                     // of the last batch more than a few were
+	old         conntrack.Conn           // that a new one takes the place of, in decide
+	flow        sched.Flow               // of pick: behind an interface, a local one would be allocated for each connection
 
 	// Of the packet with IPv4 options that was looked at last: who filled them in, what they were, and how they came.
 	visitor packet.Router
@@ -186,13 +189,13 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 		w.obey(&c, now)
 	}
 	w.defend(now)
+	w.look()
 	n, err := w.lane.Recv(&w.in)
 	w.plain.Received += uint64(n)
-	if n > 0 {
-		w.work(now, true)
-	}
 	if w.team != nil {
-		n += w.takeOver(now)
+		n += w.together(now)
+	} else if n > 0 {
+		w.work(now, 0, 0)
 	}
 	if n > 0 {
 		w.plain.Breaths++
@@ -212,9 +215,9 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 	return n, err
 }
 
-// work does what is to be done with a batch of frames.
-func (w *Worker) work(now clock.Mono, fresh bool) {
-	w.process(now, fresh)
+// work does what is to be done with a batch of frames. Parsed and fresh are as in process.
+func (w *Worker) work(now clock.Mono, parsed, fresh int) {
+	w.process(now, parsed, fresh)
 	if w.in.N > 0 {
 		w.plain.Forwarded += uint64(w.in.N)
 		w.lane.Send(&w.in)

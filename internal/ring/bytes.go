@@ -106,22 +106,20 @@ func (r *Bytes) Publish() {
 	r.tail.Store(r.staged)
 }
 
-// Empty reports whether the consumer has taken everything that is published. Consumer only.
-func (r *Bytes) Empty() bool {
-	if r.taken == r.cachedTail {
-		r.cachedTail = r.tail.Load()
-	}
-	return r.taken == r.cachedTail
+// Look makes what has been published by now available to Next, and reports whether there is anything. Consumer only.
+func (r *Bytes) Look() bool {
+	r.cachedTail = r.tail.Load()
+	return r.taken != r.cachedTail
 }
 
-// Next returns the oldest string not taken yet and its tag, in place; false when there is none. It is valid until the next
-// Release. Consumer only.
+// Next returns the oldest string of those that the last Look has seen, and its tag, in place; false when none is left. It is
+// valid until the next Release. Consumer only.
 func (r *Bytes) Next() (b []byte, tag uint8, ok bool) {
 	if invariants.Enabled {
 		r.consuming.enter("consume")
 		defer r.consuming.leave()
 	}
-	if r.Empty() {
+	if r.taken == r.cachedTail {
 		return nil, 0, false
 	}
 	at := r.taken & r.mask
@@ -135,6 +133,9 @@ func (r *Bytes) Next() (b []byte, tag uint8, ok bool) {
 	at += recordHead
 	return r.buf[at : at+n : at+n], uint8(head >> 24), true
 }
+
+// Left reports whether Next would return a string. Consumer only.
+func (r *Bytes) Left() bool { return r.taken != r.cachedTail }
 
 // Release gives the room of all strings that Next returned back to the producer. Consumer only.
 func (r *Bytes) Release() {

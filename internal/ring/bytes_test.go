@@ -31,10 +31,16 @@ func TestBytesSizes(t *testing.T) {
 func TestBytesAreSeenAfterPublish(t *testing.T) {
 	r := NewBytes(256)
 	copy(r.Reserve(3, 7), "abc")
-	if _, _, ok := r.Next(); ok || !r.Empty() {
+	if _, _, ok := r.Next(); ok || r.Look() {
 		t.Error("a reserved string was seen before Publish")
 	}
 	r.Publish()
+	if _, _, ok := r.Next(); ok || r.Left() {
+		t.Error("a string was taken before Look")
+	}
+	if !r.Look() || !r.Left() {
+		t.Error("a published string is not seen")
+	}
 	if b, tag, ok := r.Next(); !ok || string(b) != "abc" || tag != 7 {
 		t.Errorf("got %q with tag %d", b, tag)
 	}
@@ -57,7 +63,7 @@ func TestBytesTwin(t *testing.T) {
 		tag uint8
 	}
 	var staged, visible []record
-	skips := 0
+	skips, seen := 0, 0
 	for step := range 20000 {
 		switch rnd.IntN(4) {
 		case 0, 1:
@@ -78,10 +84,17 @@ func TestBytesTwin(t *testing.T) {
 			r.Publish()
 			visible, staged = append(visible, staged...), nil
 		case 3:
+			if rnd.IntN(2) == 0 {
+				seen = len(visible)
+				if r.Look() != (seen > 0) {
+					t.Fatalf("seed %d, step %d: Look %v with %d there", seed, step, seen == 0, seen)
+				}
+			}
 			for range rnd.IntN(4) {
+				left := r.Left()
 				b, tag, ok := r.Next()
-				if ok != (len(visible) > 0) {
-					t.Fatalf("seed %d, step %d: Next %v with %d there", seed, step, ok, len(visible))
+				if ok != (seen > 0) || left != ok {
+					t.Fatalf("seed %d, step %d: Next %v, Left %v with %d seen", seed, step, ok, left, seen)
 				}
 				if !ok {
 					break
@@ -91,6 +104,7 @@ func TestBytesTwin(t *testing.T) {
 						visible[0].tag)
 				}
 				visible = visible[1:]
+				seen--
 			}
 			r.Release()
 		}
@@ -124,11 +138,11 @@ func TestBytesConcurrently(t *testing.T) {
 		}
 	})
 	for i := 0; i < n; {
-		b, tag, ok := r.Next()
-		if !ok {
+		if !r.Left() && !r.Look() {
 			runtime.Gosched()
 			continue
 		}
+		b, tag, _ := r.Next()
 		if len(b) != i%300 || tag != uint8(i) {
 			t.Fatalf("string %d: %d bytes, tag %d", i, len(b), tag)
 		}
