@@ -109,7 +109,7 @@ func (c *Case) crew(workers, n int, foreign bool) (*crew, error) {
 		if err != nil {
 			return nil, err
 		}
-		w, err := forward.NewWorker(i, open, forward.Options{Table: conntrack.Options{MaxConns: n * workers, Seed: 1}})
+		w, err := forward.NewWorker(i, open, forward.Options{Table: conntrack.Options{MaxConns: n + n/4, Seed: 1}})
 		if err != nil {
 			return nil, err
 		}
@@ -195,7 +195,7 @@ type pace struct {
 }
 
 const (
-	ahead = 8 // breaths, of 32 frames for the other each: half of the room for what is handed over
+	ahead = 8 // breaths, of 32 frames for the other each
 	ended = 1 << 60
 )
 
@@ -214,17 +214,21 @@ func breathe(w *forward.Worker, cpu int, paces []pace, i int, foreign bool, c cl
 		return 0, err
 	}
 	now, n, waited := start, int64(0), time.Duration(0)
+	free := int64(0)                                             // breaths that may be taken without looking at the others: their lines have to come from their processors
 	for first := true; first || c.Now() < until; first = false { // once even if this thread got its turn too late
 		for range 64 {
-			if foreign && behind(paces, n-ahead) {
-				waited += await(paces, n-ahead)
+			if foreign && n >= free {
+				if free = n + ahead/2; behind(paces, n-ahead/2) {
+					waited += await(paces, n-ahead/2)
+				}
 			}
 			now += clockStep
 			if _, err := w.Step(now); err != nil {
 				return 0, err
 			}
-			n++
-			paces[i].breaths.Store(n)
+			if n++; n%(ahead/4) == 0 {
+				paces[i].breaths.Store(n)
+			}
 		}
 	}
 	to, err := measure.ThreadTime()
