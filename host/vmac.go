@@ -32,11 +32,10 @@ type VMAC struct {
 // VMACs makes and removes the links of virtual routers, and keeps the settings that their base links had. One goroutine
 // uses it; it needs CAP_NET_ADMIN.
 type VMACs struct {
-	host  *Host
-	made  map[string]VMAC
-	bases map[string]*baseLink
-	// all is what the setting rp_filter of all links was, and each of theirs, while VMACs over IPv4 exist.
-	filters map[string]string
+	host    *Host
+	made    map[string]VMAC
+	bases   map[string]*baseLink
+	filters map[string]string // what rp_filter was, by link, "all" and "default" among them; nil: as it was
 }
 
 // baseLink is what a link was before a VMAC was put on it.
@@ -80,13 +79,16 @@ func (m *VMACs) make(v VMAC) error {
 			return err
 		}
 	}
-	if err := m.finish(v); err != nil {
+	if err = m.prepareBase(v); err == nil {
+		err = m.finish(v)
+	}
+	if err != nil {
+		_ = m.restoreBase(v)
 		if !there {
 			_ = m.delete(v.Name)
 		}
-		return err
 	}
-	return nil
+	return err
 }
 
 // adopt looks for a link of that name, and removes it if it is another director's and not as v says.
@@ -158,7 +160,7 @@ func (m *VMACs) finish(v VMAC) error {
 			return fmt.Errorf("give it %v: %w", v.Addr, err)
 		}
 	}
-	return m.prepareBase(v)
+	return nil
 }
 
 // settings are the sysctls of the VMAC itself.
@@ -166,7 +168,7 @@ func (m *VMACs) settings(v VMAC) error {
 	type setting struct{ family, key, value string }
 	list := []setting{
 		{"ipv4", "arp_ignore", "1"}, {"ipv4", "accept_local", "1"}, {"ipv4", "rp_filter", "0"},
-		{"ipv4", "promote_secondaries", "1"}, {"ipv6", "disable_ipv6", "1"},
+		{"ipv4", "promote_secondaries", "1"}, {"ipv6", "addr_gen_mode", "1"}, {"ipv6", "disable_ipv6", "1"},
 	}
 	if v.IPv6 {
 		list = []setting{
@@ -204,12 +206,12 @@ func (m *VMACs) prepareBase(v VMAC) error {
 		}
 		b.settings[key] = was
 	}
-	return m.loosen(v.Name)
+	return m.loosen()
 }
 
 // loosen takes the filter of reverse paths from VMACs, over which come packets of the base link's net: the setting of
 // all links is given to each other one, as the kernel takes the greater of the two (net/ipv4/fib_frontend.c).
-func (m *VMACs) loosen(vmac string) error {
+func (m *VMACs) loosen() error {
 	all, err := m.host.sysctl("ipv4", "all", "rp_filter")
 	if err != nil || all == "0" || m.filters != nil {
 		return err
@@ -225,7 +227,7 @@ func (m *VMACs) loosen(vmac string) error {
 	}
 	for _, name := range names {
 		was, err := m.host.sysctl("ipv4", name, "rp_filter")
-		if err != nil || name == vmac || was >= all { // one digit each
+		if err != nil || was >= all { // one digit each
 			continue
 		}
 		if _, err := m.host.setSysctl("ipv4", name, "rp_filter", all); err != nil {
@@ -245,7 +247,11 @@ func (m *VMACs) Remove(name string) error {
 		return nil
 	}
 	delete(m.made, name)
-	err := m.delete(name)
+	return errors.Join(m.delete(name), m.restoreBase(v))
+}
+
+// restoreBase undoes what prepareBase did, with the last VMAC.
+func (m *VMACs) restoreBase(v VMAC) (err error) {
 	if b := m.bases[v.Base]; b != nil && !v.IPv6 && !v.IPvlan {
 		if b.users--; b.users == 0 {
 			delete(m.bases, v.Base)

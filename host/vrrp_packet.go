@@ -59,7 +59,9 @@ func (p *path) send(v *VRRP, dst netip.Addr, msg []byte) error {
 	if dst.IsLinkLocalUnicast() || dst.IsLinkLocalMulticast() {
 		to.ZoneId = uint32(p.mouth.index)
 	}
-	return unix.Sendto(p.mouth.fd, p.header6(src, dst, msg), 0, to)
+	from := unix.PktInfo6(&unix.Inet6Pktinfo{Addr: src.As16(), Ifindex: uint32(p.mouth.index)})
+	_, err := unix.SendmsgN(p.mouth.fd, p.header6(src, dst, msg), from, to, 0)
+	return err
 }
 
 // header6 puts an IPv6 header before msg (RFC 8200, section 3).

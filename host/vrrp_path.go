@@ -276,6 +276,9 @@ func openMouth(k mouthKey, index int) (*mouth, error) {
 	}
 	// The queue of the device serves what is urgent first (pfifo_fast and its like).
 	options := []option{loop, {unix.SOL_SOCKET, unix.SO_PRIORITY, 6}} // TC_PRIO_INTERACTIVE, linux/pkt_sched.h
+	if k.ipv6 {                                                       // a VMAC has no address of its own to send from: it is the base link's
+		options = append(options, option{unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1})
+	}
 	if index != 0 {
 		options = append(options, option{unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, index})
 	}
