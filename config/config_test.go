@@ -18,11 +18,14 @@ func sample() *Model {
 		Marks:     Marks{IPv4: marks, IPv6: marks},
 		Dataplane: Dataplane{Sysctls: []Sysctl{{Name: "sloppy_tcp", Value: "1"}}},
 		Daemons:   []SyncDaemon{{Master: true, Interface: "eth0", MaxLen: 1472, Group: netip.MustParseAddr("224.0.0.81"), Port: 8848, TTL: 1}},
-		Services: []Service{{Addr: vip, Port: 80, Proto: TCP, Scheduler: "rr", SorryServer: &Real{Addr: netip.MustParseAddr("192.0.2.99"), Port: 80},
+		Services: []Service{{Addr: vip, Port: 80, Proto: TCP, Scheduler: "rr", Quorum: 1, SorryServer: &Real{Addr: netip.MustParseAddr("192.0.2.99"), Port: 80},
 			Reals: []Real{{Addr: netip.MustParseAddr("192.0.2.11"), Port: 80, Weight: 1, Checks: []Check{{Kind: TCPCheck,
-				Settings: []Statement{{Words: []string{"url"}, Block: []Statement{{Words: []string{"path", "/"}}}}}}}}}}},
-		Instances: []Instance{{Name: "A", State: "BACKUP", Interface: "eth0", RouterID: 1, Priority: 100, AdvertInt: time.Second,
-			Addresses: []VirtualAddress{{Prefix: netip.PrefixFrom(vip, 32)}}}},
+				HTTP: &HTTPSettings{URLs: []URL{{Path: "/", Status: []StatusRange{{200, 299}}}}}, SMTP: &SMTPSettings{Hosts: []Endpoint{{}}},
+				DNS: &DNSSettings{}, UDP: &UDPSettings{}, Misc: &MiscSettings{}, File: &FileSettings{}, BFD: &BFDSettings{},
+				Agent: &AgentSettings{}}}}}}},
+		Globals:   Globals{Sync: &SyncGlobals{}},
+		Instances: []Instance{sampleInstance(vip)},
+		VRRP:      sampleVRRP(vip),
 	}
 }
 
@@ -35,7 +38,8 @@ func TestDiffSeesEveryField(t *testing.T) {
 		"Services.IPv6",                                                                                                            // of a mark, which is another service then
 		"Services.SorryServer.Checks",                                                                                              // it has none
 		"Marks.IPv4.Chains.Origin", "Marks.IPv4.Chains.Rules.Origin", "Marks.IPv6.Chains.Origin", "Marks.IPv6.Chains.Rules.Origin", // no setting
-		"Dataplane.Sysctls.Origin",                                                                                                             // no setting
+		"Dataplane.Sysctls.Origin",                       // no setting
+		"Instances.Rules.Goto", "VRRP.Static.Rules.Goto", // of another action
 		"Births", "Services.Birth", "Services.Reals.Birth", "Services.Reals.Edits", "Services.SorryServer.Edits", "Services.SorryServer.Birth", // no setting
 		"Services.SorryServer.Tunnel.Type", "Services.SorryServer.Tunnel.Port", "Services.SorryServer.Tunnel.Sum",
 	}
@@ -46,7 +50,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 		switch v.Interface().(type) {
 		case Pos, time.Time: // where and when, not what
 			return
-		case netip.Addr, netip.Prefix:
+		case netip.Addr, netip.Prefix, MAC:
 		default:
 			switch v.Kind() {
 			case reflect.Struct:
@@ -91,11 +95,11 @@ func alter(t *testing.T, path string, v reflect.Value) {
 	case netip.Addr:
 		v.Set(reflect.ValueOf(netip.MustParseAddr("198.51.100.7")))
 		return
+	case MAC:
+		v.Set(reflect.ValueOf(MAC{2, 0, 0, 0, 0, 1}))
+		return
 	case netip.Prefix:
 		v.Set(reflect.ValueOf(netip.MustParsePrefix("198.51.100.7/24")))
-		return
-	case Statement:
-		v.Set(reflect.ValueOf(Statement{Words: []string{"x"}}))
 		return
 	case []netip.Addr:
 		v.Set(reflect.ValueOf([]netip.Addr{netip.MustParseAddr("198.51.100.7")}))
@@ -108,7 +112,7 @@ func alter(t *testing.T, path string, v reflect.Value) {
 		v.SetBool(!v.Bool())
 	case reflect.Int, reflect.Int64:
 		v.SetInt(v.Int() + 1)
-	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		v.SetUint(v.Uint() + 1)
 	case reflect.Slice:
 		one := reflect.New(v.Type().Elem()).Elem()

@@ -25,7 +25,7 @@ type Change struct {
 	Kind     Kind
 	Service  ServiceKey // of KindService and KindReal
 	Real     RealKey    // of KindReal
-	Instance string     // of KindInstance and KindAddress
+	Instance string     // of KindInstance, and of KindAddress, KindRoute and KindRule that are not static
 	Name     string     // of the entry, for people
 	Detail   string     // what it is, or what changed: "weight 1 -> 3, method DR -> NAT"
 }
@@ -44,11 +44,22 @@ const (
 	KindMarkChain // of iptables; a built-in one changes only
 	KindMarkRule
 	KindDaemon
+	KindRoute // of an instance, or static
+	KindRule
+	KindSyncGroup
+	KindScript
+	KindTrackFile
+	KindTrackProcess
+	KindBFD
+	KindArbiter
+	KindLinkDelay
 )
 
 // String returns the word a Change is printed with.
 func (k Kind) String() string {
-	return word(int(k), "globals", "dataplane", "vrrp_instance", "address", "service", "real", "chain", "rule", "sync_daemon")
+	return word(int(k), "globals", "dataplane", "vrrp_instance", "address", "service", "real", "chain", "rule", "sync_daemon",
+		"route", "ip rule", "vrrp_sync_group", "vrrp_script", "track_file", "vrrp_track_process", "bfd_instance", "vrrp_arbiter",
+		"interface_up_down_delays")
 }
 
 // String returns the change in one line: `~ real 192.0.2.11:80 of TCP 192.0.2.1:80: weight 1 -> 3`.
@@ -68,9 +79,10 @@ func (c Change) String() string {
 // goes takes them with it.
 func Diff(old, new *Model) []Change {
 	d := &differ{}
-	d.changed(Change{Kind: KindGlobals}, globalFields(&old.Globals), globalFields(&new.Globals))
+	d.changed(Change{Kind: KindGlobals}, fileFields(old), fileFields(new))
 	d.changed(Change{Kind: KindDataplane}, dataplaneFields(&old.Dataplane), dataplaneFields(&new.Dataplane))
 	d.instances(old, new)
+	d.vrrp(&old.VRRP, &new.VRRP)
 	d.services(old, new)
 	d.marks(&old.Marks, &new.Marks)
 	d.daemons(old.Daemons, new.Daemons)
@@ -216,64 +228,5 @@ func (d *differ) reals(old, new *Service) {
 	}
 	if !slices.Equal(before, after) {
 		d.add(Changed, serviceChange(new), "real servers in another order")
-	}
-}
-
-func (d *differ) instances(old, new *Model) {
-	find := func(m *Model, name string) *Instance {
-		for i := range m.Instances {
-			if m.Instances[i].Name == name {
-				return &m.Instances[i]
-			}
-		}
-		return nil
-	}
-	for i := range old.Instances {
-		in := &old.Instances[i]
-		if find(new, in.Name) == nil {
-			d.add(Removed, instanceChange(in), "with "+count(len(in.Addresses), "address", "es"))
-		}
-	}
-	for i := range new.Instances {
-		in := &new.Instances[i]
-		was := find(old, in.Name)
-		if was == nil {
-			d.add(Added, instanceChange(in), describe(instanceFields(in)))
-			was = &Instance{}
-		} else {
-			d.changed(instanceChange(in), instanceFields(was), instanceFields(in))
-		}
-		d.addresses(was, in)
-	}
-}
-
-func instanceChange(in *Instance) Change {
-	return Change{Kind: KindInstance, Instance: in.Name, Name: in.Name}
-}
-
-func (d *differ) addresses(old, new *Instance) {
-	find := func(in *Instance, a *VirtualAddress) *VirtualAddress {
-		for i := range in.Addresses {
-			if in.Addresses[i].Prefix == a.Prefix {
-				return &in.Addresses[i]
-			}
-		}
-		return nil
-	}
-	change := func(a *VirtualAddress) Change {
-		return Change{Kind: KindAddress, Instance: new.Name, Name: a.Prefix.String() + " of " + new.Name}
-	}
-	for i := range old.Addresses {
-		if a := &old.Addresses[i]; find(new, a) == nil {
-			d.add(Removed, change(a), "")
-		}
-	}
-	for i := range new.Addresses {
-		a := &new.Addresses[i]
-		if was := find(old, a); was != nil {
-			d.changed(change(a), addressFields(was), addressFields(a))
-		} else {
-			d.add(Added, change(a), describe(addressFields(a)))
-		}
 	}
 }

@@ -53,3 +53,19 @@ func (m *Model) Service(k ServiceKey) *Service { return findService(m.Services, 
 
 // Real returns the real server with that key, nil if there is none. It points into s.
 func (s *Service) Real(k RealKey) *Real { return findReal(s.Reals, 0, k) }
+
+// ProbePort returns the port that checks connect to unless they name one.
+func (r *Real) ProbePort() uint16 {
+	if r.CheckPort != 0 {
+		return r.CheckPort
+	}
+	return r.Port
+}
+
+// String returns "NAME TCP", or "" for none.
+func (g Group) String() string {
+	if g.Proto == 0 {
+		return g.Name
+	}
+	return g.Name + " " + g.Proto.String()
+}

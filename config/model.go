@@ -23,25 +23,18 @@ func (p Pos) String() string {
 
 // Model is everything an operator asked for.
 type Model struct {
+	Name      string // of this dirsw among others on the host (the keyword instance); empty: none
 	Globals   Globals
 	Dataplane Dataplane
 	Services  []Service
 	Instances []Instance
+	VRRP      VRRP
+	TLS       TLSClient // of SSL_GET
 	Marks     Marks
 	Daemons   []SyncDaemon
 
 	// Births counts what commands have made, see Service.Birth.
 	Births uint64
-}
-
-// Globals is the block global_defs.
-type Globals struct {
-	RouterID              string
-	NotificationEmail     []string
-	NotificationEmailFrom string
-	SMTPServer            string
-	SMTPConnectTimeout    time.Duration
-	Timeouts              Timeouts
 }
 
 // Timeouts are those that lvs_timeouts and ipvsadm --set change: of an established TCP connection, of one after FIN,
@@ -199,6 +192,14 @@ const (
 // String returns "file" or "command".
 func (o Origin) String() string { return word(int(o), "file", "command") }
 
+// Group is a virtual_server of a virtual_server_group: several services that have one list of real servers, one health and
+// one quorum. Each entry of the group is a Service of its own in the Model, and all of them say the same but for what they
+// select. The zero Group is none.
+type Group struct {
+	Name  string   // of the virtual_server_group
+	Proto Protocol // of the virtual_server; there may be one for each
+}
+
 // Service is a virtual service: an address, protocol and port, or a firewall mark.
 type Service struct {
 	Pos    Pos
@@ -214,6 +215,7 @@ type Service struct {
 	Proto Protocol
 	Mark  uint32 // not 0: selected by firewall mark; Addr, Port and Proto are then unset
 	IPv6  bool   // family of a Mark service
+	Group Group  // the virtual_server group that it is a member of
 
 	Scheduler   string        // kernel name: "rr"
 	SchedPos    Pos           // where it is named; zero: it is not
@@ -231,8 +233,10 @@ type Service struct {
 	DelayLoop    time.Duration
 	Quorum       int // weight that must be up; 0 and 1 are the same
 	Hysteresis   int
-	QuorumUp     string // command; empty: none
-	QuorumDown   string
+	QuorumUp     Command
+	QuorumDown   Command
+	SMTPAlert    bool   // mail when the quorum is gained or lost
+	SNMPName     string // a name for people; shown with the service
 	Alpha        bool   // real servers count as down until their first check succeeds
 	Omega        bool   // run the down notifications at shutdown
 	HASuspend    bool   // no checks while the address is not ours
@@ -251,90 +255,18 @@ type Real struct {
 	Edits        uint64    // another number each time that a command edits the entry, even to what it was; wrr begins anew then
 	Addr         netip.Addr
 	Port         uint16
+	CheckPort    uint16 // the port that the file gives it, where the service makes it another one; 0: it does not
 	Weight       int
 	Method       Method
 	Tunnel       Tunnel // used by TUN
 	Upper, Lower uint32 // connection thresholds; 0: none
 	Inhibit      bool   // failed: weight 0 instead of removal
-	NotifyUp     string // command; empty: none
-	NotifyDown   string
+	NotifyUp     Command
+	NotifyDown   Command
+	SMTPAlert    bool   // mail when it comes or goes
+	SNMPName     string // a name for people; shown with the real server
 	VirtualHost  string // default Host header of its HTTP checks
 	Checks       []Check
-}
-
-// CheckKind names a health check.
-type CheckKind string
-
-// The checks that are understood.
-const (
-	TCPCheck  CheckKind = "TCP_CHECK"
-	HTTPGet   CheckKind = "HTTP_GET"
-	SSLGet    CheckKind = "SSL_GET"
-	SMTPCheck CheckKind = "SMTP_CHECK"
-	DNSCheck  CheckKind = "DNS_CHECK"
-	MiscCheck CheckKind = "MISC_CHECK"
-	PingCheck CheckKind = "PING_CHECK"
-	UDPCheck  CheckKind = "UDP_CHECK"
-	FileCheck CheckKind = "FILE_CHECK"
-	BFDCheck  CheckKind = "BFD_CHECK"
-)
-
-// Check is a health check of a real server. What the file leaves out is filled in: from the real server, from the
-// service, or by the default.
-type Check struct {
-	Pos              Pos
-	Kind             CheckKind
-	ConnectIP        netip.Addr // unset: the real server's
-	ConnectPort      uint16     // 0: the real server's
-	BindTo           netip.Addr
-	BindPort         uint16 // 0: any
-	BindIf           string
-	Mark             uint32 // on the probe's packets; 0: none
-	ConnectTimeout   time.Duration
-	Retry            int
-	DelayBeforeRetry time.Duration
-	DelayLoop        time.Duration
-	Warmup           time.Duration // the first check comes after a random part of it
-	Alpha            bool
-	LogAllFailures   bool
-	Settings         []Statement // what only this kind of check has: `url { path / }`, `misc_path "…"`
-}
-
-// Statement is a line of a configuration kept as it was written, with the block that follows it.
-type Statement struct {
-	Pos   Pos
-	Words []string
-	Block []Statement // nil: it has no block
-}
-
-// Instance is a vrrp_instance.
-type Instance struct {
-	Pos          Pos
-	Name         string
-	State        string // MASTER or BACKUP
-	Interface    string
-	RouterID     uint8 // 0: not given
-	Priority     uint8
-	AdvertInt    time.Duration
-	Version      int    // 2 or 3; 0: 2 for IPv4, 3 for IPv6
-	AuthType     string // "", PASS or AH
-	AuthPass     string
-	NoPreempt    bool
-	PreemptDelay time.Duration
-	McastSrcIP   netip.Addr
-	UnicastSrcIP netip.Addr
-	UnicastPeers []netip.Addr
-	Addresses    []VirtualAddress
-}
-
-// VirtualAddress is a line of virtual_ipaddress.
-type VirtualAddress struct {
-	Pos      Pos
-	Prefix   netip.Prefix // /32 or /128 when the line names no length
-	Dev      string       // empty: the instance's interface
-	Label    string
-	Scope    string
-	Excluded bool // from virtual_ipaddress_excluded: held, but not in adverts
 }
 
 // word returns the i-th name of a closed list.

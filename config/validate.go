@@ -19,7 +19,7 @@ func (m *Model) Validate(schedulers []string) error {
 	v.dataplane(&m.Dataplane)
 	v.steer(m)
 	v.timeouts(m.Globals.Timeouts)
-	v.instances(m.Instances)
+	v.vrrp(m)
 	v.services(m.Services)
 	v.marks(&m.Marks)
 	return v.errs.Or()

@@ -22,9 +22,9 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func parse(t *testing.T, text string) *config.Model {
 	t.Helper()
-	m, _, err := keepalived.Parse("test.conf", strings.NewReader(text), func(string) (io.ReadCloser, error) {
+	m, _, err := keepalived.Parse("test.conf", strings.NewReader(text), &keepalived.Options{Open: func(string) (io.ReadCloser, error) {
 		return nil, os.ErrNotExist
-	})
+	}})
 	if err == nil {
 		err = m.Validate(sched.Names())
 	}

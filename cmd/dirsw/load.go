@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
+	"time"
 
 	"dirsw/config"
 	"dirsw/config/keepalived"
@@ -17,13 +20,16 @@ var errNoFile = errors.New("cannot be read")
 
 // load reads a configuration and looks for everything that is wrong with it, also with what this version can serve. The
 // error is a config.Errors, or wraps errNoFile.
-func load(file string) (*config.Model, []config.Note, error) {
+func load(file string) (*config.Model, []config.Note, error) { return loadAs(file, "") }
+
+// loadAs is load for the director of that name, which conditional lines (@NAME) are for; "": this host's.
+func loadAs(file, id string) (*config.Model, []config.Note, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the configuration %w: %v", errNoFile, err)
 	}
 	defer f.Close()
-	m, notes, err := keepalived.Parse(file, f, func(name string) (io.ReadCloser, error) { return os.Open(name) })
+	m, notes, err := keepalived.Parse(file, f, options(id))
 	if m == nil {
 		return nil, notes, err
 	}
@@ -31,4 +37,21 @@ func load(file string) (*config.Model, []config.Note, error) {
 		return nil, notes, err
 	}
 	return m, append(notes, m.MarkNotes()...), nil
+}
+
+// options lets a configuration ask this machine.
+func options(id string) *keepalived.Options {
+	if id == "" {
+		host, _ := os.Hostname() // without it, conditional lines are for nobody
+		id, _, _ = strings.Cut(host, ".")
+	}
+	dir, _ := os.Getwd() // without it, ${_PWD} stays relative
+	return &keepalived.Options{
+		Open:     func(name string) (io.ReadCloser, error) { return os.Open(name) },
+		Glob:     filepath.Glob,
+		ConfigID: id,
+		Dir:      dir,
+		Env:      os.LookupEnv,
+		Seed:     uint64(time.Now().UnixNano()),
+	}
 }

@@ -2,27 +2,72 @@ package keepalived
 
 import (
 	"errors"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
 	"dirsw/config"
 )
 
-// file reads the outermost block.
+// file reads the outermost block. What other blocks are read by comes first, wherever it stands: global_defs and the
+// groups.
 func (p *parser) file(b *block) {
+	var rest []*statement
 	p.each(b, func(s *statement) {
 		switch s.name() {
 		case "global_defs":
 			p.bare(b, s)
 			p.globals(s.block)
-		case "vrrp_instance":
-			p.instance(b, s)
-		case "virtual_server":
-			p.service(s)
-		case "dataplane":
-			p.bare(b, s)
-			p.dataplane(s)
+		case "virtual_server_group":
+			p.group(b, s)
+		default:
+			rest = append(rest, s)
+		}
+	})
+	p.settleGlobals()
+	for _, s := range rest {
+		p.outermost(b, s)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.groups)) {
+		if g := p.groups[name]; !g.used {
+			p.note(g.pos, "no virtual_server uses the virtual_server_group %s", name)
+		}
+	}
+}
+
+// outermost reads one block or keyword that stands by itself.
+func (p *parser) outermost(b *block, s *statement) {
+	switch s.name() {
+	case "virtual_server":
+		p.service(s)
+	case "dataplane":
+		p.bare(b, s)
+		p.dataplane(s)
+	case "SSL":
+		p.bare(b, s)
+		p.tls(s.block)
+	case "instance":
+		p.setText(b, s, &p.model.Name)
+	default:
+		p.vrrpBlock(b, s)
+	}
+}
+
+// tls reads the block SSL.
+func (p *parser) tls(b *block) {
+	t := &p.model.TLS
+	p.each(b, func(s *statement) {
+		switch s.name() {
+		case "password":
+			p.setText(b, s, &t.Password)
+		case "ca":
+			p.setText(b, s, &t.CA)
+		case "certificate":
+			p.setText(b, s, &t.Certificate)
+		case "key":
+			p.setText(b, s, &t.Key)
 		}
 	})
 }
@@ -31,32 +76,37 @@ func (p *parser) file(b *block) {
 func (p *parser) globals(b *block) {
 	g := &p.model.Globals
 	p.each(b, func(s *statement) {
+		if p.where == nil {
+			p.where = map[string]config.Pos{}
+		}
+		p.where[s.name()] = s.pos()
 		switch s.name() {
 		case "router_id":
 			p.setText(b, s, &g.RouterID)
 		case "lvs_id":
 			p.note(s.pos(), "lvs_id is called router_id since long: read as that")
 			p.setText(b, s, &g.RouterID)
-		case "notification_email":
-			p.noteIdle(mail, s.name(), s.pos())
-			for _, line := range p.values(s) {
-				for _, w := range line.words {
-					g.NotificationEmail = append(g.NotificationEmail, w.text)
-				}
-			}
-		case "notification_email_from":
-			p.noteIdle(mail, s.name(), s.pos())
-			p.setText(b, s, &g.NotificationEmailFrom)
-		case "smtp_server":
-			p.noteIdle(mail, s.name(), s.pos())
-			if args, ok := p.args(b, s, 1, 2); ok {
-				g.SMTPServer = joinWords(args)
-			}
-		case "smtp_connect_timeout":
-			p.noteIdle(mail, s.name(), s.pos())
-			p.setTime(b, s, 0, longest, &g.SMTPConnectTimeout)
 		case "lvs_timeouts":
 			p.timeouts(b, s, &g.Timeouts)
+		case "lvs_flush":
+			p.setFlag(b, s, &g.Flush)
+		case "lvs_flush_on_stop", "lvs_flush_onstop":
+			p.flushOnStop(b, s, g)
+		case "lvs_sync_daemon":
+			p.syncDaemon(b, s, g)
+		case "include_check":
+			p.includeCheck(b, s)
+		case "random_seed":
+			p.number(b, s, 0, math.MaxUint32)
+		case "checker_log_all_failures":
+			p.setBool(b, s, &g.LogAllFailures)
+		case "rs_init_notifies":
+			p.setFlag(b, s, &g.RSInitNotifies)
+		case "disable_local_igmp":
+			p.setFlag(b, s, &g.Interfaces.DisableLocalIGMP)
+		default:
+			_ = p.mailGlobal(b, s, g) || p.scriptGlobal(b, s, g) || p.fifoGlobal(b, s, g) || p.dumpGlobal(b, s, &g.Dump) ||
+				p.vrrpGlobal(b, s)
 		}
 	})
 }

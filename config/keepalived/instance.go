@@ -1,152 +1,208 @@
 package keepalived
 
 import (
-	"fmt"
-	"net/netip"
+	"math"
 	"strings"
 	"time"
 
 	"dirsw/config"
 )
 
-// instance reads a vrrp_instance.
-func (p *parser) instance(outer *block, s *statement) {
-	v := config.Instance{Pos: s.pos(), State: "BACKUP", Priority: 100, AdvertInt: time.Second}
-	p.setText(outer, s, &v.Name)
-	p.noteIdle(vrrpTuning, s.name(), s.pos())
-	b := s.block
-	p.each(b, func(s *statement) { p.instanceKeyword(b, s, &v) })
-	if v.NoPreempt && v.State == "MASTER" {
-		p.note(v.Pos, "nopreempt works with `state BACKUP` only: keepalived ignores it here")
-	}
-	p.model.Instances = append(p.model.Instances, v)
+// draft is a vrrp_instance as the file has it: what it does not say is filled in by settle, when all of the file is read.
+type draft struct {
+	config.Instance
+	shortMAC bool                  // of a MAC of use_vmac the last byte is missing: virtual_router_id stands for it
+	given    map[string]config.Pos // its keywords, where each stands first
 }
 
-func (p *parser) instanceKeyword(b *block, s *statement, v *config.Instance) {
+// has reports whether the file gives the keyword.
+func (d *draft) has(keyword string) bool {
+	_, ok := d.given[keyword]
+	return ok
+}
+
+// at returns where a keyword stands, or the instance if it does not.
+func (d *draft) at(keyword string) config.Pos {
+	if p, ok := d.given[keyword]; ok {
+		return p
+	}
+	return d.Pos
+}
+
+// instance reads a vrrp_instance.
+func (p *parser) instance(outer *block, s *statement) {
+	d := &draft{Instance: config.Instance{Pos: s.pos(), UnicastTTL: 255}, given: map[string]config.Pos{}}
+	p.setText(outer, s, &d.Name)
+	b := s.block
+	p.each(b, func(s *statement) { p.instanceKeyword(b, s, d) })
+	p.vrrp = append(p.vrrp, d)
+}
+
+// instanceKeyword reads one keyword. Of those that may stand there once keepalived takes the first `state` and the first of
+// each program, and the last of the others.
+func (p *parser) instanceKeyword(b *block, s *statement, d *draft) {
+	name := s.name()
+	if first, again := d.given[name]; again && s.block == nil {
+		if name == "state" || strings.HasPrefix(name, "notify") && name != "notify_priority_changes" {
+			p.note(s.pos(), "%q is there already, in line %d: that one counts", name, first.Line)
+			return
+		}
+		p.note(s.pos(), "%q is there already, in line %d: this one counts", name, first.Line)
+	}
+	if !d.has(name) {
+		d.given[name] = s.pos()
+	}
+	if k, ok := trackKind(name); ok {
+		p.tracks(s, k, &d.Tracks)
+		return
+	}
+	if p.electionKeyword(b, s, d) || p.pathKeyword(b, s, d) || p.garpKeyword(b, s, &d.Garp) || p.vmacKeyword(b, s, d) ||
+		p.holdKeyword(b, s, d) || p.notifyKeyword(b, s, &d.Notify, &d.SMTPAlert) {
+		return
+	}
+	switch name {
+	case "dont_track_primary":
+		p.setFlag(b, s, &d.DontTrackPrimary)
+	case "heartbeat":
+		p.heartbeat(s, d)
+	case "split_brain_script":
+		p.setCommand(b, s, &d.SplitBrainScript)
+	case "probe_addresses":
+		p.setBool(b, s, &d.ProbeAddresses)
+	case "lvs_sync_daemon_interface":
+		p.syncInterface(b, s, d)
+	}
+}
+
+// electionKeyword reads who becomes master, and when.
+func (p *parser) electionKeyword(b *block, s *statement, d *draft) bool {
 	switch s.name() {
 	case "state":
-		p.choice(b, s, func(i int) { v.State = [...]string{"MASTER", "BACKUP"}[i] }, "MASTER", "BACKUP")
-	case "interface":
-		p.setText(b, s, &v.Interface)
+		p.state(b, s, d)
 	case "virtual_router_id":
 		if n, ok := p.number(b, s, 1, 255); ok {
-			v.RouterID = uint8(n)
+			d.RouterID = uint8(n)
 		}
 	case "priority":
 		if n, ok := p.number(b, s, 1, 255); ok {
-			v.Priority = uint8(n)
+			d.Priority = uint8(n)
 		}
 	case "advert_int":
-		p.setTime(b, s, 10*time.Millisecond, 255*time.Second, &v.AdvertInt)
+		p.setTime(b, s, 10*time.Millisecond, 255*time.Second, &d.AdvertInt)
 	case "version":
-		p.setInt(b, s, 2, 3, &v.Version)
+		p.setInt(b, s, 2, 3, &d.Version)
+	case "strict_mode":
+		p.setBool(b, s, &d.Strict)
 	case "authentication":
-		p.authentication(s.block, v)
-	case "nopreempt":
+		p.authentication(s.block, d)
+	case "nopreempt", "preempt":
 		p.bare(b, s)
-		v.NoPreempt = true
-	case "preempt":
-		p.bare(b, s)
-		v.NoPreempt = false
+		d.NoPreempt = s.name() == "nopreempt"
 	case "preempt_delay":
-		p.setTime(b, s, 0, 1000*time.Second, &v.PreemptDelay)
-	case "mcast_src_ip":
-		p.setAddr(b, s, &v.McastSrcIP)
-	case "unicast_src_ip":
-		p.setAddr(b, s, &v.UnicastSrcIP)
-	case "unicast_peer":
-		for _, line := range p.values(s) {
-			if a, ok := p.address(line.words[0]); ok {
-				v.UnicastPeers = append(v.UnicastPeers, a)
-			}
+		p.setTime(b, s, 0, 1000*time.Second, &d.PreemptDelay)
+	case "down_timer_adverts":
+		p.setInt(b, s, 1, 100, &d.DownAdverts)
+	case "timer_expired_backup", "thread_timer_expired":
+		p.stall(b, s, d)
+	case "skip_check_adv_addr":
+		p.setBool(b, s, &d.SkipAddressCheck)
+	case "lower_prio_no_advert":
+		p.setBool(b, s, &d.LowerSilent)
+	case "higher_prio_send_advert":
+		p.setBool(b, s, &d.HigherAnswer)
+	default:
+		return false
+	}
+	return true
+}
+
+// state reads MASTER or BACKUP. keepalived takes whatever else is written for BACKUP.
+func (p *parser) state(b *block, s *statement, d *draft) {
+	args, ok := p.args(b, s, 1, 1)
+	if !ok {
+		return
+	}
+	switch w := args[0].text; w {
+	case "MASTER", "BACKUP":
+		d.State = w
+	default:
+		fix := "write MASTER or BACKUP"
+		if up := strings.ToUpper(w); up == "MASTER" || up == "BACKUP" {
+			fix = "write " + up + ": keepalived would take this for BACKUP"
 		}
-	case "virtual_ipaddress", "virtual_ipaddress_excluded":
-		for _, line := range p.values(s) {
-			p.virtualAddress(line, s.name() == "virtual_ipaddress_excluded", v)
+		p.fail(args[0].pos, fix, "unknown state %s", show(w))
+	}
+}
+
+// stall reads the priority of the best backup, which says how long a master may stall before one has taken over.
+func (p *parser) stall(b *block, s *statement, d *draft) {
+	args, _ := p.args(b, s, 0, 1)
+	d.StallPriority = 254
+	if len(args) > 0 {
+		if n, ok := p.integer(args[0], 1, 254); ok {
+			d.StallPriority = uint8(n)
 		}
+	}
+	if s.name() == "thread_timer_expired" {
+		p.note(s.pos(), "thread_timer_expired is called timer_expired_backup now: read as that")
 	}
 }
 
 // authentication reads auth_type and auth_pass. Only the first eight bytes of a password are sent (RFC 2338, 5.3.6.1).
-func (p *parser) authentication(b *block, v *config.Instance) {
+func (p *parser) authentication(b *block, d *draft) {
 	p.each(b, func(s *statement) {
 		switch s.name() {
 		case "auth_type":
-			p.choice(b, s, func(i int) { v.AuthType = [...]string{"PASS", "AH"}[i] }, "PASS", "AH")
+			p.choice(b, s, func(i int) { d.AuthType = [...]string{"PASS", "AH"}[i] }, "PASS", "AH")
 		case "auth_pass":
 			args, ok := p.args(b, s, 1, 1)
 			if !ok {
 				return
 			}
-			v.AuthPass = args[0].text
+			d.AuthPass = args[0].text
 			if args[0].cut {
 				p.note(args[0].pos, "the password ends before the ! or #, which begins a comment, in keepalived as well; "+
 					"put it in quotation marks if it belongs to the password")
 			}
-			if len(v.AuthPass) > 8 {
+			if len(d.AuthPass) > 8 {
 				p.note(args[0].pos, "only the first eight bytes of a password are used")
+				d.AuthPass = d.AuthPass[:8]
 			}
 		}
 	})
 }
 
-// virtualAddress reads ADDRESS[/LENGTH] [brd A] [dev IF] [scope S] [label L] ….
-func (p *parser) virtualAddress(line *statement, excluded bool, v *config.Instance) {
-	first := line.words[0]
-	a := config.VirtualAddress{Pos: first.pos, Excluded: excluded}
-	if strings.Contains(first.text, "/") {
-		prefix, err := netip.ParsePrefix(first.text)
-		if err != nil {
-			p.fail(first.pos, "write ADDRESS or ADDRESS/LENGTH", "malformed address %s", show(first.text))
-			return
-		}
-		a.Prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits())
-	} else {
-		addr, ok := p.address(first)
-		if !ok {
-			return
-		}
-		a.Prefix = netip.PrefixFrom(addr, addr.BitLen())
+// garpKeyword reads when the addresses are announced.
+func (p *parser) garpKeyword(b *block, s *statement, g *config.GarpTiming) bool {
+	switch s.name() {
+	case "garp_master_delay":
+		p.setTime(b, s, 0, longest, &g.Delay)
+	case "garp_master_repeat":
+		p.setInt(b, s, 1, math.MaxInt32, &g.Repeat)
+	case "garp_master_refresh":
+		p.setTime(b, s, 0, longest, &g.Refresh)
+	case "garp_master_refresh_repeat":
+		p.setInt(b, s, 1, math.MaxInt32, &g.RefreshRepeat)
+	case "garp_lower_prio_delay":
+		p.setTime(b, s, 0, longest, &g.LowerPrioDelay)
+	case "garp_lower_prio_repeat":
+		p.setInt(b, s, 0, math.MaxInt32, &g.LowerPrioRepeat)
+	default:
+		return false
 	}
-	for i := 1; i < len(line.words); i++ {
-		w := line.words[i]
-		switch w.text {
-		case "dev", "label", "scope", "brd", "broadcast", "peer", "preferred_lft", "use_vmac_mode", "track_group":
-			if i++; i == len(line.words) {
-				p.fail(w.pos, "write it on the same line", "%q is missing its value", w.text)
-				return
-			}
-			switch w.text {
-			case "dev":
-				a.Dev = line.words[i].text
-			case "label":
-				a.Label = line.words[i].text
-			case "scope":
-				a.Scope = line.words[i].text
-			}
-		case "use_vmac", "home", "-nodad", "nodad", "mngtmpaddr", "noprefixroute", "autojoin", "no_track":
-		default:
-			p.strayWord(w, v)
-			return
-		}
-	}
-	v.Addresses = append(v.Addresses, a)
+	return true
 }
 
-// strayWord complains about a word that an address cannot be followed by.
-func (p *parser) strayWord(w token, v *config.Instance) {
-	fix := "write dev, label or scope, or nothing"
-	if _, err := netip.ParseAddr(w.text); err == nil {
-		fix = "write each address on a line of its own"
-	} else if !isASCII(w.text) {
-		fix = "write # before a comment"
+// syncInterface reads what lvs_sync_daemon of global_defs is called since long.
+func (p *parser) syncInterface(b *block, s *statement, d *draft) {
+	link, ok := p.text(b, s)
+	if !ok {
+		return
 	}
-	p.fail(w.pos, fix, "%s after a virtual address%s", show(w.text), inInstance(v))
-}
-
-func inInstance(v *config.Instance) string {
-	if v.Name == "" {
-		return ""
+	p.note(s.pos(), "lvs_sync_daemon_interface is an old keyword: read as `lvs_sync_daemon %s %s` in global_defs", link, d.Name)
+	if p.model.Globals.Sync != nil {
+		p.note(s.pos(), "lvs_sync_daemon is there already: that one counts")
+		return
 	}
-	return fmt.Sprintf(" of %s", v.Name)
+	p.model.Globals.Sync = &config.SyncGlobals{Interface: link, Instance: d.Name, ID: -1}
 }

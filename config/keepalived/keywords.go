@@ -22,43 +22,65 @@ type topic uint8
 
 const (
 	noTopic topic = iota
-	mail
-	scripts
-	vrrpTuning
-	tracking
-	machine // addresses, routes and rules of the host
-	kernel  // how keepalived talks to the kernel and to its own children
-	exports // SNMP, DBus, dump files
-	bfd
-	checks
+	kernel        // how keepalived talks to the kernel and to its own children
+	buffers
+	priorities
+	dumps
+	management // SNMP and DBus
+	synced
+	flushing
+	reloading
+	history
+	namespace
+	watched
+	tlsClose // close_notify
+	pcre
+	dpvsTimes
+	dpvs
+	dpvsLists
 	legacyIdle
 )
 
 // why is the note of a topic, after the keywords.
 func (t topic) why() string {
 	switch t {
-	case mail:
-		return "no mail is sent yet"
-	case scripts:
-		return "scripts are not run yet"
-	case vrrpTuning:
-		return "VRRP is not spoken yet: the addresses are held while dirsw runs alone"
-	case tracking:
-		return "nothing is tracked yet: the addresses are held while dirsw runs, whatever happens to what is tracked"
-	case machine:
-		return "addresses, routes and rules of the host are not managed yet: set them up where the host's network is configured"
 	case kernel:
 		return "has no meaning here: dirsw is one process and does not use the kernel's IPVS or firewall"
-	case exports:
-		return "states and counters are not exported this way yet"
-	case bfd:
-		return "BFD is not spoken yet"
-	case checks:
-		return "health checks are not run yet: every real server counts as up"
+	case buffers:
+		return "dirsw chooses the sizes of its receive buffers itself"
+	case priorities:
+		return "the thread of VRRP has real-time priority in any case (vrrp_rt_priority says which); the rest runs as the process was started"
+	case dumps:
+		return "no file is written: `dirsw stats` shows states and counters"
+	case management:
+		return "SNMP and DBus are not spoken: `dirsw stats` shows states and counters"
+	case synced:
+		return "connections are not synchronised yet: a backup that takes over begins with none"
+	case flushing:
+		return "a start begins without services in any case, and a stop ends without"
+	case reloading:
+		return "a reload is asked for by SIGHUP or `dirsw reload` only, and checks the whole file before it changes anything"
+	case history:
+		return "no copies are kept: the log says what each reload changed"
+	case namespace:
+		return "dirsw stays in the network namespace that it is started in: use ip netns exec, or NetworkNamespacePath= of systemd"
+	case watched:
+		return "a file is watched, and counts as it is: nothing is asked again"
+	case tlsClose:
+		return "close_notify is sent in any case, and not waited for"
+	case pcre:
+		return "regular expressions need no stack here"
+	case dpvsTimes:
+		return "of DPVS, and not served: timeouts are the same for all services (lvs_timeouts), and connections of a server with weight 0 end " +
+			"as net.ipv4.vs.expire_quiescent_template says"
+	case dpvs:
+		return "of DPVS, and not served: the service is forwarded as if the line were not there"
+	case dpvsLists:
+		return "of DPVS, and not served: nobody is kept out, and nothing gets another address"
 	case legacyIdle:
 		return "an old keyword without effect in keepalived as well"
 	}
-	return ""
+	return t.whyVRRP()
 }
 
 // keyword is a name and what may follow it.
@@ -89,7 +111,7 @@ type entry struct {
 // block dataplane, which is dirsw's own.
 func newVocabulary() vocabulary {
 	v := vocabulary{raw: {}}
-	for _, e := range slices.Concat(rootKeywords(), vrrpKeywords(), serverKeywords(), checkKeywords()) {
+	for _, e := range slices.Concat(rootKeywords(), globalKeywords(), vrrpRootKeywords(), vrrpKeywords(), serverKeywords(), checkKeywords()) {
 		if v[e.block] == nil {
 			v[e.block] = map[string]keyword{}
 		}
@@ -106,75 +128,41 @@ func newVocabulary() vocabulary {
 
 func rootKeywords() []entry {
 	return []entry{
-		{"", served, 0, "global_defs{ vrrp_instance{ virtual_server{ dataplane{", ""},
-		{"", refused, 0, "virtual_server_group{*", "write one virtual_server for each of its addresses"},
-		{"", refused, 0, "include includer includem includew includeb includea", "paste the file's content here"},
-		{"", refused, 0, "net_namespace", "start dirsw in that namespace (ip netns exec)"},
-		{"", idle, vrrpTuning, "vrrp_sync_group{* garp_group{*", ""},
-		{"", idle, tracking, "vrrp_script{* vrrp_track_process{* vrrp_track_file{* track_file{* track_group{* " +
-			"linkbeat_interfaces{* interface_up_down_delays{* linkbeat_use_polling", ""},
-		{"", idle, machine, "static_ipaddress{* static_routes{* static_rules{*", ""},
-		{"", idle, bfd, "bfd_instance{*", ""},
-		{"", idle, checks, "SSL{*", ""},
-		{"", idle, kernel, "net_namespace_ipvs namespace_with_ipsets use_pid_dir instance child_wait_time", ""},
+		{"", served, 0, "global_defs{ virtual_server_group{* virtual_server{ SSL{ instance dataplane{", ""},
+		{"", idle, namespace, "net_namespace net_namespace_ipvs", ""},
+		{"", idle, kernel, "namespace_with_ipsets use_pid_dir child_wait_time", ""},
+		{"", idle, dpvsLists, "local_address_group{* deny_address_group{* allow_address_group{* tunnel_group{*", ""},
+		{"SSL", served, 0, "password ca certificate key", ""},
 		{"dataplane", served, 0, "interfaces queues workers cores steer mode zero_copy wait connections replace_xdp sysctl " +
 			"iptables ip6tables iptables_save ip6tables_save", ""},
-
-		{"global_defs", served, 0, "router_id lvs_id notification_email{* notification_email_from smtp_server " +
-			"smtp_connect_timeout lvs_timeouts", ""},
-		{"global_defs", idle, mail, "smtp_helo_name smtp_alert smtp_alert_vrrp smtp_alert_checker no_email_faults " +
-			"no_checker_emails", ""},
-		{"global_defs", idle, scripts, "script_user enable_script_security set_supplementary_groups use_symlink_paths umask " +
-			"startup_script startup_script_timeout shutdown_script shutdown_script_timeout notify_fifo notify_fifo_script " +
-			"vrrp_notify_fifo vrrp_notify_fifo_script lvs_notify_fifo lvs_notify_fifo_script " +
-			"fifo_write_vrrp_states_on_reload rs_init_notifies", ""},
-		{"global_defs", idle, vrrpTuning, "vrrp_mcast_group4 vrrp_mcast_group6 vrrp_garp_master_delay " +
-			"vrrp_garp_master_repeat vrrp_garp_master_refresh vrrp_garp_master_refresh_repeat vrrp_garp_lower_prio_delay " +
-			"vrrp_garp_lower_prio_repeat vrrp_garp_interval vrrp_gna_interval vrrp_min_garp vrrp_garp_extra_if " +
-			"vrrp_vmac_garp_intvl vrrp_down_timer_adverts vrrp_lower_prio_no_advert vrrp_higher_prio_send_advert vrrp_version " +
-			"vrrp_check_unicast_src vrrp_skip_check_adv_addr vrrp_strict vrrp_notify_priority_changes vrrp_startup_delay " +
-			"vrrp_delay_after_boot log_unknown_vrids vrrp_owner_ignore_adverts vmac_prefix vmac_addr_prefix " +
-			"v3_checksum_as_v2 disable_local_igmp default_interface dynamic_interfaces lvs_sync_daemon", ""},
-		{"global_defs", idle, checks, "checker_log_all_failures", ""},
-		{"global_defs", idle, exports, "snmp_socket enable_snmp_vrrp enable_snmp_keepalived enable_snmp_checker " +
-			"enable_snmp_rfc enable_snmp_rfcv2 enable_snmp_rfcv3 enable_traps snmp_vs_stats_update_interval " +
-			"snmp_rs_stats_update_interval enable_dbus dbus_service_name dbus_no_interface_name data_use_instance " +
-			"state_dump_file stats_dump_file json_dump_file json_version state_file_location stats_file_location " +
-			"json_file_location config_save_dir", ""},
-		{"global_defs", idle, kernel, "tmp_config_directory process_names process_name vrrp_process_name " +
-			"checker_process_name lvs_process_name bfd_process_name max_auto_priority min_auto_priority_delay lvs_flush " +
-			"lvs_flush_on_stop lvs_flush_onstop vrrp_iptables vrrp_ipsets nftables nftables_priority nftables_counters " +
-			"nftables_ifindex nftables_ipvs nftables_ipvs_priority nftables_ipvs_start_fwmark vrrp_priority checker_priority " +
-			"bfd_priority vrrp_no_swap checker_no_swap bfd_no_swap vrrp_rt_priority checker_rt_priority bfd_rt_priority " +
-			"vrrp_cpu_affinity checker_cpu_affinity bfd_cpu_affinity vrrp_rlimit_rttime checker_rlimit_rttime " +
-			"bfd_rlimit_rttime vrrp_rlimit_rtime checker_rlimit_rtime bfd_rlimit_rtime vrrp_netlink_cmd_rcv_bufs " +
-			"vrrp_netlink_cmd_rcv_bufs_force vrrp_netlink_monitor_rcv_bufs vrrp_netlink_monitor_rcv_bufs_force " +
-			"lvs_netlink_cmd_rcv_bufs lvs_netlink_cmd_rcv_bufs_force lvs_netlink_monitor_rcv_bufs " +
-			"lvs_netlink_monitor_rcv_bufs_force process_monitor_rcv_bufs process_monitor_rcv_bufs_force vrrp_rx_bufs_policy " +
-			"vrrp_rx_bufs_multiplier random_seed reload_check_config reload_time_file reload_repeat reload_file include_check " +
-			"iproute_usr_dir iproute_etc_dir", ""},
 	}
 }
 
-func vrrpKeywords() []entry {
+func globalKeywords() []entry {
 	return []entry{
-		{"vrrp_instance", served, 0, "state interface virtual_router_id priority advert_int version authentication{ nopreempt " +
-			"preempt preempt_delay mcast_src_ip unicast_src_ip unicast_peer{* virtual_ipaddress{* " +
-			"virtual_ipaddress_excluded{*", ""},
-		{"authentication", served, 0, "auth_type auth_pass", ""},
-		{"vrrp_instance", idle, vrrpTuning, "vrf use_vmac use_vmac_addr vmac_xmit_base use_ipvlan mcast_dst_ip track_src_ip " +
-			"check_unicast_src unicast_fault_no_peer unicast_ttl old_unicast_checksum v3_checksum_as_v2 auth_hmac{* " +
-			"no_virtual_ipaddress accept no_accept skip_check_adv_addr strict_mode garp_master_delay garp_master_repeat " +
-			"garp_master_refresh garp_master_refresh_repeat garp_lower_prio_delay garp_lower_prio_repeat garp_extra_if " +
-			"vmac_garp_intvl down_timer_adverts timer_expired_backup thread_timer_expired lower_prio_no_advert " +
-			"higher_prio_send_advert owner_ignore_adverts kernel_rx_buf_size lvs_sync_daemon_interface", ""},
-		{"vrrp_instance", idle, tracking, "dont_track_primary track_interface{* track_script{* track_file{* " +
-			"track_process{* track_bfd{* linkbeat_use_polling", ""},
-		{"vrrp_instance", idle, machine, "virtual_routes{* virtual_rules{* promote_secondaries", ""},
-		{"vrrp_instance", idle, scripts, "notify_master notify_backup notify_fault notify_stop notify_deleted notify " +
-			"notify_master_rx_lower_pri notify_priority_changes", ""},
-		{"vrrp_instance", idle, mail, "smtp_alert", ""},
-		{"vrrp_instance", idle, legacyIdle, "native_ipv6 debug", ""},
+		{"global_defs", served, 0, "router_id lvs_id notification_email{* notification_email_from smtp_server smtp_helo_name " +
+			"smtp_connect_timeout smtp_alert smtp_alert_vrrp smtp_alert_checker no_email_faults no_checker_emails lvs_timeouts " +
+			"checker_log_all_failures include_check random_seed", ""},
+		{"global_defs", served, synced, "lvs_sync_daemon", ""},
+		{"global_defs", served, flushing, "lvs_flush lvs_flush_on_stop lvs_flush_onstop", ""},
+		{"global_defs", served, dumps, "data_use_instance state_dump_file stats_dump_file json_dump_file json_version " +
+			"state_file_location stats_file_location json_file_location", ""},
+		{"global_defs", idle, management, "snmp_socket enable_snmp_vrrp enable_snmp_keepalived enable_snmp_checker enable_snmp_rfc " +
+			"enable_snmp_rfcv2 enable_snmp_rfcv3 enable_traps snmp_vs_stats_update_interval snmp_rs_stats_update_interval " +
+			"enable_dbus dbus_service_name dbus_no_interface_name", ""},
+		{"global_defs", idle, history, "config_save_dir", ""},
+		{"global_defs", idle, reloading, "reload_check_config reload_time_file reload_repeat reload_file", ""},
+		{"global_defs", idle, priorities, "max_auto_priority min_auto_priority_delay vrrp_priority checker_priority bfd_priority " +
+			"checker_no_swap bfd_no_swap checker_rt_priority bfd_rt_priority checker_cpu_affinity bfd_cpu_affinity " +
+			"vrrp_rlimit_rttime checker_rlimit_rttime bfd_rlimit_rttime vrrp_rlimit_rtime checker_rlimit_rtime " +
+			"bfd_rlimit_rtime", ""},
+		{"global_defs", idle, buffers, "vrrp_netlink_cmd_rcv_bufs vrrp_netlink_cmd_rcv_bufs_force vrrp_netlink_monitor_rcv_bufs " +
+			"vrrp_netlink_monitor_rcv_bufs_force lvs_netlink_cmd_rcv_bufs lvs_netlink_cmd_rcv_bufs_force " +
+			"lvs_netlink_monitor_rcv_bufs lvs_netlink_monitor_rcv_bufs_force process_monitor_rcv_bufs " +
+			"process_monitor_rcv_bufs_force vrrp_rx_bufs_policy vrrp_rx_bufs_multiplier", ""},
+		{"global_defs", idle, kernel, "tmp_config_directory process_names process_name vrrp_process_name checker_process_name " +
+			"lvs_process_name bfd_process_name vrrp_iptables vrrp_ipsets nftables nftables_priority nftables_counters " +
+			"nftables_ifindex nftables_ipvs nftables_ipvs_priority nftables_ipvs_start_fwmark iproute_usr_dir iproute_etc_dir", ""},
 	}
 }
 
@@ -184,38 +172,43 @@ func serverKeywords() []entry {
 			"flag-3 sh-port sh-fallback mh-port mh-fallback persistence_timeout persistence_granularity persistence_engine " +
 			"protocol ha_suspend virtualhost alpha omega quorum hysteresis quorum_up quorum_down weight retry " +
 			"delay_before_retry warmup connect_timeout inhibit_on_failure sorry_server sorry_server_inhibit " +
-			"sorry_server_lvs_method real_server{", ""},
+			"sorry_server_lvs_method smtp_alert snmp_name real_server{", ""},
 		{"virtual_server", idle, legacyIdle, "hashed", ""},
-		{"virtual_server", idle, mail, "smtp_alert", ""},
-		{"virtual_server", idle, exports, "snmp_name", ""},
-		{"virtual_server", refused, 0, "laddr_group_name syn_proxy proxy_protocol quic hash_target daddr_group_name " +
-			"waddr_group_name vip_bind_dev bps limit_proportion establish_timeout expire_quiescent_conn",
-			"remove the line: it is of DPVS, and not served yet"},
+		{"virtual_server", idle, dpvs, "laddr_group_name syn_proxy proxy_protocol quic hash_target vip_bind_dev bps " +
+			"limit_proportion", ""},
+		{"virtual_server", idle, dpvsLists, "daddr_group_name waddr_group_name", ""},
+		{"virtual_server", idle, dpvsTimes, "establish_timeout expire_quiescent_conn", ""},
 		{"real_server", served, 0, "weight lvs_method uthreshold lthreshold inhibit_on_failure notify_up notify_down alpha " +
-			"retry delay_before_retry warmup connect_timeout delay_loop virtualhost TCP_CHECK{ HTTP_GET{ SSL_GET{HTTP_GET " +
-			"SMTP_CHECK{ DNS_CHECK{ MISC_CHECK{ PING_CHECK{ UDP_CHECK{ FILE_CHECK{ BFD_CHECK{", ""},
-		{"real_server", idle, mail, "smtp_alert", ""},
-		{"real_server", idle, exports, "snmp_name", ""},
+			"retry delay_before_retry warmup connect_timeout delay_loop virtualhost smtp_alert snmp_name check_path " +
+			"TCP_CHECK{ HTTP_GET{ SSL_GET{ SMTP_CHECK{ DNS_CHECK{ MISC_CHECK{ PING_CHECK{ UDP_CHECK{ FILE_CHECK{ BFD_CHECK{ " +
+			"AGENT_CHECK{", ""},
 	}
 }
 
 func checkKeywords() []entry {
-	const common = "connect_ip connect_port bindto bind_port bind_if fwmark connect_timeout retry nb_get_retry " +
-		"delay_before_retry warmup delay_loop alpha log_all_failures "
 	const timing = "retry nb_get_retry delay_before_retry warmup delay_loop alpha log_all_failures "
+	const connecting = "connect_ip connect_port bindto bind_port bind_if fwmark connect_timeout " + timing
+	const common = connecting + "check_path "
+	const web = common + "http_protocol virtualhost fast_recovery url{ "
 	return []entry{
 		{"TCP_CHECK", served, 0, common, ""},
-		{"PING_CHECK", served, 0, common, ""},
+		{"PING_CHECK", served, 0, connecting, ""},
 		{"UDP_CHECK", served, 0, common + "payload require_reply min_reply_length max_reply_length", ""},
-		{"HTTP_GET", served, 0, common + "http_protocol virtualhost fast_recovery url{ enable_sni sni_name tls_compliant", ""},
-		{"url", served, 0, "path digest status_code virtualhost regex regex_no_match regex_options regex_stack " +
-			"regex_min_offset regex_max_offset tls_compliant", ""},
+		{"HTTP_GET", served, 0, web, ""},
+		{"SSL_GET", served, 0, web + "enable_sni sni_name", ""},
+		{"SSL_GET", idle, tlsClose, "tls_compliant", ""},
+		{"url", served, 0, "path digest status_code virtualhost regex regex_no_match regex_options regex_min_offset " +
+			"regex_max_offset", ""},
+		{"url", idle, tlsClose, "tls_compliant", ""},
+		{"url", idle, pcre, "regex_stack", ""},
 		{"SMTP_CHECK", served, 0, common + "helo_name host{", ""},
 		{"host", served, 0, "connect_ip connect_port bindto bind_port bind_if fwmark connect_timeout", ""},
 		{"DNS_CHECK", served, 0, common + "type name", ""},
 		{"MISC_CHECK", served, 0, timing + "misc_path misc_timeout misc_dynamic user", ""},
-		{"FILE_CHECK", served, 0, timing + "track_file weight", ""},
+		{"FILE_CHECK", served, 0, "alpha track_file weight dynamic", ""},
+		{"FILE_CHECK", idle, watched, "retry nb_get_retry delay_before_retry warmup delay_loop log_all_failures", ""},
 		{"BFD_CHECK", served, 0, "name alpha", ""},
+		{"AGENT_CHECK", served, 0, connecting + "send max_step min_interval", ""},
 	}
 }
 

@@ -27,20 +27,31 @@ type token struct {
 	text   string
 	quoted bool // at least a part of it stood in quotes
 	cut    bool // a comment follows without a blank: `pa!ss`
+	// raw is the word as it is written, with quotation marks and escapes, where that is something else than text.
+	raw string
 }
 
 // lexer makes tokens of a text. It never fails: what it cannot make sense of goes to errs.
 type lexer struct {
-	src  string
-	at   int // byte offset of the next character
-	pos  config.Pos
-	toks []token
-	line int // index of the first token of this line, or after the last brace
-	errs config.Errors
-	seen map[config.Oddity]*sighting
-	bad  bool // a complaint about the encoding was made
+	src string
+	at  int // byte offset of the next character
+	pos config.Pos
+	// marks tell where the text comes from; the first of them is the next to be reached. fixed: see mark.
+	marks []mark
+	fixed bool
+	toks  []token
+	line  int // index of the first token of this line, or after the last brace
+	errs  config.Errors
+	seen  map[sight]*sighting
+	bad   bool // a complaint about the encoding was made
 	// binary is set by a NUL: the text is none
 	binary bool
+}
+
+// sight is an oddity in one file.
+type sight struct {
+	odd  config.Oddity
+	file string
 }
 
 // sighting counts the characters of one oddity.
@@ -50,16 +61,25 @@ type sighting struct {
 	which []rune // different ones, at most a few
 }
 
-// lex returns the tokens of src, ending with one of kind end.
-func lex(name, src string) *lexer {
-	l := &lexer{src: src, pos: config.Pos{File: name, Line: 1, Col: 1}, seen: map[config.Oddity]*sighting{},
-		toks: make([]token, 0, len(src)/6+16)}
+// lex returns the tokens of a text, ending with one of kind end. marks tell where the text comes from; start is where it
+// begins.
+func lex(src string, marks []mark, start config.Pos) *lexer {
+	l := &lexer{src: src, pos: start, marks: marks, seen: map[sight]*sighting{}, toks: make([]token, 0, len(src)/6+16)}
+	l.locate()
 	for l.at < len(l.src) {
 		l.step()
 	}
 	l.emit(token{kind: newline, pos: l.pos})
 	l.emit(token{kind: end, pos: l.pos})
 	return l
+}
+
+// locate takes the position from the marks that have been reached.
+func (l *lexer) locate() {
+	for len(l.marks) > 0 && l.marks[0].at <= l.at {
+		l.pos, l.fixed = l.marks[0].pos, l.marks[0].fixed
+		l.marks = l.marks[1:]
+	}
 }
 
 func (l *lexer) emit(t token) {
@@ -80,10 +100,11 @@ func (l *lexer) peek() (r rune, o config.Oddity, size int) {
 func (l *lexer) take(o config.Oddity, size int) {
 	if o != config.Plain {
 		raw, _ := utf8.DecodeRuneInString(l.src[l.at:])
-		s := l.seen[o]
+		key := sight{o, l.pos.File}
+		s := l.seen[key]
 		if s == nil {
 			s = &sighting{first: l.pos}
-			l.seen[o] = s
+			l.seen[key] = s
 		}
 		s.count++
 		if len(s.which) < 4 && !slices.Contains(s.which, raw) {
@@ -95,13 +116,16 @@ func (l *lexer) take(o config.Oddity, size int) {
 
 // advance moves over the next character without judging it.
 func (l *lexer) advance(size int) {
-	if l.src[l.at] == '\n' {
+	switch {
+	case l.fixed:
+	case l.src[l.at] == '\n':
 		l.pos.Line++
 		l.pos.Col = 1
-	} else {
+	default:
 		l.pos.Col++
 	}
 	l.at += size
+	l.locate()
 }
 
 // step consumes one token, comment or blank.
@@ -117,7 +141,7 @@ func (l *lexer) step() {
 	case r == '!' && l.negates(size):
 		l.emit(token{kind: word, pos: l.pos, text: "!"})
 		l.take(o, size)
-	case r == '#' || r == '!':
+	case (r == '#' || r == '!') && !l.fixed:
 		l.take(o, size)
 		l.comment()
 	case r == '{' || r == '}':
@@ -148,12 +172,14 @@ func (l *lexer) simple() bool {
 	for n < len(l.src) && isSimple(l.src[n]) {
 		n++
 	}
-	if n == l.at || n < len(l.src) && l.src[n] != ' ' && l.src[n] != '\t' && l.src[n] != '\n' {
+	if n == l.at || n < len(l.src) && l.src[n] != ' ' && l.src[n] != '\t' && l.src[n] != '\n' ||
+		l.fixed || len(l.marks) > 0 && l.marks[0].at < n {
 		return false
 	}
 	l.emit(token{kind: word, pos: l.pos, text: l.src[l.at:n]})
 	l.pos.Col += n - l.at
 	l.at = n
+	l.locate()
 	return true
 }
 
@@ -172,6 +198,7 @@ func (l *lexer) comment() {
 // word consumes a word: up to a blank, a brace, or the beginning of a comment; parts of it may be quoted.
 func (l *lexer) word() {
 	t := token{kind: word, pos: l.pos}
+	start := l.at
 	var b strings.Builder
 	braces := wordBraces{}
 	for l.at < len(l.src) {
@@ -179,7 +206,7 @@ func (l *lexer) word() {
 		if isBlank(r) || r == '\n' {
 			break
 		}
-		if r == '#' || r == '!' {
+		if (r == '#' || r == '!') && !l.fixed {
 			t.cut = true
 			break
 		}
@@ -201,6 +228,9 @@ func (l *lexer) word() {
 		l.take(o, size)
 	}
 	t.text = b.String()
+	if raw := l.src[start:l.at]; strings.ContainsAny(raw, `"'\`) {
+		t.raw = raw
+	}
 	if t.text != "" || t.quoted {
 		l.emit(t)
 	}
@@ -282,34 +312,33 @@ func (l *lexer) encoding() {
 
 func isBlank(r rune) bool { return r == ' ' || r == '\t' || r == '\r' || r == '\v' || r == '\f' }
 
-// notes tells what was folded, one note for each oddity.
+// notes tells what was folded, one note for each oddity in each file.
 func (l *lexer) notes() []config.Note {
 	var notes []config.Note
-	for _, k := range []struct {
-		odd        config.Oddity
-		one, many  string
-		understood string
-	}{
-		{config.Blank, "1 blank that is no ASCII space", "%d blanks that are no ASCII spaces", "read as blanks; keepalived takes them for text"},
-		{config.Invisible, "1 invisible character", "%d invisible characters", "skipped; keepalived takes them for text"},
-		{config.Dash, "1 dash that is no '-'", "%d dashes that are no '-'", "read as '-'"},
-		{config.Wide, "1 full-width character", "%d full-width characters", "read as their ASCII twins"},
-		{config.QuoteMark, "1 typographic quotation mark", "%d typographic quotation marks", "read as plain ones"},
-	} {
-		s := l.seen[k.odd]
-		if s == nil {
-			continue
+	for key, s := range l.seen {
+		var one, many, understood string
+		switch key.odd {
+		case config.Blank:
+			one, many = "1 blank that is no ASCII space", "%d blanks that are no ASCII spaces"
+			understood = "read as blanks; keepalived takes them for text"
+		case config.Invisible:
+			one, many, understood = "1 invisible character", "%d invisible characters", "skipped; keepalived takes them for text"
+		case config.Dash:
+			one, many, understood = "1 dash that is no '-'", "%d dashes that are no '-'", "read as '-'"
+		case config.Wide:
+			one, many, understood = "1 full-width character", "%d full-width characters", "read as their ASCII twins"
+		case config.QuoteMark:
+			one, many, understood = "1 typographic quotation mark", "%d typographic quotation marks", "read as plain ones"
 		}
-		text := k.one
 		if s.count > 1 {
-			text = fmt.Sprintf(k.many, s.count)
+			one = fmt.Sprintf(many, s.count)
 		}
 		var names []string
 		for _, r := range s.which {
 			names = append(names, fmt.Sprintf("U+%04X", r))
 		}
 		notes = append(notes, config.Note{Pos: s.first,
-			Text: fmt.Sprintf("%s (%s) in this file, the first one here: %s", text, strings.Join(names, ", "), k.understood)})
+			Text: fmt.Sprintf("%s (%s) in this file, the first one here: %s", one, strings.Join(names, ", "), understood)})
 	}
 	return notes
 }

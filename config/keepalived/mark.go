@@ -60,7 +60,7 @@ func (p *parser) iptablesSave(b *block, s *statement) {
 	}
 	file := args[0].text
 	if !path.IsAbs(file) {
-		file = path.Join(path.Dir(p.name), file)
+		file = path.Join(path.Dir(args[0].pos.File), file)
 	}
 	if p.open == nil {
 		p.fail(args[0].pos, "write its rules as lines of iptables", "%s cannot be read here", show(file))

@@ -32,7 +32,7 @@ func TestIptablesSave(t *testing.T) {
 	}}
 	const text = "dataplane {\niptables_save rules.v4\nip6tables_save /srv/rules.v6\niptables_save missing\n" +
 		"iptables -t mangle -A PREROUTING -j ACCEPT\n}\n"
-	m, notes, err := Parse("/etc/dirsw/k.conf", strings.NewReader(strings.Replace(text, "iptables_save missing\n", "", 1)), o.open)
+	m, notes, err := Parse("/etc/dirsw/k.conf", strings.NewReader(strings.Replace(text, "iptables_save missing\n", "", 1)), &Options{Open: o.open})
 	if got := strings.Join(o.opened, " "); got != "/etc/dirsw/rules.v4 /srv/rules.v6" {
 		t.Errorf("opened %s", got)
 	}
@@ -46,7 +46,7 @@ func TestIptablesSave(t *testing.T) {
 	if c := m.Marks.IPv4.Chain("PREROUTING"); c == nil || len(c.Rules) != 2 || c.Rules[0].Pos.File != "/etc/dirsw/rules.v4" || c.Rules[1].Pos.Line != 4 {
 		t.Errorf("rules %+v", m.Marks.IPv4)
 	}
-	_, _, err = Parse("/etc/dirsw/k.conf", strings.NewReader("dataplane {\niptables_save missing\n}\n"), o.open)
+	_, _, err = Parse("/etc/dirsw/k.conf", strings.NewReader("dataplane {\niptables_save missing\n}\n"), &Options{Open: o.open})
 	if err == nil || err.Error() != "/etc/dirsw/k.conf:2:15: open /etc/dirsw/missing: no such file" {
 		t.Errorf("error %v", err)
 	}

@@ -3,6 +3,7 @@ package keepalived
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,32 +20,31 @@ const maxComplaints = 1000
 // no keepalived.conf, and guessing takes time.
 const maxGuesses = 1000
 
-// Parse reads a keepalived.conf. name is what positions call the file; open opens the files that it names to be read
-// (iptables_save), and may be nil where there are none.
+// Parse reads a keepalived.conf. name is what positions call the file; o says what it may ask of the machine, and may be
+// nil.
 //
 // The Model is never nil and holds all that was understood. The error is a config.Errors with every complaint about the
 // text; whether the Model makes sense is for its Validate to say. Notes tell what was mended, taken by default or has no
 // effect yet.
-func Parse(name string, r io.Reader, open func(string) (io.ReadCloser, error)) (*config.Model, []config.Note, error) {
-	p := &parser{name: name, open: open, model: &config.Model{}, words: newVocabulary(), idle: map[topic]*idleNote{}}
-	src, err := io.ReadAll(io.LimitReader(r, maxSize+1))
+func Parse(name string, r io.Reader, o *Options) (*config.Model, []config.Note, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	p := &parser{name: name, open: o.Open, model: &config.Model{}, words: newVocabulary(), idle: map[topic]*idleNote{}}
+	src, err := readText(name, r)
 	if err != nil {
-		return p.model, nil, fmt.Errorf("read %s: %w", name, err)
+		return p.model, nil, err
 	}
-	start := config.Pos{File: name, Line: 1, Col: 1}
-	if len(src) > maxSize {
-		return p.model, nil, config.Errors{{Pos: start, Message: "the file is larger than 64 MB", Fix: "give a keepalived.conf"}}
-	}
-	if bytesHavePrefix(src, "\xff\xfe") || bytesHavePrefix(src, "\xfe\xff") {
-		return p.model, nil, config.Errors{{Pos: start, Message: "this is UTF-16 text", Fix: "save the file as UTF-8"}}
-	}
-	l := lex(name, string(src))
+	e := expand(name, src, *o)
+	l := lex(e.out.b.String(), e.out.marks, config.Pos{File: name, Line: 1, Col: 1})
 	if l.binary {
 		return p.model, nil, l.errs.Or() // no keepalived.conf: what else there is to complain about is noise
 	}
 	tree, errs := build(l.toks, p.words)
-	p.errs = append(l.errs, errs...)
+	p.errs = slices.Concat(e.errs, l.errs, errs)
+	p.notes = append(p.notes, e.notes...)
 	p.file(tree)
+	p.settle()
 	p.notes = append(p.notes, l.notes()...)
 	p.notes = append(p.notes, p.idleNotes()...)
 	slices.SortStableFunc(p.notes, func(a, b config.Note) int { return a.Pos.Compare(b.Pos) })
@@ -69,14 +69,22 @@ func bytesHavePrefix(b []byte, prefix string) bool {
 
 // parser gives a tree its meaning.
 type parser struct {
-	name  string
-	open  func(string) (io.ReadCloser, error) // may be nil
-	model *config.Model
-	words vocabulary
-	errs  config.Errors
-	notes []config.Note
-	idle  map[topic]*idleNote
-	dedup map[string]bool // notes told once in a file
+	name   string
+	open   func(string) (io.ReadCloser, error) // may be nil
+	model  *config.Model
+	words  vocabulary
+	errs   config.Errors
+	notes  []config.Note
+	idle   map[topic]*idleNote
+	dedup  map[string]bool // notes told once in a file
+	groups map[string]*group
+	where  map[string]config.Pos // keywords of global_defs
+	given  map[string]bool       // keywords of global_defs that the file has
+	vrrp   []*draft              // the vrrp_instances, as far as they are read
+	// turned holds the lines of track_ blocks that say reverse or noreverse.
+	turned map[config.Pos]bool
+	rule4  uint32 // how many rules of IPv4 got a priority, and of IPv6
+	rule6  uint32
 }
 
 // idleNote collects the keywords of a topic.
@@ -91,6 +99,11 @@ func (p *parser) fail(pos config.Pos, fix, format string, args ...any) {
 
 func (p *parser) note(pos config.Pos, format string, args ...any) {
 	p.notes = append(p.notes, config.Note{Pos: pos, Text: fmt.Sprintf(format, args...)})
+}
+
+// noteAt is note, for what would be said several times of one place.
+func (p *parser) noteAt(pos config.Pos, format string, args ...any) {
+	p.noteOnce(pos.String(), pos, format, args...)
 }
 
 // noteOnce is note, for what would be said again and again: key names it within the file.
@@ -119,10 +132,9 @@ func (p *parser) noteIdle(t topic, name string, pos config.Pos) {
 
 func (p *parser) idleNotes() []config.Note {
 	var notes []config.Note
-	for t := noTopic; t <= legacyIdle; t++ {
-		if n := p.idle[t]; n != nil {
-			notes = append(notes, config.Note{Pos: n.first, Text: strings.Join(n.names, ", ") + ": " + t.why()})
-		}
+	for _, t := range slices.Sorted(maps.Keys(p.idle)) {
+		n := p.idle[t]
+		notes = append(notes, config.Note{Pos: n.first, Text: strings.Join(n.names, ", ") + ": " + t.why()})
 	}
 	return notes
 }
@@ -134,7 +146,7 @@ func (p *parser) each(b *block, serve func(s *statement)) {
 	}
 	for _, s := range b.statements {
 		name := s.name()
-		if s.words[0].quoted || p.preprocessor(s) {
+		if s.words[0].quoted || p.leftover(s) {
 			if s.words[0].quoted {
 				p.fail(s.pos(), "write the keyword without quotation marks", "a quoted text where a keyword is expected")
 			}
@@ -155,22 +167,23 @@ func (p *parser) each(b *block, serve func(s *statement)) {
 			p.noteIdle(k.topic, name, s.pos())
 			continue
 		}
+		if k.topic != noTopic { // it reaches the Model, and waits there
+			p.noteIdle(k.topic, name, s.pos())
+		}
 		serve(s)
 	}
 }
 
-// preprocessor tells about lines that keepalived handles before it looks at keywords.
-func (p *parser) preprocessor(s *statement) bool {
+// leftover tells about words that would have been something else if they were written well.
+func (p *parser) leftover(s *statement) bool {
 	name := s.name()
 	switch {
 	case name == "":
 		return true // a brace without keyword, told already
+	case name[0] == '$' && nameLen(name[1:]) == len(name)-1 && len(s.words) > 1 && strings.HasPrefix(s.words[1].text, "="):
+		p.fail(s.pos(), "write "+name+"= without a blank before =", "a definition of %s with a blank", name)
 	case name[0] == '$':
-		p.fail(s.pos(), "write the value where it is used", "definitions (%s) are not served yet", name)
-	case name[0] == '@':
-		p.fail(s.pos(), "keep the lines of this director only, without the @word", "conditional lines (%s) are not served yet", name)
-	case name[0] == '~':
-		p.fail(s.pos(), "write the lines out", "repeated lines (%s) are not served yet", name)
+		p.fail(s.pos(), "define it before, on a line of its own: $NAME=VALUE", "%s is not defined", name)
 	default:
 		return false
 	}

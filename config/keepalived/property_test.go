@@ -174,11 +174,11 @@ func (g generator) tunnel() config.Tunnel {
 func (g generator) model() *config.Model {
 	m := &config.Model{Marks: g.marks()}
 	if g.flip() {
-		m.Globals = config.Globals{RouterID: g.maybeText(), NotificationEmailFrom: g.maybeText(), SMTPConnectTimeout: g.seconds(60),
-			Timeouts: config.Timeouts{TCP: g.seconds(900), UDP: g.seconds(300)}}
-		for range g.IntN(3) {
-			m.Globals.NotificationEmail = append(m.Globals.NotificationEmail, g.text())
-		}
+		g.globals(&m.Globals)
+	}
+	if g.flip() {
+		m.Name = g.text()
+		m.TLS = config.TLSClient{Password: g.maybeText(), CA: g.maybeText(), Certificate: g.maybeText(), Key: g.maybeText()}
 	}
 	if g.flip() {
 		m.Dataplane = config.Dataplane{Interfaces: []string{"eth0", "eth1"}, Queues: g.IntN(4), Cores: []int{g.IntN(8)}, Mode: config.Mode(g.IntN(3)),
@@ -197,87 +197,11 @@ func (g generator) model() *config.Model {
 	for range g.IntN(3) {
 		m.Services = append(m.Services, g.service())
 	}
-	for range g.IntN(3) {
-		m.Instances = append(m.Instances, g.instance())
+	if g.flip() {
+		m.Services = append(m.Services, g.group("G1")...)
 	}
+	g.vrrp(m)
 	return m
-}
-
-func (g generator) service() config.Service {
-	six := g.flip()
-	s := config.Service{Addr: g.addr(six), Port: uint16(g.IntN(65536)), Proto: []config.Protocol{config.TCP, config.UDP, config.SCTP}[g.IntN(3)],
-		Scheduler: "wrr", Method: config.Method(g.IntN(3)), DelayLoop: g.seconds(60), Quorum: g.IntN(9), Hysteresis: g.IntN(3),
-		QuorumUp: g.maybeText(), QuorumDown: g.maybeText(), Alpha: g.flip(), Omega: g.flip(), VirtualHost: g.maybeText(), SorryInhibit: g.flip()}
-	if g.IntN(4) == 0 {
-		s.Addr, s.Port, s.Proto, s.Mark, s.IPv6 = netip.Addr{}, 0, 0, 1+g.Uint32N(1<<31), six
-	} else {
-		s.HASuspend = g.flip()
-	}
-	if g.flip() {
-		s.Persistence = g.seconds(2678400)
-		s.Granularity = 1 + g.IntN(31)
-		s.OnePacket, s.Engine = g.flip(), "sip"
-	}
-	if g.flip() {
-		s.SchedFlags = []string{"flag-1", "sh-port"}
-	}
-	if s.Method == config.TUN {
-		s.Tunnel = g.tunnel()
-	}
-	for range g.IntN(4) {
-		s.Reals = append(s.Reals, g.real(&s, six))
-	}
-	if g.flip() {
-		sorry := g.real(&s, six)
-		s.SorryServer = &config.Real{Addr: sorry.Addr, Port: sorry.Port, Weight: 1, Method: sorry.Method, Tunnel: sorry.Tunnel}
-	}
-	return s
-}
-
-func (g generator) real(s *config.Service, six bool) config.Real {
-	r := config.Real{Addr: g.addr(six), Port: s.Port, Weight: g.IntN(1 << 31), Method: config.Method(g.IntN(3)), Upper: g.Uint32N(100),
-		Lower: g.Uint32N(100), Inhibit: g.flip(), NotifyUp: g.maybeText(), NotifyDown: g.maybeText(), VirtualHost: g.maybeText()}
-	if r.Method == config.TUN {
-		r.Tunnel = g.tunnel()
-	}
-	if r.Method == config.NAT && s.Mark == 0 {
-		r.Port = uint16(1 + g.IntN(65535))
-	}
-	for range g.IntN(3) {
-		r.Checks = append(r.Checks, g.check())
-	}
-	return r
-}
-
-func (g generator) check() config.Check {
-	c := config.Check{Kind: config.TCPCheck, ConnectPort: uint16(g.IntN(65536)), BindPort: uint16(g.IntN(65536)), BindIf: g.maybeText(),
-		Mark: g.Uint32(), ConnectTimeout: g.fraction(), Retry: g.IntN(9), DelayBeforeRetry: g.fraction(), DelayLoop: g.fraction(),
-		Warmup: g.fraction(), Alpha: g.flip(), LogAllFailures: g.flip()}
-	if g.flip() {
-		c.ConnectIP, c.BindTo = g.addr(g.flip()), g.addr(g.flip())
-	}
-	if g.flip() {
-		c.Kind = config.HTTPGet
-		c.Settings = []config.Statement{{Words: []string{"url"}, Block: []config.Statement{{Words: []string{"path", g.text()}}}},
-			{Words: []string{"url"}, Block: []config.Statement{}}}
-	}
-	return c
-}
-
-func (g generator) instance() config.Instance {
-	in := config.Instance{Name: g.text(), State: []string{"MASTER", "BACKUP"}[g.IntN(2)], Interface: g.maybeText(), RouterID: uint8(g.IntN(256)),
-		Priority: uint8(1 + g.IntN(255)), AdvertInt: g.seconds(200), Version: []int{0, 2, 3}[g.IntN(3)], AuthType: []string{"", "PASS", "AH"}[g.IntN(3)],
-		AuthPass: g.maybeText(), NoPreempt: g.flip(), PreemptDelay: g.fraction()}
-	if g.flip() {
-		in.McastSrcIP, in.UnicastSrcIP = g.addr(false), g.addr(true)
-		in.UnicastPeers = []netip.Addr{g.addr(false), g.addr(true)}
-	}
-	for range g.IntN(4) {
-		a := g.addr(g.flip())
-		in.Addresses = append(in.Addresses, config.VirtualAddress{Prefix: netip.PrefixFrom(a, 1+g.IntN(a.BitLen())), Dev: g.maybeText(),
-			Label: g.maybeText(), Scope: g.maybeText(), Excluded: g.flip()})
-	}
-	return in
 }
 
 // TestPrintCannotSay refuses what has no keyword.

@@ -2,7 +2,6 @@ package keepalived
 
 import (
 	"math"
-	"time"
 
 	"dirsw/config"
 )
@@ -29,13 +28,13 @@ func (p *parser) real(outer *block, s *statement, sr *serviceReader) (config.Rea
 		case "lthreshold":
 			p.threshold(b, s, &rs.Lower)
 		case "notify_up":
-			p.noteIdle(scripts, s.name(), s.pos())
 			p.setCommand(b, s, &rs.NotifyUp)
 		case "notify_down":
-			p.noteIdle(scripts, s.name(), s.pos())
 			p.setCommand(b, s, &rs.NotifyDown)
 		case "virtualhost":
 			p.setText(b, s, &rs.VirtualHost)
+		case "snmp_name":
+			p.setText(b, s, &rs.SNMPName)
 		default:
 			if s.block != nil {
 				found = append(found, s)
@@ -46,12 +45,13 @@ func (p *parser) real(outer *block, s *statement, sr *serviceReader) (config.Rea
 	})
 	rs.Weight = given(1, own.weight, sr.weight)
 	rs.Inhibit = given(false, own.inhibit, sr.inhibit)
-	if good {
-		p.port(&rs, sv)
-	}
+	g := &p.model.Globals
+	mailed := g.SMTPServer != "" && len(g.NotificationEmail) > 0
+	rs.SMTPAlert = given(g.SMTPAlertChecker.Or(g.SMTPAlert.Or(mailed)), own.smtpAlert, sr.smtpAlert)
 	for _, c := range found {
-		p.noteIdle(checks, c.name(), c.pos())
-		rs.Checks = append(rs.Checks, p.check(c, own, sr))
+		if c, ok := p.check(c, &rs, own, sr); ok {
+			rs.Checks = append(rs.Checks, c)
+		}
 	}
 	return rs, good
 }
@@ -67,82 +67,13 @@ func (p *parser) port(rs *config.Real, sv *config.Service) {
 	switch {
 	case sv.Mark == 0 && !sv.Addr.IsValid(): // told already
 	case sv.Mark != 0 && rs.Port != 0:
-		p.note(rs.Pos, "port %d of a real server means nothing to a fwmark service: packets keep theirs", rs.Port)
-		rs.Port = 0
+		p.noteAt(rs.Pos, "port %d of a real server is for its checks only: packets of a fwmark service keep theirs", rs.Port)
+		rs.CheckPort, rs.Port = rs.Port, 0
 	case sv.Mark != 0 || rs.Port == sv.Port:
 	case rs.Port == 0:
 		rs.Port = sv.Port
 	case rs.Method != config.NAT:
-		p.note(rs.Pos, "port %d of a real server becomes %d, the service's: %s leaves ports alone", rs.Port, sv.Port, rs.Method)
-		rs.Port = sv.Port
-	}
-}
-
-// check reads a health check. own is what the real server says for its checks, sr what the service says.
-func (p *parser) check(s *statement, own defaults, sr *serviceReader) config.Check {
-	p.bare(sr.b, s)
-	c := config.Check{Pos: s.pos(), Kind: config.CheckKind(s.name())}
-	mine := defaults{}
-	b := s.block
-	p.each(b, func(s *statement) { p.checkKeyword(b, s, &c, &mine) })
-	retry, pause := 1, time.Second
-	c.DelayLoop = given(sr.sv.DelayLoop, mine.delayLoop, own.delayLoop)
-	switch c.Kind {
-	case config.HTTPGet, config.SSLGet:
-		pause = 3 * time.Second
-	case config.DNSCheck:
-		retry, pause = 3, c.DelayLoop
-	case config.MiscCheck:
-		retry = 0
-	}
-	c.Retry = given(retry, mine.retry, own.retry, sr.retry)
-	c.DelayBeforeRetry = given(pause, mine.delayBeforeRetry, own.delayBeforeRetry, sr.delayBeforeRetry)
-	c.ConnectTimeout = given(5*time.Second, mine.connectTimeout, own.connectTimeout, sr.connectTimeout)
-	c.Warmup = given(c.DelayLoop, mine.warmup, own.warmup, sr.warmup)
-	c.Alpha = given(sr.sv.Alpha, mine.alpha, own.alpha)
-	switch c.Kind {
-	case config.MiscCheck, config.FileCheck: // they connect to nothing
-		c.ConnectTimeout = 0
-	case config.BFDCheck: // nor do they ask: the session tells them
-		return config.Check{Pos: c.Pos, Kind: c.Kind, Alpha: c.Alpha, Settings: c.Settings}
-	}
-	c.LogAllFailures = given(false, mine.logAll)
-	return c
-}
-
-func (p *parser) checkKeyword(b *block, s *statement, c *config.Check, d *defaults) {
-	switch s.name() {
-	case "connect_ip":
-		p.setAddr(b, s, &c.ConnectIP)
-	case "connect_port":
-		p.setPort(b, s, &c.ConnectPort)
-	case "bindto":
-		p.setAddr(b, s, &c.BindTo)
-	case "bind_port":
-		p.setPort(b, s, &c.BindPort)
-	case "bind_if":
-		p.setText(b, s, &c.BindIf)
-	case "fwmark":
-		if n, ok := p.number(b, s, 0, math.MaxUint32); ok {
-			c.Mark = uint32(n)
-		}
-	case "weight": // of FILE_CHECK: a factor, not a default
-		c.Settings = append(c.Settings, s.raw())
-	case "retry", "nb_get_retry", "delay_before_retry", "warmup", "delay_loop", "alpha", "log_all_failures", "connect_timeout":
-		p.inherited(b, s, d)
-	default:
-		p.setting(s)
-		c.Settings = append(c.Settings, s.raw())
-	}
-}
-
-// setting looks through the block of a setting for keywords that do not belong there.
-func (p *parser) setting(s *statement) {
-	p.each(s.block, p.setting)
-}
-
-func (p *parser) setPort(b *block, s *statement, to *uint16) {
-	if n, ok := p.number(b, s, 1, math.MaxUint16); ok {
-		*to = uint16(n)
+		p.noteAt(rs.Pos, "port %d of a real server is for its checks only, clients' packets keep %d: %s leaves ports alone", rs.Port, sv.Port, rs.Method)
+		rs.CheckPort, rs.Port = rs.Port, sv.Port
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,8 @@ type defaults struct {
 	warmup           *time.Duration
 	alpha            *bool
 	logAll           *bool
+	smtpAlert        *bool
+	viaVIP           *bool
 }
 
 // given returns the first value that is not nil, or the fallback.
@@ -40,9 +43,9 @@ func given[T any](fallback T, values ...*T) T {
 
 // service reads a virtual_server. Its keywords may come in any order: what real servers inherit is known only at the end.
 func (p *parser) service(s *statement) {
-	sv := config.Service{Pos: s.pos()}
-	good := p.selector(s, &sv)
-	r := serviceReader{p: p, b: s.block, sv: &sv}
+	sv := config.Service{Pos: s.pos(), Quorum: 1}
+	chosen, good := p.selector(s, &sv)
+	r := serviceReader{p: p, b: s.block, sv: &sv, chosen: chosen}
 	p.each(s.block, r.keyword)
 	r.finish()
 	for _, real := range r.reals {
@@ -50,48 +53,32 @@ func (p *parser) service(s *statement) {
 			sv.Reals = append(sv.Reals, rs)
 		}
 	}
-	if good {
-		p.model.Services = append(p.model.Services, sv)
-	}
-}
-
-// selector reads what follows virtual_server: ADDRESS [PORT], or fwmark NUMBER.
-func (p *parser) selector(s *statement, sv *config.Service) bool {
-	args := s.args()
-	switch {
-	case len(args) == 0:
-		p.fail(s.pos(), "write ADDRESS PORT or fwmark NUMBER after it", "virtual_server names no service")
-		return false
-	case args[0].text == "group":
-		p.fail(args[0].pos, "write one virtual_server for each address of the group", "virtual server groups are not served yet")
-		return false
-	case len(args) > 2:
-		p.note(args[2].pos, "%s after the virtual server is ignored", show(args[2].text))
-		args = args[:2]
-	}
-	if args[0].text == "fwmark" {
-		if len(args) < 2 {
-			p.fail(args[0].pos, "write its number", "fwmark is missing its value")
-			return false
+	if sorry := sv.SorryServer; sorry != nil {
+		sorry.Method, sorry.Tunnel = sv.Method, sv.Tunnel
+		if r.sorryMethod != nil {
+			sorry.Method, sorry.Tunnel = *r.sorryMethod, r.sorryTunnel
 		}
-		n, ok := p.integer(args[1], 1, math.MaxUint32)
-		sv.Mark = uint32(n)
-		return ok
 	}
-	var ok bool
-	sv.Addr, sv.Port, ok = p.endpoint(args)
-	return ok
+	if !good {
+		return
+	}
+	r.mark6()
+	for i := range chosen {
+		p.model.Services = append(p.model.Services, r.member(&chosen[i]))
+	}
 }
 
 // serviceReader is a virtual_server being read.
 type serviceReader struct {
-	p  *parser
-	b  *block
-	sv *config.Service
+	chosen []selected
+	p      *parser
+	b      *block
+	sv     *config.Service
 	defaults
 	method      bool // lvs_method was given, and is told about if it is wrong; so scheduler
 	scheduler   bool
 	proto       config.Pos
+	family      bool // ip_family was given
 	granularity *token
 	sorryMethod *config.Method
 	sorryTunnel config.Tunnel
@@ -102,7 +89,7 @@ func (r *serviceReader) keyword(s *statement) {
 	p, b, sv := r.p, r.b, r.sv
 	switch s.name() {
 	case "ip_family":
-		p.choice(b, s, func(i int) { sv.IPv6 = i == 1 }, "inet", "inet6")
+		p.choice(b, s, func(i int) { sv.IPv6, r.family = i == 1, true }, "inet", "inet6")
 	case "lb_algo", "lvs_sched":
 		r.algorithm(s)
 	case "lb_kind", "lvs_method":
@@ -158,11 +145,11 @@ func (r *serviceReader) healthKeyword(s *statement) {
 		p.setBool(b, s, &sv.Omega)
 	case "sorry_server_inhibit":
 		p.setBool(b, s, &sv.SorryInhibit)
+	case "snmp_name":
+		p.setText(b, s, &sv.SNMPName)
 	case "quorum_up":
-		p.noteIdle(scripts, s.name(), s.pos())
 		p.setCommand(b, s, &sv.QuorumUp)
 	case "quorum_down":
-		p.noteIdle(scripts, s.name(), s.pos())
 		p.setCommand(b, s, &sv.QuorumDown)
 	default:
 		p.inherited(b, s, &r.defaults)
@@ -183,6 +170,13 @@ func (p *parser) inherited(b *block, s *statement, d *defaults) {
 		setNew(&d.inhibit, func(to *bool) (ok bool) { *to, ok = p.boolean(b, s); return })
 	case "alpha":
 		setNew(&d.alpha, func(to *bool) (ok bool) { *to, ok = p.boolean(b, s); return })
+	case "smtp_alert":
+		setNew(&d.smtpAlert, func(to *bool) (ok bool) { *to, ok = p.boolean(b, s); return })
+	case "check_path":
+		setNew(&d.viaVIP, func(to *bool) (ok bool) {
+			p.choice(b, s, func(i int) { *to, ok = i == 1, true }, "direct", "vip")
+			return
+		})
 	case "log_all_failures":
 		setNew(&d.logAll, func(to *bool) (ok bool) { *to, ok = p.boolean(b, s); return })
 	case "delay_loop":
@@ -266,30 +260,84 @@ func (r *serviceReader) finish() {
 		sv.Scheduler = "wlc"
 		p.note(sv.Pos, "no lvs_sched: wlc is taken, as keepalived does")
 	}
-	switch {
-	case sv.Mark != 0 && sv.Proto != 0:
-		p.note(r.proto, "protocol means nothing to a fwmark service: the mark selects")
-		sv.Proto = 0
-	case sv.Mark == 0 && r.proto == (config.Pos{}):
-		sv.Proto = config.UDP
-		p.note(sv.Pos, "no protocol: UDP is taken, as keepalived 2 does; write `protocol TCP` if that is meant")
-	case sv.Mark == 0:
-		sv.IPv6 = false // the address says it
-	}
+	r.settleProtocol()
 	r.mask()
+	g := &p.model.Globals
 	sv.DelayLoop = given(60*time.Second, r.delayLoop)
 	sv.Alpha = given(false, r.alpha)
-	if sv.HASuspend && sv.Mark != 0 {
+	sv.SMTPAlert = given(g.SMTPAlertChecker.Or(g.SMTPAlert.Or(false)), r.smtpAlert)
+	if sv.HASuspend && r.marked() {
 		p.note(sv.Pos, "ha_suspend means nothing to a fwmark service, which has no address")
-		sv.HASuspend = false
+		sv.HASuspend = r.addressed()
 	}
-	if sorry := sv.SorryServer; sorry != nil {
-		sorry.Method, sorry.Tunnel = sv.Method, sv.Tunnel
-		if r.sorryMethod != nil {
-			sorry.Method, sorry.Tunnel = *r.sorryMethod, r.sorryTunnel
+}
+
+// marked and addressed report whether packets are selected by mark, and by address; a group may do both.
+func (r *serviceReader) marked() bool {
+	return slices.ContainsFunc(r.chosen, func(c selected) bool { return c.mark != 0 })
+}
+
+func (r *serviceReader) addressed() bool {
+	return slices.ContainsFunc(r.chosen, func(c selected) bool { return c.mark == 0 })
+}
+
+func (r *serviceReader) settleProtocol() {
+	p, sv := r.p, r.sv
+	switch {
+	case r.marked() && !r.addressed() && sv.Proto != 0:
+		p.note(r.proto, "protocol means nothing to a fwmark service: the mark selects")
+	case r.addressed() && r.proto == (config.Pos{}):
+		sv.Proto = config.UDP
+		p.note(sv.Pos, "no protocol: UDP is taken, as keepalived 2 does; write `protocol TCP` if that is meant")
+	}
+}
+
+// mark6 finds out the address family of a mark without ip_family: that of the servers that are not reached by tunnels, for
+// these cannot differ; else that of all of them.
+func (r *serviceReader) mark6() {
+	if r.family {
+		return
+	}
+	count, six := 0, 0
+	for i := range r.sv.Reals {
+		rs := &r.sv.Reals[i]
+		if rs.Method != config.TUN {
+			r.sv.IPv6 = rs.Addr.Is6()
+			return
 		}
-		p.port(sorry, sv)
+		count++
+		if rs.Addr.Is6() {
+			six++
+		}
 	}
+	r.sv.IPv6 = count > 0 && six == count
+}
+
+// member makes the service of one thing that the virtual_server selects.
+func (r *serviceReader) member(c *selected) config.Service {
+	p, sv := r.p, *r.sv
+	if sv.Group.Name != "" {
+		sv.Group.Proto = r.sv.Proto
+	}
+	sv.Addr, sv.Port, sv.Mark = c.addr, c.port, c.mark
+	if c.mark == 0 {
+		sv.IPv6 = false // the address says it
+	} else {
+		sv.Proto, sv.HASuspend = 0, false
+		if c.family {
+			sv.IPv6 = c.six
+		}
+	}
+	sv.Reals = slices.Clone(r.sv.Reals)
+	for i := range sv.Reals {
+		p.port(&sv.Reals[i], &sv)
+	}
+	if sv.SorryServer != nil {
+		sorry := *sv.SorryServer
+		sv.SorryServer = &sorry
+		p.port(&sorry, &sv)
+	}
+	return sv
 }
 
 // mask reads the value of persistence_granularity: a netmask for IPv4, a prefix length for IPv6 (and for IPv4 too).
@@ -298,7 +346,7 @@ func (r *serviceReader) mask() {
 		return
 	}
 	w := *r.granularity
-	six := r.sv.IPv6 || r.sv.Addr.Is6()
+	six := r.sv.IPv6 || len(r.chosen) > 0 && r.chosen[0].addr.Is6()
 	most := 32
 	if six {
 		most = 128

@@ -16,19 +16,6 @@ type statement struct {
 func (s *statement) name() string    { return s.words[0].text }
 func (s *statement) pos() config.Pos { return s.words[0].pos }
 func (s *statement) args() []token   { return s.words[1:] }
-func (s *statement) raw() config.Statement {
-	out := config.Statement{Pos: s.pos()}
-	for _, w := range s.words {
-		out.Words = append(out.Words, w.text)
-	}
-	if s.block != nil {
-		out.Block = []config.Statement{}
-		for _, inner := range s.block.statements {
-			out.Block = append(out.Block, inner.raw())
-		}
-	}
-	return out
-}
 
 // block is what stands between two braces; the outermost is the file.
 type block struct {

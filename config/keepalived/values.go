@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"dirsw/config"
 )
 
 // args returns the words after the keyword: at least one, at most n. What is too much is told and left out.
@@ -148,11 +150,32 @@ func (p *parser) setText(b *block, s *statement, to *string) {
 	}
 }
 
-// setCommand stores all words: a command line, with the user that may follow it.
-func (p *parser) setCommand(b *block, s *statement, to *string) {
-	if args, ok := p.args(b, s, 1, math.MaxInt); ok {
-		*to = joinWords(args)
+// setCommand stores a command: one word, the program with its arguments between quotation marks, then as whom it runs.
+func (p *parser) setCommand(b *block, s *statement, to *config.Command) {
+	args, ok := p.args(b, s, 1, 3)
+	if !ok {
+		return
 	}
+	c := config.Command{Args: split(args[0].escaped())}
+	if len(c.Args) == 0 {
+		p.fail(args[0].pos, "write the program", "%q names no program", s.name())
+		return
+	}
+	c.User, c.Group = account(args[1:])
+	*to = c
+}
+
+// account reads `user [group]`, `user:group` and `user :group`.
+func account(args []token) (user, group string) {
+	if len(args) == 0 {
+		return "", ""
+	}
+	user = args[0].text
+	if len(args) > 1 {
+		return user, strings.TrimPrefix(args[1].text, ":")
+	}
+	user, group, _ = strings.Cut(user, ":")
+	return user, group
 }
 
 // joinWords writes words so that they can be read again.

@@ -65,6 +65,7 @@ var importTable = map[string]edges{
 		why: "host asks the kernel and returns plain data",
 	},
 	"config":            {noStd: noIO, why: "config is data"},
+	"config/compare":    {own: "config", noStd: noIO, why: "two Models in, what a pair of them lacks out"},
 	"config/iptables":   {own: "config", noStd: "net net/http os os/… log log/… unsafe", why: "a grammar: text in, rules out"},
 	"config/keepalived": {own: "config config/iptables", noStd: "net/http os os/… log log/… unsafe", why: "a grammar: text in, Model out"},
 	"config/ipvsadm":    {own: "config stats", noStd: "net/http os os/… log log/… unsafe", why: "a grammar, and listings of plain data"},

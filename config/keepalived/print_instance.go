@@ -1,0 +1,141 @@
+package keepalived
+
+import (
+	"strconv"
+
+	"dirsw/config"
+)
+
+// instance writes a vrrp_instance with all that it has, given or by default.
+func (p *printer) instance(v *config.Instance) {
+	p.block(func() {
+		p.line("state", v.State)
+		p.text("interface", v.Interface)
+		p.text("vrf", v.VRF)
+		p.number("virtual_router_id", int64(v.RouterID))
+		p.number("priority", int64(v.Priority))
+		p.time("advert_int", v.AdvertInt)
+		p.number("version", int64(v.Version))
+		p.bool("strict_mode", v.Strict)
+		p.line(map[bool]string{true: "accept", false: "no_accept"}[v.Accept])
+		if v.AuthType != "" || v.AuthPass != "" {
+			p.block(func() {
+				p.text("auth_type", v.AuthType)
+				p.text("auth_pass", v.AuthPass)
+			}, "authentication")
+		}
+		p.election(v)
+		p.path(v)
+		p.garp(&v.Garp)
+		p.held(v)
+		p.flag("dont_track_primary", v.DontTrackPrimary)
+		p.tracks(v.Tracks)
+		p.notify(&v.Notify, v.SMTPAlert)
+		for _, h := range v.Heartbeats {
+			p.block(func() {
+				p.text("interface", h.Interface)
+				p.addr("source_ip", h.SrcIP)
+				p.peers(h.Peers)
+			}, "heartbeat")
+		}
+		p.command("split_brain_script", v.SplitBrainScript)
+		p.bool("probe_addresses", v.ProbeAddresses)
+	}, "vrrp_instance", v.Name)
+}
+
+func (p *printer) election(v *config.Instance) {
+	p.flag("nopreempt", v.NoPreempt)
+	p.time("preempt_delay", v.PreemptDelay)
+	p.number("down_timer_adverts", int64(v.DownAdverts))
+	p.number("timer_expired_backup", int64(v.StallPriority))
+	p.bool("skip_check_adv_addr", v.SkipAddressCheck)
+	p.bool("lower_prio_no_advert", v.LowerSilent)
+	p.bool("higher_prio_send_advert", v.HigherAnswer)
+	p.bool("v3_checksum_as_v2", v.ChecksumAsV2)
+}
+
+func (p *printer) path(v *config.Instance) {
+	if len(v.UnicastPeers) == 0 {
+		p.addr("mcast_dst_ip", v.McastGroup)
+	}
+	p.addr("mcast_src_ip", v.McastSrcIP)
+	p.addr("unicast_src_ip", v.UnicastSrcIP)
+	p.peers(v.UnicastPeers)
+	if v.UnicastTTL != 255 {
+		p.line("unicast_ttl", strconv.Itoa(v.UnicastTTL))
+	}
+	p.flag("check_unicast_src", v.CheckPeers)
+	p.flag("unicast_fault_no_peer", v.FaultNoPeer)
+	p.flag("track_src_ip", v.TrackSrcIP)
+	switch v.UnicastOldSum {
+	case config.OldSumOn:
+		p.line("old_unicast_checksum")
+	case config.OldSumNever:
+		p.line("old_unicast_checksum", "never")
+	}
+	p.number("kernel_rx_buf_size", int64(v.ReceiveBuffer))
+	if v.VMAC.Use {
+		words := []string{"use_vmac"}
+		if v.VMAC.Name != "" {
+			words = append(words, v.VMAC.Name)
+		}
+		if v.VMAC.MAC != (config.MAC{}) {
+			words = append(words, v.VMAC.MAC.String())
+		}
+		p.line(words...)
+	}
+	p.flag("vmac_xmit_base", v.VMAC.XmitBase)
+	p.flag("use_vmac_addr", v.VMAC.OtherLinks)
+}
+
+func (p *printer) garp(g *config.GarpTiming) {
+	p.line("garp_master_delay", inSeconds(g.Delay))
+	p.line("garp_master_repeat", strconv.Itoa(g.Repeat))
+	p.line("garp_master_refresh", inSeconds(g.Refresh))
+	p.line("garp_master_refresh_repeat", strconv.Itoa(g.RefreshRepeat))
+	p.line("garp_lower_prio_delay", inSeconds(g.LowerPrioDelay))
+	p.line("garp_lower_prio_repeat", strconv.Itoa(g.LowerPrioRepeat))
+}
+
+// held writes what a master holds: addresses in their order, in as many blocks as changes between adverted and excluded
+// ones need.
+func (p *printer) held(v *config.Instance) {
+	for list := v.Addresses; len(list) > 0; {
+		n := 1
+		for n < len(list) && list[n].Excluded == list[0].Excluded {
+			n++
+		}
+		name := "virtual_ipaddress"
+		if list[0].Excluded {
+			name = "virtual_ipaddress_excluded"
+		}
+		p.addresses(name, list[:n])
+		list = list[n:]
+	}
+	p.flag("no_virtual_ipaddress", v.NoAddresses)
+	p.flag("promote_secondaries", v.PromoteSecondaries)
+	p.routes("virtual_routes", v.Routes)
+	p.rules("virtual_rules", v.Rules)
+}
+
+func (p *printer) routes(keyword string, list []config.Route) {
+	if len(list) == 0 {
+		return
+	}
+	p.block(func() {
+		for i := range list {
+			p.value(list[i].Words()...)
+		}
+	}, keyword)
+}
+
+func (p *printer) rules(keyword string, list []config.Rule) {
+	if len(list) == 0 {
+		return
+	}
+	p.block(func() {
+		for i := range list {
+			p.value(list[i].Words()...)
+		}
+	}, keyword)
+}
