@@ -3,7 +3,6 @@ package keepalived
 import (
 	"math"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"dirsw/config"
@@ -299,12 +298,8 @@ func (r *reader) table(to *string) {
 // tos stores a type of service, a number in any notation.
 func (r *reader) tos(to *uint8) {
 	if w, ok := r.value(); ok {
-		n, err := strconv.ParseUint(strings.TrimPrefix(w.text, "0x"), 16, 8)
-		if err != nil {
-			r.bad = true
-			r.p.fail(w.pos, "write 0x00 to 0xfc", "type of service %s", show(w.text))
-		}
-		*to = uint8(n)
+		n, ok := r.p.unsigned(w, math.MaxUint8)
+		*to, r.bad = uint8(n), r.bad || !ok
 	}
 }
 

@@ -195,7 +195,7 @@ func (p *parser) settleStrict(d *draft, in *inheritance) {
 		wrong   bool
 		mend    func()
 	}{
-		{"accept", d.Accept && d.Version == 2 && d.has("accept"), func() { d.Accept = false }},
+		{"accept", d.Accept && d.Version == 2 && d.Priority != 255, func() { d.Accept = false }},
 		{"down_timer_adverts", d.DownAdverts != 3, func() { d.DownAdverts = 3 }},
 		{"garp_lower_prio_repeat", d.Garp.LowerPrioRepeat != 0, func() { d.Garp.LowerPrioRepeat = 0 }},
 		{"garp_lower_prio_delay", d.Garp.LowerPrioDelay != 0, func() { d.Garp.LowerPrioDelay = 0 }},
@@ -235,14 +235,8 @@ func (p *parser) settlePath(d *draft, in *inheritance) {
 	if unicast {
 		return
 	}
-	for _, keyword := range []string{"unicast_src_ip", "unicast_ttl", "unicast_fault_no_peer", "check_unicast_src", "old_unicast_checksum"} {
-		if !d.has(keyword) {
-			continue
-		}
-		if !d.FaultNoPeer {
-			d.correct(p, keyword, "without unicast_peer the adverts are multicast, in keepalived as well")
-		}
-		break
+	if keyword := d.unicastKeyword(); keyword != "" && keyword != "unicast_peer" && !d.FaultNoPeer {
+		d.correct(p, keyword, "without unicast_peer the adverts are multicast, in keepalived as well")
 	}
 	d.UnicastTTL = 255
 	if d.has("unicast_src_ip") && !d.McastSrcIP.IsValid() {
@@ -250,15 +244,24 @@ func (p *parser) settlePath(d *draft, in *inheritance) {
 	}
 }
 
+// unicastKeyword returns the first keyword of the instance that is about unicast adverts, "" if there is none.
+func (d *draft) unicastKeyword() string {
+	for _, keyword := range []string{"unicast_peer", "unicast_src_ip", "unicast_ttl", "unicast_fault_no_peer", "check_unicast_src", "old_unicast_checksum"} {
+		if d.has(keyword) {
+			return keyword
+		}
+	}
+	return ""
+}
+
 // settleVMAC settles the macvlans of the addresses.
 func (p *parser) settleVMAC(d *draft, in *inheritance, names map[string]bool) {
 	v := &d.VMAC
-	unicast := len(d.UnicastPeers) > 0
 	switch {
 	case v.Use && d.Interface == "":
 		*v = config.VMAC{}
 		d.correct(p, "use_vmac", "has no effect without an interface, in keepalived as well")
-	case v.Use && unicast && !v.XmitBase && !d.Strict:
+	case v.Use && d.unicastKeyword() != "" && !v.XmitBase && !d.Strict:
 		v.XmitBase = true
 		d.correct(p, "use_vmac", "unicast adverts leave by the interface itself: vmac_xmit_base is set, in keepalived as well")
 	case !v.Use && v.XmitBase:
