@@ -27,7 +27,6 @@ type wire struct {
 	lose    func(from int, now clock.Mono) bool
 	story   []string // changes of state: "12.5 a Up"
 	sent    [2]int
-	up      [2]clock.Mono // since when up
 	longest [2]time.Duration
 	last    [2]clock.Mono
 }

@@ -41,6 +41,7 @@ func digestAnswers() map[string]string {
 		"empty length, then a number":  ok + "Content-Length: \r\n\r\n3elloworld",
 		"length with a bare newline":   ok + "Content-Length: 5\nX: y\r\n\r\nhelloworld",
 		"length with a bare return":    ok + "Content-Length: 5\rX: y\r\n\r\nhelloworld",
+		"length in the body":           ok + "\r\nContent-Length: 5\r\nhelloworld",
 		"empty":                        ok + "\r\n",
 		"404":                          "HTTP/1.0 404 Not Found\r\n\r\nhelloworld",
 		"chunks":                       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",

@@ -18,8 +18,7 @@ import (
 //
 // A url is well if the header ends, its status code is among those wanted, and the body has the wanted digest and
 // matches the wanted expression. The body ends where the server closes. It differs from keepalived in that a header may
-// have 64 KiB instead of 4, a check ends after 4 times connect_timeout even if bytes arrive all the time, and only the
-// body is searched for the expression, never the header.
+// have 64 KiB instead of 4, and a check ends after 4 times connect_timeout even if bytes arrive all the time.
 type HTTP struct {
 	o HTTPOptions
 	// off is by how much each url's body last missed its length. It is the one thing that is not immutable: a memory
@@ -233,7 +232,8 @@ func (h *HTTP) read(l *leash, r *response, timeout time.Duration) error {
 // TCP only an orderly one does.
 func (h *HTTP) ended(conn net.Conn, r *response, err error) error {
 	switch {
-	case h.o.TLS != nil && h.o.TLS.Compliant && (err != io.EOF || !notified(conn)):
+	case h.o.TLS != nil && h.o.TLS.Compliant && (err != io.EOF || !notified(conn)),
+		h.o.TLS != nil && !r.headed && notified(conn):
 		return worded(err, "", "SSL read error from")
 	case h.o.TLS == nil && err != io.EOF:
 		return worded(err, "", "Read error with")

@@ -10,8 +10,10 @@ import (
 // where both have the same words; CompileRegex says what that leaves out.
 type Regex struct {
 	NoMatch bool // regex_no_match: a match is the failure
-	Min     int  // regex_min_offset: where in the body the search begins
-	Max     int  // regex_max_offset: where a match may begin at most, -1 for anywhere
+	// Min (regex_min_offset) is where the search begins, Max (regex_max_offset) where a match may begin at most, -1 for
+	// anywhere. Both count from the beginning of the header if some of the body came together with its end, as it does
+	// from most servers; else from the beginning of the body.
+	Min, Max int
 
 	re *regexp.Regexp
 }
@@ -40,12 +42,12 @@ func CompileRegex(pattern string, options []string) (*Regex, error) {
 	return &Regex{Max: -1, re: re}, nil
 }
 
-// found reports whether the body matches at an allowed place.
-func (r *Regex) found(body []byte) bool {
-	if r.Min > len(body) {
+// found reports whether what was received matches at an allowed place.
+func (r *Regex) found(text []byte) bool {
+	if r.Min > len(text) {
 		return false
 	}
-	loc := r.re.FindIndex(body[r.Min:])
+	loc := r.re.FindIndex(text[r.Min:])
 	return loc != nil && (r.Max < 0 || r.Min+loc[0] <= r.Max)
 }
 

@@ -12,7 +12,7 @@ import (
 // What a response may have, so that no server can make the director hold or read without end.
 const (
 	maxHeader = 64 << 10 // the header, with the empty line
-	maxKept   = 4 << 20  // of the body, what is searched for a regular expression
+	maxKept   = 4 << 20  // what is searched for a regular expression
 	maxBody   = 1 << 30  // the body
 )
 
@@ -24,7 +24,7 @@ type response struct {
 	length int64  // Content-Length, -1 if not given
 	got    int64  // bytes of the body
 	header []byte // as received, with the empty line
-	kept   []byte // the body's beginning, if the url has a Regex
+	kept   []byte // what the url's Regex is searched in: see feedHeader
 
 	regex bool
 	keep  bool      // the server does not close: the body ends after length bytes
@@ -67,7 +67,9 @@ type tooLong struct {
 
 func (e tooLong) Error() string { return e.part + " of more than " + strconv.Itoa(e.n) + " bytes" }
 
-// feedHeader collects the header and returns what came after it.
+// feedHeader collects the header and returns what came after it. As keepalived does, it looks for the length in what it
+// has by then, which may be the beginning of the body too, and lets an expression see all of that if it has some body.
+// Digests that genhash made, and offsets that were tried with keepalived, rest on it.
 func (r *response) feedHeader(b []byte) []byte {
 	from := max(len(r.header)-3, 0) // the empty line may have begun before
 	b = b[:len(b):len(b)]
@@ -76,14 +78,18 @@ func (r *response) feedHeader(b []byte) []byte {
 	if i < 0 {
 		return nil
 	}
-	rest := r.header[from+i+4:]
-	r.header = r.header[:from+i+4]
+	all := r.header
+	rest := all[from+i+4:]
+	r.header = all[: from+i+4 : from+i+4]
 	if len(r.header) > maxHeader {
 		return nil
 	}
 	r.headed = true
 	r.status = statusCode(string(r.header))
-	r.length = contentLength(string(r.header))
+	r.length = contentLength(string(all))
+	if r.regex && len(rest) > 0 {
+		r.kept = append(r.kept, r.header...)
+	}
 	return rest
 }
 

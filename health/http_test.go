@@ -106,11 +106,14 @@ func TestHTTPAnswers(t *testing.T) {
 		{"regex does not match", ok, URL{Regex: regex("w.rm", nil)}, "Regex match failed"},
 		{"regex must not match", ok, URL{Regex: regex("hello", func(r *Regex) { r.NoMatch = true })}, "Regex match failed"},
 		{"regex does not match, as wanted", ok, URL{Regex: regex("bye", func(r *Regex) { r.NoMatch = true })}, ""},
-		{"regex after its minimum", ok, URL{Regex: regex("o", func(r *Regex) { r.Min = 5 })}, ""},
-		{"regex before its minimum", ok, URL{Regex: regex("h", func(r *Regex) { r.Min = 1 })}, "Regex match failed"},
-		{"regex at its maximum", ok, URL{Regex: regex("w", func(r *Regex) { r.Max = 6 })}, ""},
-		{"regex after its maximum", ok, URL{Regex: regex("w", func(r *Regex) { r.Max = 5 })}, "Regex match failed"},
-		{"regex sees no header", ok, URL{Regex: regex("Content", nil)}, "Regex match failed"},
+		// keepalived counts from the header where the body came with it: of ok, the body begins at 39.
+		{"regex after its minimum", ok, URL{Regex: regex("o", func(r *Regex) { r.Min = 43 })}, ""},
+		{"regex before its minimum", ok, URL{Regex: regex("h", func(r *Regex) { r.Min = 40 })}, "Regex match failed"},
+		{"regex at its maximum", ok, URL{Regex: regex("w", func(r *Regex) { r.Max = 45 })}, ""},
+		{"regex after its maximum", ok, URL{Regex: regex("w", func(r *Regex) { r.Max = 44 })}, "Regex match failed"},
+		{"regex matches the header", ok, URL{Regex: regex("Content", nil)}, ""},
+		{"regex matches no header without a body", "HTTP/1.0 200 OK\r\n\r\n", URL{Regex: regex("200", nil)}, "Regex match failed"},
+		{"regex from the first byte", ok, URL{Regex: regex("^hello", nil)}, "Regex match failed"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.url.Path = "/"

@@ -86,7 +86,8 @@ func TestSSL(t *testing.T) {
 			answering("HTTP/1.0 200 OK\r\n\r\nhello")(c)
 			silent(c)
 		}), false, "Timeout SSL read"},
-		{"says nothing and closes", serveTLS(t, configured(good), func(c *tls.Conn) { hear(c); c.Close() }), false, "Read, no data received from "},
+		{"says nothing and ends", serveTLS(t, configured(good), func(c *tls.Conn) { hear(c); c.Close() }), false, "SSL read error from"},
+		{"says nothing and closes", serveTLS(t, configured(good), func(c *tls.Conn) { hear(c) }), false, "Read, no data received from "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
