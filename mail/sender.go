@@ -21,7 +21,7 @@ type Config struct {
 	Port uint16
 	// Helo is the name to greet it with; default Options.Host.
 	Helo string
-	// From is the sender's address; default keepalived@ and Options.Host.
+	// From is the sender's address; default root@ and Options.Host, as keepalived has it.
 	From string
 	// To are the recipients, each as "a@example.org" or "Name <a@example.org>".
 	To []string
@@ -116,7 +116,7 @@ func (s *Sender) Configure(c Config) {
 		}
 	}
 	if c.From == "" {
-		c.From = "keepalived@" + s.Host
+		c.From = "root@" + s.Host
 	}
 	c.To = slices.Clone(c.To)
 	s.mu.Lock()
