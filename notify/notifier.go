@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -307,8 +306,10 @@ func (n *Notifier) Run(ctx context.Context) error {
 	}
 	n.instances, n.servers = nil, nil
 	n.mu.Unlock()
-	for f := range maps.Keys(open) {
-		f.close()
+	var closing sync.WaitGroup
+	for f := range open {
+		closing.Go(f.close)
 	}
+	closing.Wait()
 	return nil
 }
