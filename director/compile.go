@@ -167,7 +167,7 @@ func (c *compiler) serviceSlot(key forward.ServiceKey) forward.ServiceID {
 // that is not known or another one.
 func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m, before *config.Service) {
 	var kept, added []sched.Dest
-	reals := servers(m)
+	reals := m.Reals
 	slot := make(map[netip.AddrPort]uint32, len(reals))
 	for i := range reals {
 		r := &reals[i]

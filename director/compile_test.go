@@ -68,7 +68,7 @@ func compileAll(t *testing.T, in string) string {
 	var out strings.Builder
 	var prev *forward.Snapshot
 	for _, text := range strings.Split(in, "----\n") {
-		inputs := &Inputs{Model: parse(t, text), Hops: map[netip.Addr]forward.Hop{}, Workers: 1}
+		inputs := &Inputs{Model: AllWell(parse(t, text)), Hops: map[netip.Addr]forward.Hop{}, Workers: 1}
 		for _, line := range strings.Split(text, "\n") {
 			if rest, ok := strings.CutPrefix(line, "# next hops: "); ok {
 				for i, a := range strings.Fields(rest) {

@@ -13,11 +13,15 @@ import (
 
 	"go.uber.org/zap"
 
+	"dirsw/bfd"
 	"dirsw/clock"
 	"dirsw/config"
 	"dirsw/forward"
+	"dirsw/health"
 	"dirsw/host"
 	"dirsw/packet"
+	"dirsw/track"
+	"dirsw/vrrp"
 )
 
 // Host is what the director asks of the kernel.
@@ -28,9 +32,6 @@ type Host interface {
 	Divert(link int, from []host.Endpoint) error
 	Resolve(host.Hop) error
 	Link(name string) (host.Link, error)
-	HoldAddr(link int, p netip.Prefix, label string, lifetime time.Duration) error
-	ReleaseAddr(link int, p netip.Prefix) error
-	Announce(link int, a netip.Addr) error
 }
 
 // Filter is what the director asks of the packet filter: which frames come to the workers.
@@ -54,6 +55,9 @@ type Options struct {
 	Clock   clock.Clock
 	Log     *zap.Logger
 	Host    Host
+	Statics Statics
+	// Net is what the election of the masters uses. An *ElectionNet has its news of links taken in; a test may have another.
+	Net     vrrp.Net
 	Filter  Filter
 	Workers []*forward.Worker
 	Ports   []Port        // to begin with; SetPorts changes them
@@ -63,11 +67,10 @@ type Options struct {
 }
 
 const (
-	tickEvery    = time.Second      // next hops are looked at again, addresses refreshed
-	addrLifetime = 10 * time.Second // after which the kernel removes the addresses of a director that died
-	addrRefresh  = 3                // ticks between two refreshes
-	confirmEvery = 10               // ticks between two confirmations of the neighbours
-	adoptWithin  = 2 * time.Second  // for a worker to adopt a snapshot; one that takes longer is stuck or has ended
+	tickEvery    = time.Second     // next hops are looked at again, addresses refreshed
+	staticEvery  = 3               // ticks between two refreshes of static addresses
+	confirmEvery = 10              // ticks between two confirmations of the neighbours
+	adoptWithin  = 2 * time.Second // for a worker to adopt a snapshot; one that takes longer is stuck or has ended
 )
 
 // Director is the one that decides. Its methods may be called from any goroutine; Run is called once.
@@ -86,10 +89,16 @@ type Director struct {
 
 	// Of Run's goroutine only.
 	facts  facts
-	held   []held
-	heldOn *[]Port       // the ports that the addresses were put on
+	static statics
 	file   *config.Model // what Load returned last
 	ticks  int
+	vitals vitals
+
+	prober   *health.Prober
+	beats    beats
+	election *vrrp.Runner
+	tracker  *track.Tracker
+	bfd      *bfd.Runner
 
 	diverting  bool // what follows is in force
 	diverted   []host.Endpoint
@@ -98,9 +107,10 @@ type Director struct {
 
 // decided is what is in force.
 type decided struct {
-	model *config.Model
-	snap  *forward.Snapshot
-	facts facts
+	wanted *config.Model // what file and commands ask for
+	model  *config.Model // what of it is forwarded, see vitals
+	snap   *forward.Snapshot
+	facts  facts
 }
 
 type reload struct{ answer chan<- reloaded }
@@ -116,6 +126,14 @@ func New(o Options) *Director {
 	d := &Director{o: o, wake: make(chan struct{}, 1), reloads: make(chan reload), edits: make(chan edit),
 		done: make(chan struct{}), ready: make(chan struct{}), file: o.Model}
 	d.ports.Store(&o.Ports)
+	d.beats.came = make(chan struct{}, 1)
+	d.election = vrrp.NewRunner(vrrp.Options{Clock: o.Clock, Log: o.Log, Net: o.Net, Notice: d.notice})
+	if n, ok := o.Net.(*ElectionNet); ok {
+		n.link = d.election.Link
+	}
+	d.tracker = d.newTracker()
+	d.bfd = d.newBFD()
+	d.prober = health.NewProber(health.Options{Clock: o.Clock, Log: o.Log, Report: d.beats.report})
 	return d
 }
 
@@ -157,19 +175,25 @@ func (d *Director) Reload() ([]config.Change, []config.Note, error) {
 	}
 }
 
-// Run puts the configuration in force, holds its addresses, and follows the network until ctx ends. Then it gives the
-// addresses back first and stops taking frames after.
+// Run puts the configuration in force, takes part in the election, has real servers checked, and follows the network until
+// ctx ends. Then it gives the addresses back first and stops taking frames after.
 func (d *Director) Run(ctx context.Context) error {
 	defer close(d.done)
-	d.heldOn = d.ports.Load()
 	d.facts = d.meet(d.o.Model)
 	d.facts.asked().log(d.o.Log, d.facts)
 	if err := d.apply(d.o.Model); err != nil {
 		return err
 	}
 	d.confirm(false)
-	if err := d.hold(d.o.Model); err != nil {
-		d.stop()
+	if err := d.holdStatic(d.o.Model); err != nil {
+		d.o.Log.Error("static addresses, routes or rules cannot be set", zap.Error(err))
+	}
+	defer d.stop()
+	defer d.background("checking", func(ctx context.Context) error { d.prober.Run(ctx); return nil })()
+	defer d.background("tracking", d.tracker.Run)()
+	defer d.background("BFD", d.bfd.Run)()
+	defer d.background("the election", d.election.Run)() // the first to end: masters say so and give their addresses back
+	if err := errors.Join(d.watch(d.o.Model), d.meetBFD(d.o.Model), d.election.Apply(Plan(d.o.Model))); err != nil {
 		return err
 	}
 	close(d.ready)
@@ -182,12 +206,13 @@ func (d *Director) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			d.stop()
 			return nil
 		case r := <-d.reloads:
 			r.answer <- d.reload()
 		case e := <-d.edits:
 			e.answer <- d.edit(e.change)
+		case <-d.beats.came:
+			d.followHealth()
 		case <-d.wake:
 			d.follow()
 		case <-tick:
@@ -197,9 +222,39 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 }
 
-// apply compiles and publishes. What is new is published before the filter takes it, what is removed leaves the filter
-// before the workers forget it: a frame once taken has no way back to the kernel.
+// apply puts a model in force and has its servers checked; on an error the one before stays.
 func (d *Director) apply(m *config.Model) error {
+	targets, notes, err := Targets(m, d.runner())
+	if err != nil {
+		return err
+	}
+	for _, n := range notes {
+		d.o.Log.Warn(n.Text, zap.Stringer("at", n.Pos))
+	}
+	known := d.vitals.clone()
+	d.check(m, targets)
+	told := d.vitals.judgeAll()
+	if err := d.publish(); err != nil {
+		d.vitals = known
+		d.uncheck()
+		return err
+	}
+	d.tell(told)
+	return nil
+}
+
+// tell logs what has happened.
+func (d *Director) tell(told []happening) {
+	for i := range told {
+		d.o.Log.Info(told[i].text)
+	}
+}
+
+// publish compiles what follows from the model and from what is known of its servers, and puts it in force. What is new is
+// published before the filter takes it, what is removed leaves the filter before the workers forget it: a frame once taken
+// has no way back to the kernel.
+func (d *Director) publish() error {
+	m := d.vitals.inForce()
 	var prev *forward.Snapshot
 	var before *config.Model
 	if now := d.now.Load(); now != nil {
@@ -219,7 +274,7 @@ func (d *Director) apply(m *config.Model) error {
 	for _, w := range d.o.Workers {
 		w.Publish(snap)
 	}
-	d.now.Store(&decided{model: m, snap: snap, facts: d.facts})
+	d.now.Store(&decided{wanted: d.vitals.model, model: m, snap: snap, facts: d.facts})
 	d.awaitAdoption(snap.Gen)
 	d.divert(snap)
 	if err := d.o.Filter.SetFilter(filter); err != nil {
@@ -250,7 +305,7 @@ func (d *Director) reload() (r reloaded) {
 	if r.notes, r.err = notes, err; err != nil {
 		return r
 	}
-	old := d.now.Load().model
+	old := d.now.Load().wanted
 	m, notes := config.Merge(d.file, old, file)
 	r.notes = append(r.notes, notes...)
 	if r.err = Unserved(m); r.err != nil {
@@ -275,9 +330,11 @@ func (d *Director) reload() (r reloaded) {
 	}
 	d.file = file
 	d.confirm(false)
-	if err := d.hold(m); err != nil { // the model is in force all the same; tick tries again
-		d.o.Log.Error("addresses cannot be held", zap.Error(err))
-		r.notes = append(r.notes, config.Note{Text: err.Error()})
+	for _, err := range []error{d.watch(m), d.meetBFD(m), d.election.Apply(Plan(m)), d.holdStatic(m)} {
+		if err != nil { // the model is in force all the same, and this is tried again
+			d.o.Log.Error("not all of the configuration can be put in force", zap.Error(err))
+			r.notes = append(r.notes, config.Note{Text: err.Error()})
+		}
 	}
 	return r
 }
@@ -311,20 +368,13 @@ func (d *Director) reachable(m *config.Model) error {
 // follow compiles anew if the facts have changed.
 func (d *Director) follow() {
 	now := d.now.Load()
-	if p := d.ports.Load(); p != d.heldOn { // an interface came back without its addresses
-		d.heldOn = p
-		if err := d.hold(now.model); err != nil {
-			d.o.Log.Error("addresses cannot be held", zap.Error(err))
-		}
-		d.confirm(false)
-	}
-	facts := d.gather(now.model)
+	facts := d.gather(now.wanted)
 	if facts.equal(d.facts) {
 		return
 	}
 	d.facts.log(d.o.Log, facts)
 	d.facts = facts
-	if err := d.apply(now.model); err != nil {
+	if err := d.publish(); err != nil {
 		d.o.Log.Error("the network has changed and cannot be followed", zap.Error(err))
 	}
 }
@@ -336,9 +386,9 @@ func (d *Director) tick() {
 	}
 	d.follow()
 	d.confirm(d.ticks%confirmEvery == 0)
-	if d.ticks%addrRefresh == 0 {
-		if err := d.hold(d.now.Load().model); err != nil {
-			d.o.Log.Error("addresses cannot be refreshed", zap.Error(err))
+	if d.ticks%staticEvery == 0 {
+		if err := d.holdStatic(d.now.Load().wanted); err != nil {
+			d.o.Log.Error("static addresses, routes or rules cannot be set", zap.Error(err))
 		}
 		if len(d.diverted) > 0 { // there are programs that tidy up rules that are not theirs
 			d.diverting = false
@@ -347,9 +397,9 @@ func (d *Director) tick() {
 	}
 }
 
-// stop lets go of everything: addresses first, so that no client is sent here any more, then the filter.
+// stop lets go of what is left once the election and the checks have ended: no client is sent here any more.
 func (d *Director) stop() {
-	d.release(nil)
+	d.releaseStatic()
 	if err := d.o.Filter.SetFilter(forward.Filter{}); err != nil {
 		d.o.Log.Error("the packet filter cannot be emptied", zap.Error(err))
 	}

@@ -20,6 +20,7 @@ import (
 	"dirsw/host"
 	"dirsw/packet"
 	"dirsw/stats"
+	"dirsw/vrrp"
 )
 
 // world is a host and a packet filter that write down what is asked of them.
@@ -30,6 +31,8 @@ type world struct {
 	w    *forward.Worker
 	fail error // of SetFilter
 	asks int   // calls of Resolve after which every neighbour has answered
+	owns map[netip.Prefix]bool
+	rang chan struct{}
 }
 
 func (w *world) say(format string, args ...any) {
@@ -45,6 +48,13 @@ func (w *world) took() string {
 	s := strings.Join(w.log, "\n")
 	w.log = nil
 	return s
+}
+
+// has reports whether the election holds an address.
+func (w *world) has(p string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.owns[netip.MustParsePrefix(p)]
 }
 
 func (w *world) NextHop(a netip.Addr) (host.Hop, error) {
@@ -89,14 +99,70 @@ func (w *world) Link(name string) (host.Link, error) {
 	return host.Link{Index: 7, Name: name, MAC: [6]byte{2, 0, 0, 0, 0, 1}, Up: true}, nil
 }
 
-func (w *world) HoldAddr(_ int, p netip.Prefix, _ string, d time.Duration) error {
-	w.say("hold %v for %v", p, d)
+// electorate is the machine of the election: links are up, nothing comes.
+type electorate struct{ *world }
+
+func (w electorate) Open(int, vrrp.Path) (netip.Addr, error) {
+	return netip.MustParseAddr("192.0.2.254"), nil
+}
+func (w electorate) Shut(int)                           {}
+func (w electorate) Send(int, netip.Addr, []byte) error { return nil }
+func (w electorate) Set(vrrp.Extra) error               { return nil }
+func (w electorate) Unset(vrrp.Extra) error             { return nil }
+func (w electorate) MakeVMAC(vrrp.VMAC) error           { return nil }
+func (w electorate) RemoveVMAC(vrrp.VMAC) error         { return nil }
+func (w electorate) RealTime(int, []int) error          { return nil }
+func (w electorate) Announce(string, netip.Addr) error  { return nil }
+func (w electorate) Own(a vrrp.Address, _ time.Duration) error {
+	w.mu.Lock()
+	was := w.owns[a.Prefix]
+	w.owns[a.Prefix] = true
+	w.mu.Unlock()
+	if !was {
+		w.say("own %v", a.Prefix)
+	}
 	return nil
 }
 
-func (w *world) ReleaseAddr(_ int, p netip.Prefix) error { w.say("release %v", p); return nil }
+func (w electorate) Disown(a vrrp.Address) error {
+	w.mu.Lock()
+	was := w.owns[a.Prefix]
+	delete(w.owns, a.Prefix)
+	w.mu.Unlock()
+	if was {
+		w.say("disown %v", a.Prefix)
+	}
+	return nil
+}
 
-func (w *world) Announce(_ int, a netip.Addr) error { w.say("announce %v", a); return nil }
+func (w electorate) Receive(wait time.Duration) (vrrp.Packet, bool) {
+	select {
+	case <-w.rang:
+	case <-time.After(wait):
+	}
+	return vrrp.Packet{}, false
+}
+
+func (w electorate) Wake() {
+	select {
+	case w.rang <- struct{}{}:
+	default:
+	}
+}
+
+func (w electorate) Link(name string) (vrrp.LinkState, bool) {
+	return vrrp.LinkState{Name: name, Up: true, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.254")}}, name == "eth0"
+}
+
+// Statics are not under test here.
+
+func (w *world) Hold([]host.Address, time.Duration) error    { return nil }
+func (w *world) Prolong([]host.Address, time.Duration) error { return nil }
+func (w *world) Release([]host.Address) error                { return nil }
+func (w *world) AddRoute(host.Route) error                   { return nil }
+func (w *world) DelRoute(host.Route) error                   { return nil }
+func (w *world) AddRule(host.Rule) error                     { return nil }
+func (w *world) DelRule(host.Rule) error                     { return nil }
 
 // SetFilter notes the generation that the worker follows at that moment: what is new must be published before.
 func (w *world) SetFilter(f forward.Filter) error {
@@ -113,7 +179,7 @@ vrrp_instance VI_1 {
     state MASTER
     interface eth0
     virtual_router_id 51
-    priority 100
+    priority 255
     virtual_ipaddress {
         192.0.2.100
     }
@@ -138,13 +204,13 @@ func start(t *testing.T) (*Director, *world, *string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wo := &world{w: w, hops: map[netip.Addr]host.Hop{}}
+	wo := &world{w: w, hops: map[netip.Addr]host.Hop{}, owns: map[netip.Prefix]bool{}, rang: make(chan struct{}, 1)}
 	for i, a := range []string{"192.0.2.1", "192.0.2.2"} {
 		addr := netip.MustParseAddr(a)
 		wo.hops[addr] = host.Hop{Link: 7, Gateway: addr, MAC: [6]byte{2, 0, 0, 0, 1, byte(i)}, MTU: 1500, Resolved: true}
 	}
 	text := directorConf
-	d := New(Options{Clock: clock.NewSystem(), Log: zap.NewNop(), Host: wo, Filter: wo, Workers: []*forward.Worker{w},
+	d := New(Options{Clock: clock.NewSystem(), Log: zap.NewNop(), Host: wo, Statics: wo, Net: electorate{wo}, Filter: wo, Workers: []*forward.Worker{w},
 		Ports: []Port{{Name: "eth0", Link: 7, MAC: packet.MAC{2, 0, 0, 0, 0, 1}}}, Model: parse(t, text),
 		Load: func() (*config.Model, []config.Note, error) {
 			if text == "bad" {
@@ -167,18 +233,21 @@ func start(t *testing.T) (*Director, *world, *string) {
 			t.Error(err)
 		}
 		w.Close()
-		want := "release 192.0.2.100/32\ngeneration"
+		want := "disown 192.0.2.100/32\ngeneration"
 		if got := wo.took(); !strings.Contains(got, want) || !strings.HasSuffix(got, "filter []") {
 			t.Errorf("at the end:\n%s\nwant the address released, then the filter emptied", got)
 		}
 	})
 	<-d.Ready()
+	for !wo.has("192.0.2.100/32") { // the owner is master at once
+		time.Sleep(time.Millisecond)
+	}
 	return d, wo, &text
 }
 
 func TestOrderOfEffects(t *testing.T) {
 	d, w, text := start(t)
-	want := "generation 1, filter [192.0.2.100:80]\nhold 192.0.2.100/32 for 10s\nannounce 192.0.2.100"
+	want := "generation 1, filter [192.0.2.100:80]\nown 192.0.2.100/32"
 	if got := w.took(); got != want {
 		t.Errorf("at the start:\n%s\nwant\n%s", got, want)
 	}
@@ -188,7 +257,7 @@ func TestOrderOfEffects(t *testing.T) {
 		t.Fatalf("%v, %v", changes, err)
 	}
 	got := w.took()
-	want = "generation 1, filter []\ngeneration 2, filter [192.0.2.100:8080]\nhold 192.0.2.100/32 for 10s"
+	want = "generation 1, filter []\ngeneration 2, filter [192.0.2.100:8080]"
 	if got != want {
 		t.Errorf("a service moved to another port:\n%s\nwant\n%s", got, want)
 	}

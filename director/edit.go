@@ -40,7 +40,7 @@ func (d *Director) Edit(change func(*config.Model) error) ([]config.Change, erro
 
 // edit is Edit on Run's goroutine.
 func (d *Director) edit(change func(*config.Model) error) (r reloaded) {
-	old := d.now.Load().model
+	old := d.now.Load().wanted
 	m := old.Clone()
 	if r.err = change(m); r.err != nil {
 		return r
@@ -80,7 +80,7 @@ func (d *Director) replace(old, m *config.Model) error {
 		return nil
 	}
 	d.facts = before
-	if d.now.Load().model != old { // it was published, but the filter did not follow
+	if d.now.Load().wanted != old { // it was published, but the filter did not follow
 		if undo := d.apply(old); undo != nil {
 			d.o.Log.Error("an edit failed and cannot be undone", zap.Error(undo))
 			err = errors.Join(err, undo)
@@ -129,7 +129,7 @@ func sameServers(a, b *config.Model) bool { return slices.Equal(Servers(a), Serv
 func Servers(m *config.Model) []netip.Addr {
 	var list []netip.Addr
 	for i := range m.Services {
-		for _, r := range servers(&m.Services[i]) {
+		for _, r := range everybody(&m.Services[i]) {
 			list = append(list, r.Addr)
 		}
 	}

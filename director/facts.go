@@ -79,7 +79,7 @@ func (d *Director) gather(m *config.Model) facts {
 		}
 	}
 	for i := range m.Services {
-		for _, r := range servers(&m.Services[i]) {
+		for _, r := range everybody(&m.Services[i]) {
 			if _, ok := f.routes[r.Addr]; !ok {
 				d.ask(&f, r.Addr, ports)
 			}

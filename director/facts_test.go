@@ -133,27 +133,3 @@ func TestAnswering(t *testing.T) {
 		t.Error("something is diverted without a tap")
 	}
 }
-
-func TestServers(t *testing.T) {
-	sorry := &config.Real{Port: 99, Weight: 1}
-	for _, tt := range []struct {
-		name string
-		s    config.Service
-		want string
-	}{
-		{"no sorry server", config.Service{Reals: []config.Real{{Port: 1}}}, "[1]"},
-		{"enough", config.Service{SorryServer: sorry, Reals: []config.Real{{Port: 1, Weight: 1}, {Port: 2}}}, "[1 2]"},
-		{"none", config.Service{SorryServer: sorry}, "[99]"},
-		{"weights 0", config.Service{SorryServer: sorry, Reals: []config.Real{{Port: 1}}}, "[99]"},
-		{"below the quorum", config.Service{SorryServer: sorry, Quorum: 3, Reals: []config.Real{{Port: 1, Weight: 2}}}, "[99]"},
-		{"the quorum", config.Service{SorryServer: sorry, Quorum: 3, Reals: []config.Real{{Port: 1, Weight: 2}, {Port: 2, Weight: 1}}}, "[1 2]"},
-	} {
-		var ports []uint16
-		for _, r := range servers(&tt.s) {
-			ports = append(ports, r.Port)
-		}
-		if got := fmt.Sprint(ports); got != tt.want {
-			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
-		}
-	}
-}

@@ -33,10 +33,7 @@ func Interfaces(m *config.Model, h Host, links []host.Link) (names []string, rec
 	}
 	clients := len(names) > 0
 	for i := range m.Services {
-		reals := m.Services[i].Reals
-		if sorry := m.Services[i].SorryServer; sorry != nil {
-			reals = append(slices.Clip(reals), *sorry)
-		}
+		reals := everybody(&m.Services[i])
 		for k := range reals {
 			hop, err := h.NextHop(reals[k].Addr)
 			if err != nil || hop.Unreachable || hop.Local {

@@ -22,13 +22,13 @@ func TestMask(t *testing.T) {
 			"ffffffffffffffffffffffffff0000ff"},
 	} {
 		m := mask(&c.svc)
-		if got := hex(m[:]); got != c.want {
+		if got := hexOf(m[:]); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}
 }
 
-func hex(b []byte) (s string) {
+func hexOf(b []byte) (s string) {
 	for _, v := range b {
 		s += string("0123456789abcdef"[v>>4]) + string("0123456789abcdef"[v&15])
 	}

@@ -42,9 +42,9 @@ type Cluster struct {
 	clk   clock.Clock
 	nodes map[string]*node
 
-	state *state // nil if not Named
-	stop  context.CancelFunc
-	ends  sync.WaitGroup // the servers within this process
+	state *state                        // nil if not Named
+	stop  map[string]context.CancelFunc // of the servers within this process, by node
+	ends  sync.WaitGroup                // of them
 }
 
 // node is a namespace.
@@ -146,8 +146,7 @@ func (c *Cluster) addNode(name string, spec *NodeSpec) error {
 
 // serve starts the HTTP servers.
 func (c *Cluster) serve() error {
-	ctx, stop := context.WithCancel(context.Background())
-	c.stop = stop
+	c.stop = map[string]context.CancelFunc{}
 	for i := range c.spec.Nodes {
 		n := &c.spec.Nodes[i]
 		if n.Page == "" {
@@ -159,20 +158,42 @@ func (c *Cluster) serve() error {
 			}
 			continue
 		}
-		l, err := c.Listen(n.Name, n.Listen)
-		if err != nil {
+		if err := c.StartServer(n.Name); err != nil {
 			return fmt.Errorf("server of %s: %w", n.Name, err)
 		}
-		c.ends.Go(func() { _ = serve(ctx, l, n.Page) }) // it ends with its listener; there is nobody to tell
 	}
 	return nil
+}
+
+// StartServer starts the HTTP server of a node as goroutines of this process. Not for several goroutines at once.
+func (c *Cluster) StartServer(node string) error {
+	n, ok := c.nodes[node]
+	if !ok || n.spec == nil || n.spec.Page == "" {
+		return unknownNode(node)
+	}
+	l, err := c.Listen(node, n.spec.Listen)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop[node] = stop
+	c.ends.Go(func() { _ = serve(ctx, l, n.spec.Page) }) // it ends with its listener; there is nobody to tell
+	return nil
+}
+
+// StopServer stops a server that StartServer started: it listens no more, and what was under way is cut off.
+func (c *Cluster) StopServer(node string) {
+	if stop, ok := c.stop[node]; ok {
+		stop()
+		delete(c.stop, node)
+	}
 }
 
 // Down removes the cluster: its servers, wires and namespaces. Processes that somebody else started inside a node go
 // on without a network.
 func (c *Cluster) Down() error {
-	if c.stop != nil {
-		c.stop()
+	for _, stop := range c.stop {
+		stop()
 	}
 	c.ends.Wait()
 	var errs []error

@@ -45,7 +45,7 @@ func fake(args []string) int {
 		}
 	}
 	if err == nil {
-		err = Serve(ctx, "RS1", ":80", func() { fmt.Println(readyLine) })
+		err = Serve(ctx, "RS1", ":80", func() { fmt.Println(readyLine + "\nEntering MASTER STATE") })
 	}
 	if err != nil {
 		fmt.Println(err)

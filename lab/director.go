@@ -80,7 +80,7 @@ type logBuffer struct {
 
 	mu   sync.Mutex
 	word string // empty once it has come
-	text bytes.Buffer
+	buf  bytes.Buffer
 }
 
 func newLogBuffer(word string) *logBuffer {
@@ -90,8 +90,8 @@ func newLogBuffer(word string) *logBuffer {
 func (l *logBuffer) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.text.Write(b)
-	if l.word != "" && bytes.Contains(l.text.Bytes(), []byte(l.word)) {
+	l.buf.Write(b)
+	if l.word != "" && bytes.Contains(l.buf.Bytes(), []byte(l.word)) {
 		l.word = ""
 		close(l.said)
 	}
@@ -102,6 +102,23 @@ func (l *logBuffer) Write(b []byte) (int, error) {
 func (l *logBuffer) tail(n int) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	lines := strings.SplitAfter(strings.TrimRight(l.text.String(), "\n"), "\n")
+	lines := strings.SplitAfter(strings.TrimRight(l.buf.String(), "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "")
+}
+
+// text returns everything that was written.
+func (l *logBuffer) text() string { return l.since(0) }
+
+// size is how many bytes were written: where what comes next begins.
+func (l *logBuffer) size() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Len()
+}
+
+// since returns what was written after the first n bytes.
+func (l *logBuffer) since(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.buf.Bytes()[n:])
 }

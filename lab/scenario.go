@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // scenario is a cluster, a configuration for its director, and what to see there. Each is in a file of its own.
@@ -40,6 +38,7 @@ func scenarios() []scenario {
 		proxyScenario(),
 		localScenario(),
 		workersScenario(),
+		haScenario(),
 	}
 }
 
@@ -63,10 +62,8 @@ type scene struct {
 	ctx  context.Context
 	self string // path of the dirsw program
 	c    *Cluster
-	node string // the director's
-	d    *director
-
-	dir, conf, socket string // paths
+	dir  string // path
+	*machine
 }
 
 // play builds the cluster of s, runs dirsw in it, takes the steps, and tells on w what happened. However it ends, also by
@@ -83,19 +80,15 @@ func (s *scenario) play(ctx context.Context, w io.Writer, self string) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	sc := &scene{report: &report{w: w}, ctx: ctx, self: self, c: c, dir: dir, conf: filepath.Join(dir, "keepalived.conf"),
-		socket: filepath.Join(dir, "control.sock")}
-	for i := range spec.Nodes {
-		if spec.Nodes[i].Role == Director {
-			sc.node = spec.Nodes[i].Name
-		}
-	}
+	sc := &scene{report: &report{w: w}, ctx: ctx, self: self, c: c, dir: dir}
+	i := slices.IndexFunc(spec.Nodes, func(n NodeSpec) bool { return n.Role == Director })
+	sc.machine = sc.newMachine(spec.Nodes[i].Name)
 	fmt.Fprintf(w, "%s\n", s.title)
 	sc.introduce()
+	defer func() { stopAll(sc.machine) }()
 	if err := sc.start(s.conf, s.about); err != nil {
 		return sc.stopped(err)
 	}
-	defer func() { _ = sc.d.stop(unix.SIGTERM, gentle) }() // killed if it does not hear; it has been judged already
 	for _, step := range s.steps {
 		if err := step(sc); err != nil {
 			return sc.stopped(err)
@@ -139,17 +132,16 @@ func (s *scene) introduce() {
 	}
 }
 
-// start runs dirsw with a configuration and returns when it says that it forwards.
-func (s *scene) start(conf, about string) (err error) {
-	if err := os.WriteFile(s.conf, []byte(conf), 0o600); err != nil {
-		return err
-	}
+// start runs dirsw with a configuration and returns when it forwards and has its addresses.
+func (s *scene) start(conf, about string) error {
 	if about == "" {
 		about = "\n" + indent(conf)
 	}
 	fmt.Fprintf(s.w, "\nIn %s: dirsw run -f keepalived.conf%s\n", s.node, strings.TrimSuffix(about, "\n"))
-	s.d, err = s.c.startDirector(s.ctx, s.node, s.self, s.conf, s.socket)
-	return err
+	if err := s.boot(conf); err != nil {
+		return err
+	}
+	return s.elected(conf)
 }
 
 func indent(text string) string {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -197,7 +198,18 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	if err != nil {
 		return err
 	}
-	d := director.New(director.Options{Clock: plane.clock, Log: log, Host: h, Filter: plane,
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareProcs) // see spareProcs
+	net, closeNet, err := electionNet(h, m)
+	if err != nil {
+		return err
+	}
+	defer closeNet()
+	statics, err := h.OpenHoldings()
+	if err != nil {
+		return err
+	}
+	defer statics.Close()
+	d := director.New(director.Options{Clock: plane.clock, Log: log, Host: h, Statics: statics, Net: net, Filter: plane,
 		Workers: plane.workers, Ports: ports, Model: m,
 		Load: func() (*config.Model, []config.Note, error) {
 			m, notes, err := load(r.file)
@@ -219,6 +231,29 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 		}
 	}
 	return serve(ctx, r, d, plane, h, control, log)
+}
+
+// spareProcs are processors of the Go scheduler beside those of the machine: workers never give theirs back, and the thread of
+// the election, which the kernel runs before all others, must find one whenever it wakes.
+const spareProcs = 2
+
+// electionNet opens what the election uses of the machine, and sweeps up what a director before this one left.
+func electionNet(h *host.Host, m *config.Model) (net *director.ElectionNet, done func(), err error) {
+	v, err := h.OpenVRRP()
+	if err != nil {
+		return nil, nil, err
+	}
+	vmacs := h.VMACs()
+	keep := map[string]bool{}
+	for _, in := range director.Plan(m).Instances {
+		if in.VMAC != nil {
+			keep[in.VMAC.Name] = true
+		}
+	}
+	if err := errors.Join(vmacs.Sweep(func(name string) bool { return keep[name] }), v.Sweep()); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("sweep up what another director left: %w", err), v.Close())
+	}
+	return director.NewElectionNet(v, vmacs, m.Globals.VRRP.NoSwap), func() { _ = v.Close() }, nil
 }
 
 // serve runs director, workers and control socket until the first of them ends or ctx does.

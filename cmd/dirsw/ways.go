@@ -115,7 +115,7 @@ func (w *ways) names() (n []string) {
 // offlineWorker sets up a worker from a model, with nobody else involved.
 func offlineWorker(m *config.Model, way *ways, lane forward.Lane, o forward.Observer) (*forward.Worker,
 	*forward.Snapshot, error) {
-	snap, err := director.Compile(&director.Inputs{Model: m, Hops: way.hops, Kernel: way.kernel, Names: way.names(), Workers: 1}, nil)
+	snap, err := director.Compile(&director.Inputs{Model: director.AllWell(m), Hops: way.hops, Kernel: way.kernel, Names: way.names(), Workers: 1}, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,99 @@
+package director
+
+import (
+	"sync"
+
+	"go.uber.org/zap"
+
+	"dirsw/config"
+	"dirsw/health"
+	"dirsw/script"
+)
+
+// beats are what the prober has found and the director has not taken in yet.
+type beats struct {
+	mu   sync.Mutex
+	list []health.Event
+	came chan struct{} // holds one
+}
+
+// report is the prober's: it never blocks.
+func (b *beats) report(e health.Event) {
+	b.mu.Lock()
+	b.list = append(b.list, e)
+	b.mu.Unlock()
+	select {
+	case b.came <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what has come.
+func (b *beats) take() []health.Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := b.list
+	b.list = nil
+	return list
+}
+
+// follow the servers: what their checks have found is put in force, all of it at once.
+func (d *Director) followHealth() {
+	known := d.vitals.clone()
+	var told []happening
+	for _, e := range d.beats.take() {
+		if e.Changed {
+			told = append(told, d.vitals.answer(e.Key, e.Up, e.Why)...)
+		}
+		if e.Weighed {
+			told = append(told, d.vitals.weigh(e.Key, e.Weight)...)
+		}
+		d.alarm(&e)
+	}
+	if len(told) == 0 {
+		return
+	}
+	if err := d.publish(); err != nil {
+		d.vitals = known
+		d.o.Log.Error("what the checks found cannot be put in force", zap.Error(err))
+		return
+	}
+	d.tell(told)
+}
+
+// alarm tells of a real server that answers itself but not by the way that clients take, or the reverse.
+func (d *Director) alarm(e *health.Event) {
+	at := []zap.Field{zap.String("server", e.Names.Server), zap.String("service", e.Names.Service), zap.String("why", e.Why)}
+	switch {
+	case e.Alarm:
+		d.o.Log.Warn("the way of clients and the plain check disagree about a real server", at...)
+	case e.AlarmEnd:
+		d.o.Log.Info("the way of clients and the plain check agree again about a real server", at...)
+	}
+}
+
+// check has the servers of a model checked, instead of those before, and notes how the new ones stand. What is left of the
+// old model keeps its state.
+func (d *Director) check(m *config.Model, targets []health.Target) {
+	d.prober.Set(targets)
+	d.vitals.adopt(m)
+	for _, s := range d.prober.States() {
+		d.vitals.set(s.Key, s.Up, s.Weight)
+	}
+}
+
+// uncheck has the servers of the model in force checked again, after another one was given up.
+func (d *Director) uncheck() {
+	if d.vitals.model == nil {
+		return
+	}
+	if before, _, err := Targets(d.vitals.model, d.runner()); err == nil { // it was good before
+		d.prober.Set(before)
+	}
+}
+
+// Health is how the checks of the real servers stand. Any goroutine.
+func (d *Director) Health() []health.State { return d.prober.States() }
+
+// runner runs programs.
+func (d *Director) runner() script.Runner { return script.Runner{Clock: d.o.Clock} }

@@ -1,0 +1,153 @@
+package director
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"dirsw/config"
+	"dirsw/vrrp"
+)
+
+// Plan is what the election does for a model. Its Extras hold a config.Route or a config.Rule.
+func Plan(m *config.Model) vrrp.Plan {
+	g := &m.Globals.VRRP
+	p := vrrp.Plan{StartupDelay: g.StartupDelay, LogUnknown: g.LogUnknownVRIDs, Priority: g.RealTime, CPUs: g.CPUs}
+	for i := range m.Instances {
+		p.Instances = append(p.Instances, instance(m, &m.Instances[i]))
+	}
+	for i := range m.VRRP.Groups {
+		p.Groups = append(p.Groups, group(&m.VRRP.Groups[i]))
+	}
+	if g.GarpInterval > 0 || g.GNAInterval > 0 {
+		p.Pacing = append(p.Pacing, vrrp.Pacing{ARP: g.GarpInterval, NA: g.GNAInterval})
+	}
+	return p
+}
+
+func instance(m *config.Model, in *config.Instance) vrrp.Config {
+	g := &m.Globals.VRRP
+	c := vrrp.Defaults()
+	c.Name, c.VRID, c.Version, c.IPv6, c.Interface = in.Name, in.RouterID, uint8(in.Version), in.Is6(), in.Interface
+	c.VMAC, c.XmitBase = vmac(in), in.VMAC.XmitBase
+	c.Master, c.Priority, c.Interval = in.State == "MASTER", in.Priority, in.AdvertInt
+	c.Auth = map[string]vrrp.AuthType{"PASS": vrrp.AuthPass, "AH": vrrp.AuthAH}[in.AuthType]
+	copy(c.Password[:], in.AuthPass)
+	c.Group, c.Source = in.McastGroup, in.McastSrcIP
+	if len(in.UnicastPeers) > 0 {
+		c.Group, c.Source, c.Peers = netip.Addr{}, in.UnicastSrcIP, peers(in.UnicastPeers)
+	}
+	c.TTL, c.CheckPeer, c.VRF, c.RxBuf = in.UnicastTTL, in.CheckPeers, in.VRF, in.ReceiveBuffer
+	if !c.Unicast() {
+		c.TTL = 0
+	}
+	for i := range in.Heartbeats {
+		c.Second = append(c.Second, heartbeat(in, &in.Heartbeats[i]))
+	}
+	for i := range in.Addresses {
+		if a := address(&in.Addresses[i]); in.Addresses[i].Excluded {
+			c.Excluded = append(c.Excluded, a)
+		} else {
+			c.Addresses = append(c.Addresses, a)
+		}
+	}
+	for _, r := range in.Routes {
+		r.Pos = config.Pos{}
+		c.Routes = append(c.Routes, vrrp.Extra{Text: fmt.Sprintf("%+v", r), Value: r})
+	}
+	for _, r := range in.Rules {
+		r.Pos = config.Pos{}
+		c.Rules = append(c.Rules, vrrp.Extra{Rule: true, Text: fmt.Sprintf("%+v", r), Value: r})
+	}
+	c.NoPreempt, c.PreemptDelay, c.DownTimerAdverts = in.NoPreempt, in.PreemptDelay, in.DownAdverts
+	c.Strict, c.NoAccept, c.SkipCheckAdvAddr = in.Strict, !in.Accept, in.SkipAddressCheck
+	c.LowerPrioNoAdvert, c.HigherPrioAdvert, c.OwnerIgnore = in.LowerSilent, in.HigherAnswer, g.OwnerIgnoreAdverts
+	c.ChecksumAsV2, c.OldUnicast, c.NeverOldUnicast = in.ChecksumAsV2, in.UnicastOldSum == config.OldSumOn, in.UnicastOldSum == config.OldSumNever
+	c.DontTrackPrimary, c.TrackSource = in.DontTrackPrimary, in.TrackSrcIP
+	c.TimerExpired, c.OtherPriority = in.StallPriority > 0, int(in.StallPriority)
+	c.PriorityNotices = in.Notify.PriorityChanges || g.NotifyPriorityChanges
+	c.GARP = vrrp.GARP{Repeat: in.Garp.Repeat, Delay: in.Garp.Delay, Refresh: in.Garp.Refresh, RefreshRepeat: in.Garp.RefreshRepeat,
+		LowerRepeat: in.Garp.LowerPrioRepeat, LowerDelay: in.Garp.LowerPrioDelay}
+	c.Track = tracks(in.Tracks)
+	c.Debounce = debounce(m, in.Interface)
+	return c
+}
+
+// vmac is the macvlan of an instance, nil if it has none.
+func vmac(in *config.Instance) *vrrp.VMAC {
+	if !in.VMAC.Use {
+		return nil
+	}
+	v := &vrrp.VMAC{Name: in.VMAC.Name, Base: in.Interface, MAC: in.VMAC.MAC}
+	family, name := byte(1), "vrrp."
+	if in.Is6() {
+		family, name = 2, "vrrp6."
+	}
+	if v.MAC == ([6]byte{}) {
+		v.MAC = [6]byte{0, 0, 0x5e, 0, family, in.RouterID} // RFC 9568, section 7.3
+	}
+	if v.Name == "" {
+		v.Name = fmt.Sprint(name, in.RouterID)
+	}
+	return v
+}
+
+func peers(list []config.Peer) (out []vrrp.Peer) {
+	for _, p := range list {
+		out = append(out, vrrp.Peer{Addr: p.Addr, MinTTL: uint8(p.MinTTL), MaxTTL: uint8(p.MaxTTL)})
+	}
+	return out
+}
+
+// heartbeat is a further way for the adverts of an instance.
+func heartbeat(in *config.Instance, h *config.Heartbeat) vrrp.Path {
+	p := vrrp.Path{Link: h.Interface, IPv6: in.Is6(), AH: in.AuthType == "AH", Source: h.SrcIP, RxBuf: in.ReceiveBuffer}
+	switch {
+	case len(h.Peers) > 0:
+		p.Peers, p.TTL = peers(h.Peers), in.UnicastTTL
+	case p.IPv6:
+		p.Group = vrrp.Group6()
+	default:
+		p.Group = vrrp.Group4()
+	}
+	if !p.Unicast() && in.McastGroup.IsValid() {
+		p.Group = in.McastGroup
+	}
+	return p
+}
+
+func address(a *config.VirtualAddress) vrrp.Address {
+	scope, _ := config.WellKnownScope(a.Scope) // validated
+	return vrrp.Address{Prefix: a.Prefix, Link: a.Dev, Label: a.Label, Broadcast: a.Broadcast, Peer: a.Peer, Scope: scope,
+		Home: a.Home, NoDAD: a.NoDAD, ManageTempAddr: a.ManageTemp, NoPrefixRoute: a.NoPrefixRoute, AutoJoin: a.AutoJoin,
+		Deprecated: a.Deprecated, NoTrack: a.NoTrack, UseVMAC: a.UseVMAC}
+}
+
+var trackKinds = [...]vrrp.TrackKind{config.TrackInterface: vrrp.TrackInterface, config.TrackScript: vrrp.TrackScript,
+	config.TrackOfFile: vrrp.TrackFile, config.TrackOfProcess: vrrp.TrackProcess, config.TrackBFD: vrrp.TrackBFD,
+	config.TrackArbiter: vrrp.TrackArbiter}
+
+func tracks(list []config.Track) (out []vrrp.Track) {
+	for _, t := range list {
+		out = append(out, vrrp.Track{Kind: trackKinds[t.Kind], Name: t.Name, Weight: t.Weight, Reverse: t.Reverse})
+	}
+	return out
+}
+
+func group(g *config.SyncGroup) vrrp.GroupConfig {
+	out := vrrp.GroupConfig{Name: g.Name, Track: tracks(g.Tracks), TrackingWeight: g.Weights}
+	for _, in := range g.Instances {
+		out.Members = append(out.Members, in.Name)
+	}
+	return out
+}
+
+// debounce is how long an interface is down before that counts.
+func debounce(m *config.Model, link string) time.Duration {
+	i := slices.IndexFunc(m.VRRP.Delays, func(d config.InterfaceDelay) bool { return d.Interface == link })
+	if i < 0 {
+		return 0
+	}
+	return m.VRRP.Delays[i].Down
+}

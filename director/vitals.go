@@ -1,0 +1,334 @@
+package director
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"dirsw/config"
+)
+
+// vitals is what is known of the real servers of a model beyond the model: which of them answer, with what weight, and which
+// services have their quorum. It belongs to one goroutine. What follows from it is keepalived's (ipwrapper.c), log lines
+// included; checked with transcripts of the real one.
+type vitals struct {
+	model  *config.Model
+	at     map[string]seat  // by checkKey
+	reals  map[string]pulse // likewise
+	quorum map[string]bool  // by unitKey: it has its quorum
+}
+
+// seat is where a real server stands in a model.
+type seat struct{ service, real int }
+
+// pulse is what is known of a real server. The zero pulse is one that answers, with the weight that the model says.
+type pulse struct {
+	down   bool
+	why    string // it is down
+	weighs bool   // weight is in force in the place of the model's
+	weight int
+	model  int    // the weight of the model at that time: another one there ends this one
+	edits  uint64 // counts the weights that came, see config.Real.Edits
+}
+
+// happening is something to tell of: to the log, to scripts, to people by mail.
+type happening struct {
+	kind    happeningKind
+	service *config.Service
+	real    *config.Real // of realUp and realDown
+	text    string       // as keepalived logs it
+}
+
+type happeningKind uint8
+
+const (
+	said happeningKind = iota // for the log only
+	realUp
+	realDown
+	quorumUp
+	quorumDown
+)
+
+// serviceName is how keepalived's log names a service (check_data.c, format_vs).
+func serviceName(s *config.Service) string {
+	switch {
+	case s.Group.Name != "":
+		return "[" + s.Group.Name + "]:0"
+	case s.Mark != 0:
+		return fmt.Sprintf("FWM %d", s.Mark)
+	}
+	return fmt.Sprintf("[%s]:%s:%d", s.Addr, protoName(uint8(s.Proto)), s.Port)
+}
+
+// realName is how keepalived's log names a real server (check_data.c, format_rs).
+func realName(s *config.Service, r *config.Real) string {
+	proto := "none"
+	switch {
+	case s.Group.Name != "":
+		proto = protoName(uint8(s.Group.Proto))
+	case s.Mark == 0:
+		proto = protoName(uint8(s.Proto))
+	}
+	return fmt.Sprintf("[%s]:%s:%d", r.Addr, proto, r.ProbePort())
+}
+
+// checkKey names a real server for the health checks. Services of a group share their servers' checks.
+func checkKey(s *config.Service, r *config.Real) string { return realName(s, r) + " of " + unitKey(s) }
+
+// unitKey names what has a quorum of its own: a service, or those of a group together.
+func unitKey(s *config.Service) string {
+	if s.Group.Name != "" {
+		return serviceName(s) + " " + protoName(uint8(s.Group.Proto))
+	}
+	return s.Key().String()
+}
+
+// adopt follows a change of the model: what is new there counts as down if it is to prove itself first (alpha), what is gone
+// is forgotten, the rest stays as it is known.
+func (v *vitals) adopt(m *config.Model) {
+	reals, quorum, at := map[string]pulse{}, map[string]bool{}, map[string]seat{}
+	for i := range m.Services {
+		s := &m.Services[i]
+		if up, ok := v.quorum[unitKey(s)]; ok {
+			quorum[unitKey(s)] = up
+		}
+		for k := range s.Reals {
+			r := &s.Reals[k]
+			key := checkKey(s, r)
+			if _, ok := at[key]; !ok {
+				at[key] = seat{i, k}
+			}
+			p, ok := v.reals[key]
+			if !ok && unproven(s, r) {
+				p = pulse{down: true, why: "it has not answered its first check yet (alpha)"}
+			}
+			if len(r.Checks) == 0 {
+				p = pulse{edits: p.edits}
+			}
+			if p.weighs && p.model != r.Weight {
+				p.weighs = false
+			}
+			if p != (pulse{}) {
+				reals[key] = p
+			}
+		}
+	}
+	v.model, v.at, v.reals, v.quorum = m, at, reals, quorum
+}
+
+// unproven reports whether a real server counts as down until its checks have succeeded.
+func unproven(s *config.Service, r *config.Real) bool {
+	return len(r.Checks) > 0 && (s.Alpha || slices.ContainsFunc(r.Checks, func(c config.Check) bool { return c.Alpha }))
+}
+
+// weight is what a real server has when it answers.
+func (p *pulse) of(r *config.Real) int {
+	if p.weighs {
+		return p.weight
+	}
+	return r.Weight
+}
+
+// answer notes that a real server answers, or why it does not. It returns what is new.
+func (v *vitals) answer(key string, up bool, why string) (told []happening) {
+	s, r := v.find(key)
+	p := v.reals[key]
+	if r == nil || p.down != up {
+		return nil
+	}
+	kind, text := realDown, "Removing service %s from VS %s"
+	switch {
+	case up && r.Inhibit:
+		kind, text = realUp, "Enabling service %s of VS %s"
+	case up:
+		kind, text = realUp, "Adding service %s to VS %s"
+	case r.Inhibit:
+		text = "Disabling service %s of VS %s"
+	}
+	if p.down, p.why = !up, why; up {
+		p.why = ""
+	}
+	v.reals[key] = p
+	return append([]happening{{kind, s, r, fmt.Sprintf(text, realName(s, r), serviceName(s))}}, v.judge(s, false)...)
+}
+
+// set notes how a real server stands, as a thing that needs no telling.
+func (v *vitals) set(key string, up bool, weight int) {
+	_, r := v.find(key)
+	if r == nil {
+		return
+	}
+	p := v.reals[key]
+	if p.down != !up {
+		p.down, p.why = !up, ""
+	}
+	if weight != p.of(r) && up {
+		p.weighs, p.weight, p.model = weight != r.Weight, weight, r.Weight
+		p.edits++
+	}
+	if p != (pulse{}) {
+		v.reals[key] = p
+	}
+}
+
+// clone copies what is known, so that it can be returned to.
+func (v *vitals) clone() vitals {
+	c := *v
+	c.reals, c.quorum = maps.Clone(v.reals), maps.Clone(v.quorum)
+	return c
+}
+
+// weigh notes the weight that a check wants for a real server.
+func (v *vitals) weigh(key string, weight int) (told []happening) {
+	s, r := v.find(key)
+	if r == nil {
+		return nil
+	}
+	p := v.reals[key]
+	was := p.of(r)
+	if was == weight {
+		return nil
+	}
+	p.weighs, p.weight, p.model = weight != r.Weight, weight, r.Weight
+	p.edits++
+	v.reals[key] = p
+	active := ""
+	if p.down {
+		active = "in"
+	}
+	told = append(told, happening{said, s, r, fmt.Sprintf("Changing weight from %d to %d for %sactive service %s of VS %s", was, weight,
+		active, realName(s, r), serviceName(s))})
+	return append(told, v.judge(s, false)...)
+}
+
+func (v *vitals) find(key string) (*config.Service, *config.Real) {
+	p, ok := v.at[key]
+	if !ok {
+		return nil, nil
+	}
+	s := &v.model.Services[p.service]
+	return s, &s.Reals[p.real]
+}
+
+// judgeAll looks at the quorum of every service, as after a change of the model.
+func (v *vitals) judgeAll() (told []happening) {
+	seen := map[string]bool{}
+	for i := range v.model.Services {
+		if s := &v.model.Services[i]; !seen[unitKey(s)] {
+			seen[unitKey(s)] = true
+			told = append(told, v.judge(s, true)...)
+		}
+	}
+	return told
+}
+
+// judge decides whether a service has its quorum: it gains it when the weights of the servers that answer reach quorum plus
+// hysteresis, and loses it when they are below quorum minus hysteresis, or when nobody is left. With first, a service that
+// never had a quorum is told of its sorry server.
+func (v *vitals) judge(s *config.Service, first bool) (told []happening) {
+	if s.Origin == config.FromCommand {
+		return nil // it has neither quorum nor sorry server
+	}
+	key, name := unitKey(s), serviceName(s)
+	had, known := v.quorum[key]
+	sum, quorum := v.strength(s), max(s.Quorum, 1)
+	say := func(kind happeningKind, format string, args ...any) {
+		told = append(told, happening{kind, s, nil, fmt.Sprintf(format, args...)})
+	}
+	switch need, least := quorum+s.Hysteresis, quorum-s.Hysteresis; {
+	case !had && sum >= need:
+		v.quorum[key] = true
+		say(quorumUp, "Gained quorum %d+%d=%d <= %d for VS %s", quorum, s.Hysteresis, need, sum, name)
+		if s.SorryServer != nil && known {
+			say(said, "%s sorry server %s from VS %s", sorryVerb(s, "Disabling", "Removing"), realName(s, s.SorryServer), name)
+			say(said, "Adding alive servers to the pool for VS %s", name)
+		}
+	case had && (sum == 0 || sum < least):
+		v.quorum[key] = false
+		say(quorumDown, "Lost quorum %d-%d=%d > %d for VS %s", quorum, s.Hysteresis, least, sum, name)
+		if s.SorryServer != nil {
+			say(said, "%s sorry server %s to VS %s", sorryVerb(s, "Enabling", "Adding"), realName(s, s.SorryServer), name)
+			say(said, "Removing alive servers from the pool for VS %s", name)
+		}
+	case !had && !known:
+		v.quorum[key] = false
+		if first && s.SorryServer != nil {
+			say(quorumDown, "Lost quorum %d-%d=%d > %d for VS %s", quorum, s.Hysteresis, least, sum, name)
+			say(said, "%s sorry server %s to VS %s", sorryVerb(s, "Enabling", "Adding"), realName(s, s.SorryServer), name)
+		}
+	}
+	return told
+}
+
+func sorryVerb(s *config.Service, inhibited, otherwise string) string {
+	if s.SorryInhibit {
+		return inhibited
+	}
+	return otherwise
+}
+
+// strength is the sum of the weights of the servers that answer.
+func (v *vitals) strength(s *config.Service) (sum int) {
+	for i := range s.Reals {
+		if p := v.reals[checkKey(s, &s.Reals[i])]; !p.down {
+			sum += p.of(&s.Reals[i])
+		}
+	}
+	return sum
+}
+
+// inForce returns what of the model is to be forwarded now: servers that do not answer are left out, or have the weight 0
+// (inhibit_on_failure); a service without its quorum has its sorry server in the place of all others. Nothing of the model is
+// changed.
+func (v *vitals) inForce() *config.Model {
+	out := *v.model
+	out.Services = slices.Clone(out.Services)
+	for i := range out.Services {
+		s := &out.Services[i]
+		s.Reals = v.servers(s)
+		s.SorryServer = nil
+	}
+	return &out
+}
+
+func (v *vitals) servers(s *config.Service) []config.Real {
+	sorry := s.SorryServer != nil && !v.quorum[unitKey(s)]
+	var list []config.Real
+	for i := range s.Reals {
+		r := s.Reals[i]
+		p := v.reals[checkKey(s, &r)]
+		r.Weight, r.Edits = p.of(&r), r.Edits+p.edits<<32
+		if p.down || sorry {
+			if !r.Inhibit {
+				continue
+			}
+			r.Weight = 0
+		}
+		list = append(list, r)
+	}
+	if s.SorryServer != nil && (sorry || s.SorryInhibit) {
+		r := *s.SorryServer
+		if !sorry {
+			r.Weight = 0
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// everybody are the real servers of a service and its sorry server: all that may have to be reached.
+func everybody(s *config.Service) []config.Real {
+	if s.SorryServer == nil {
+		return s.Reals
+	}
+	return append(slices.Clip(s.Reals), *s.SorryServer)
+}
+
+// AllWell returns what is forwarded of a model while every real server answers.
+func AllWell(m *config.Model) *config.Model {
+	var v vitals
+	v.adopt(m)
+	clear(v.reals)
+	v.judgeAll()
+	return v.inForce()
+}
