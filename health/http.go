@@ -102,14 +102,17 @@ func ParseHTTPProtocol(s string) (HTTPProtocol, bool) {
 // keeps reports whether the server is asked not to close, so that the body ends where its length says.
 func (p HTTPProtocol) keeps() bool { return p == HTTP10K || p == HTTP11K }
 
-// NewHTTP returns the check. Its urls are complete: it fails without one, or where a path is missing.
+// NewHTTP returns the check. It fails without a url, where a path is missing, and where a text would break the request.
 func NewHTTP(o HTTPOptions) (*HTTP, error) {
 	if len(o.URLs) == 0 {
 		return nil, errors.New("no url")
 	}
-	for i := range o.URLs {
-		if o.URLs[i].Path == "" {
+	for i, u := range o.URLs {
+		switch {
+		case u.Path == "":
 			return nil, fmt.Errorf("url %d has no path", i+1)
+		case hasControl(u.Path), hasControl(u.VirtualHost), hasControl(o.VirtualHost):
+			return nil, fmt.Errorf("url %d: path %q or virtualhost has control characters", i+1, u.Path)
 		}
 	}
 	return &HTTP{o: o, off: make([]atomic.Int64, len(o.URLs))}, nil

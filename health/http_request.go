@@ -37,3 +37,8 @@ func (h *HTTP) host(u *URL) string {
 	}
 	return h.o.VirtualHost
 }
+
+// hasControl reports whether a text would end the line that it is sent in.
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f })
+}

@@ -67,6 +67,11 @@ func TestNewHTTPWants(t *testing.T) {
 	if _, err := NewHTTP(HTTPOptions{URLs: []URL{{Path: "/"}, {}}}); err == nil || !strings.Contains(err.Error(), "url 2") {
 		t.Errorf("error %v, want one that names url 2", err)
 	}
+	for _, u := range []URL{{Path: "/ HTTP/1.0\r\nX: y"}, {Path: "/", VirtualHost: "a\nb"}} {
+		if _, err := NewHTTP(HTTPOptions{URLs: []URL{u}}); err == nil || !strings.Contains(err.Error(), "control characters") {
+			t.Errorf("%+v: error %v", u, err)
+		}
+	}
 }
 
 // TestHTTPAnswers asks servers that answer at once.

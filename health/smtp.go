@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -35,8 +36,14 @@ const (
 	maxReplyLines = 100
 )
 
-// NewSMTP returns the check.
+// NewSMTP returns the check. Control characters of the name are left out: they would end the line that it is sent in.
 func NewSMTP(o SMTPOptions) *SMTP {
+	o.Helo = strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
+			return -1
+		}
+		return c
+	}, o.Helo)
 	if o.Helo == "" {
 		o.Helo = DefaultHelo
 	}

@@ -62,7 +62,7 @@ func TestSMTP(t *testing.T) {
 
 // TestSMTPSays hears what the check says.
 func TestSMTPSays(t *testing.T) {
-	for helo, want := range map[string]string{"": "HELO smtpchecker.keepalived.org", "lb.example.org": "HELO lb.example.org"} {
+	for helo, want := range map[string]string{"": "HELO smtpchecker.keepalived.org", "lb.example.org": "HELO lb.example.org", "a\r\nQUIT": "HELO aQUIT"} {
 		var heard []string
 		done := make(chan bool, 1)
 		talk := mailServer("220 mx\r\n", map[string]string{"HELO": "250 hello\r\n", "QUIT": "221 bye\r\n"}, &heard)
