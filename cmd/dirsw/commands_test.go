@@ -62,7 +62,7 @@ func TestCheckExitStatus(t *testing.T) {
 		{"quiet", []string{"check", "-q", "-f", good}, exitOK, nil},
 		{"every complaint at once", []string{"check", "-f", bad}, exitComplain,
 			[]string{`bad.conf:2:13: unknown scheduler "rrr"`, "bad.conf:7:9:", "bad.conf:10:9:", `write weight`}},
-		{"no file", []string{"check", "-f", good + ".not"}, exitNoFile, []string{"cannot be read"}},
+		{"no file", []string{"check", "-f", good + ".not"}, exitConfig, []string{"cannot be read"}},
 		{"stray argument", []string{"check", good}, exitUsage, []string{"-f"}},
 		{"unknown flag", []string{"check", "-x"}, exitUsage, []string{"usage: dirsw check"}},
 		{"unknown command", []string{"chekc"}, exitUsage, []string{`there is no command "chekc"`}},

@@ -13,14 +13,14 @@ import (
 	"syscall"
 )
 
-// Exit codes. check uses keepalived's (its -t exits 5 for complaints, 7 when there is no file).
+// Exit codes. check uses those of keepalived -t, but for a file that is missing, which keepalived takes for good.
 const (
 	exitOK       = 0
 	exitFailed   = 1
 	exitUsage    = 2
-	exitConfig   = 4 // run, replay, explain: the configuration is refused
+	exitConfig   = 4 // run, replay, explain: the configuration is refused; check: the file cannot be read
 	exitComplain = 5 // check: there are complaints
-	exitNoFile   = 7 // check: the file cannot be read
+	exitUnsafe   = 6 // check: a program may not be run (enable_script_security)
 )
 
 const (

@@ -16,7 +16,7 @@ func (p *parser) holdKeyword(b *block, s *statement, d *draft) bool {
 		for _, line := range p.values(s) {
 			if a, ok := p.virtualAddress(line, "a virtual address"+ofInstance(d)); ok {
 				a.Excluded = s.name() == "virtual_ipaddress_excluded"
-				d.Addresses = append(d.Addresses, a)
+				p.addAddress(d, a)
 			}
 		}
 	case "no_virtual_ipaddress":
@@ -34,6 +34,17 @@ func (p *parser) holdKeyword(b *block, s *statement, d *draft) bool {
 		return false
 	}
 	return true
+}
+
+// addAddress gives an instance an address that it has not yet: the kernel has each once on an interface.
+func (p *parser) addAddress(d *draft, a config.VirtualAddress) {
+	for i := range d.Addresses {
+		if was := &d.Addresses[i]; was.Prefix.Addr() == a.Prefix.Addr() && was.Dev == a.Dev {
+			p.note(a.Pos, "%s is there already, in %s: that one counts", a.Prefix.Addr(), place(was.Pos, a.Pos))
+			return
+		}
+	}
+	d.Addresses = append(d.Addresses, a)
 }
 
 func ofInstance(d *draft) string {
@@ -153,6 +164,10 @@ func (p *parser) prefix(w token) (netip.Prefix, bool) {
 		return netip.PrefixFrom(a, a.BitLen()), ok
 	}
 	prefix, err := netip.ParsePrefix(w.text)
+	if short, ok := shortNetwork(w.text); err != nil && ok {
+		p.note(w.pos, "%s is read as %s; keepalived ignores the line", show(w.text), short)
+		return short, true
+	}
 	if err != nil || prefix.Addr().Is4In6() {
 		fix := "write ADDRESS or ADDRESS/LENGTH"
 		if addr, mask, ok := strings.Cut(w.text, "/"); ok {
@@ -164,6 +179,18 @@ func (p *parser) prefix(w token) (netip.Prefix, bool) {
 		return netip.Prefix{}, false
 	}
 	return prefix, true
+}
+
+// shortNetwork reads an IPv4 network whose last bytes are left out, as ip(8) takes it: 192.0.2/24, or 192.0.2./24.
+func shortNetwork(text string) (netip.Prefix, bool) {
+	addr, bits, ok := strings.Cut(text, "/")
+	addr = strings.TrimSuffix(addr, ".")
+	missing := 3 - strings.Count(addr, ".")
+	if !ok || missing < 1 || addr == "" {
+		return netip.Prefix{}, false
+	}
+	p, err := netip.ParsePrefix(addr + strings.Repeat(".0", missing) + "/" + bits)
+	return p, err == nil && p.Bits() <= 32-8*missing
 }
 
 // maskBits returns the length of a mask like 255.255.255.0.

@@ -14,6 +14,7 @@ import (
 // file reads the outermost block. What other blocks are read by comes first, wherever it stands: global_defs and the
 // groups.
 func (p *parser) file(b *block) {
+	p.instances = map[string]bool{}
 	var rest []*statement
 	p.each(b, func(s *statement) {
 		switch s.name() {
@@ -23,6 +24,9 @@ func (p *parser) file(b *block) {
 		case "virtual_server_group":
 			p.group(b, s)
 		default:
+			if s.name() == "vrrp_instance" && len(s.words) > 1 {
+				p.instances[s.args()[0].text] = true
+			}
 			rest = append(rest, s)
 		}
 	})

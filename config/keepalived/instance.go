@@ -38,16 +38,27 @@ func (p *parser) instance(outer *block, s *statement) {
 	p.vrrp = append(p.vrrp, d)
 }
 
-// instanceKeyword reads one keyword. Of those that may stand there once keepalived takes the first `state` and the first of
-// each program, and the last of the others.
+// first reports whether of two lines with a keyword keepalived takes the first; of the others it takes the last. MASTER stays
+// whatever `state` comes after it.
+func (d *draft) first(keyword string) bool {
+	switch keyword {
+	case "state":
+		return d.State == "MASTER"
+	case "version", "use_vmac":
+		return true
+	}
+	return strings.HasPrefix(keyword, "notify") && keyword != "notify_priority_changes"
+}
+
+// instanceKeyword reads one keyword.
 func (p *parser) instanceKeyword(b *block, s *statement, d *draft) {
 	name := s.name()
-	if first, again := d.given[name]; again && s.block == nil {
-		if name == "state" || strings.HasPrefix(name, "notify") && name != "notify_priority_changes" {
-			p.note(s.pos(), "%q is there already, in line %d: that one counts", name, first.Line)
+	if pos, again := d.given[name]; again && s.block == nil {
+		if d.first(name) {
+			p.note(s.pos(), "%q is there already, in line %d: that one counts, in keepalived as well", name, pos.Line)
 			return
 		}
-		p.note(s.pos(), "%q is there already, in line %d: this one counts", name, first.Line)
+		p.note(s.pos(), "%q is there already, in line %d: this one counts, as in keepalived", name, pos.Line)
 	}
 	if !d.has(name) {
 		d.given[name] = s.pos()

@@ -69,18 +69,19 @@ func bytesHavePrefix(b []byte, prefix string) bool {
 
 // parser gives a tree its meaning.
 type parser struct {
-	name   string
-	open   func(string) (io.ReadCloser, error) // may be nil
-	model  *config.Model
-	words  vocabulary
-	errs   config.Errors
-	notes  []config.Note
-	idle   map[topic]*idleNote
-	dedup  map[string]bool // notes told once in a file
-	groups map[string]*group
-	where  map[string]config.Pos // keywords of global_defs
-	given  map[string]bool       // keywords of global_defs that the file has
-	vrrp   []*draft              // the vrrp_instances, as far as they are read
+	name      string
+	open      func(string) (io.ReadCloser, error) // may be nil
+	model     *config.Model
+	words     vocabulary
+	errs      config.Errors
+	notes     []config.Note
+	idle      map[topic]*idleNote
+	dedup     map[string]bool // notes told once in a file
+	groups    map[string]*group
+	instances map[string]bool       // names of the vrrp_instances
+	where     map[string]config.Pos // keywords of global_defs
+	given     map[string]bool       // keywords of global_defs that the file has
+	vrrp      []*draft              // the vrrp_instances, as far as they are read
 	// turned holds the lines of track_ blocks that say reverse or noreverse.
 	turned map[config.Pos]bool
 	rule4  uint32 // how many rules of IPv4 got a priority, and of IPv6

@@ -102,7 +102,12 @@ func (p *parser) settleWeights(d *draft, group *config.SyncGroup) {
 		d.Tracks = nil
 	}
 	for i := range d.Tracks {
-		if t := &d.Tracks[i]; t.Kind == config.TrackInterface && t.Weight != 0 && grouped {
+		t := &d.Tracks[i]
+		if t.Weight != 0 && !grouped && d.NoPreempt {
+			p.noteOnce("weight "+d.Name, t.Pos, "with nopreempt in %s weights do not make another one master while this one is up: a backup of higher "+
+				"priority waits; write `weight 0`, so that it is FAULT when %s is down", d.Name, t.Name)
+		}
+		if t.Kind == config.TrackInterface && t.Weight != 0 && grouped {
 			t.Weight, t.Reverse = 0, false
 			p.note(t.Pos, "%s %s of %s has no weight, in keepalived as well: it is in the group %s, which has no sync_group_tracking_weight",
 				t.Kind, t.Name, d.Name, group.Name)

@@ -1,6 +1,10 @@
 package keepalived
 
-import "dirsw/config"
+import (
+	"slices"
+
+	"dirsw/config"
+)
 
 // vrrpBlock reads a block that stands by itself and is about VRRP.
 func (p *parser) vrrpBlock(b *block, s *statement) {
@@ -36,6 +40,7 @@ func (p *parser) syncGroup(outer *block, s *statement) {
 	p.setText(outer, s, &g.Name)
 	b := s.block
 	given := map[string]config.Pos{}
+	p.bareMembers(b, &g)
 	p.each(b, func(s *statement) {
 		name := s.name()
 		if first, again := given[name]; again && s.block == nil {
@@ -72,4 +77,21 @@ func (p *parser) syncGroup(outer *block, s *statement) {
 		g.Notify.PriorityChanges = in.NotifyPriorityChanges
 	}
 	p.model.VRRP.Groups = append(p.model.VRRP.Groups, g)
+}
+
+// bareMembers takes the lines of a group that are nothing but the name of an instance out of its block: keepalived before
+// version 1 had them without `group { … }`.
+func (p *parser) bareMembers(b *block, g *config.SyncGroup) {
+	if b == nil {
+		return
+	}
+	b.statements = slices.DeleteFunc(b.statements, func(s *statement) bool {
+		_, keyword := p.words[b.kind][s.name()]
+		if keyword || len(s.words) > 1 || s.block != nil || !p.instances[s.name()] {
+			return false
+		}
+		p.noteOnce("bare members", s.pos(), "%s: the members of a vrrp_sync_group stand in `group { … }`; read as one, while keepalived 2 ignores it", s.name())
+		g.Instances = append(g.Instances, config.Ref{Pos: s.pos(), Name: s.name()})
+		return true
+	})
 }
