@@ -341,7 +341,7 @@ func TestProberSilenceOfAnAgent(t *testing.T) {
 		f.setGrade(Grade{Kind: GradePercent, Value: 50})
 		b.Set([]Target{target})
 		b.until(1100 * time.Millisecond)
-		b.expect("its weight", b.told(), "a up=true weight=5, weighed, first, check")
+		b.expect("its weight", b.told(), "a up=true weight=5, weighed", "a up=true weight=5, first, check")
 		b.said()
 		f.set(&Failure{Kind: ErrSilent, Text: "agent"})
 		b.until(5 * time.Second)

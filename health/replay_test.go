@@ -22,18 +22,24 @@ import (
 
 // transcript is what keepalived logged, by line: when it logged it, in seconds, and what was done to its servers.
 type transcript struct {
-	lines  map[string][]float64
-	events map[string]float64
+	lines   map[string][]float64
+	events  map[string]float64
+	history []event // in order; what may be done more than once
 }
 
-func readTranscript(t *testing.T) transcript {
+type event struct {
+	what string
+	at   float64
+}
+
+func readTranscript(t *testing.T, name string) transcript {
 	t.Helper()
-	f, err := os.Open("testdata/keepalived-checkers.txt")
+	f, err := os.Open("testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	tr := transcript{map[string][]float64{}, map[string]float64{}}
+	tr := transcript{lines: map[string][]float64{}, events: map[string]float64{}}
 	for s := bufio.NewScanner(f); s.Scan(); {
 		if strings.HasPrefix(s.Text(), "#") {
 			continue
@@ -45,6 +51,7 @@ func readTranscript(t *testing.T) transcript {
 		}
 		if what, ok := strings.CutPrefix(line, "# "); ok {
 			tr.events[what] = at
+			tr.history = append(tr.history, event{what, at})
 			continue
 		}
 		tr.lines[line] = append(tr.lines[line], at)
@@ -176,7 +183,7 @@ func (s *stage) play(t *testing.T) (targets []Target, random []float64) {
 // TestReplayOfKeepalived plays the servers of a transcript of keepalived 2.2.7 and compares what is logged, and when. The
 // transcript is of a slow machine, which stood still for half a second now and then.
 func TestReplayOfKeepalived(t *testing.T) {
-	tr := readTranscript(t)
+	tr := readTranscript(t, "keepalived-checkers.txt")
 	synctest.Test(t, func(t *testing.T) {
 		s := &stage{tr: tr, start: time.Now()}
 		got := map[string][]float64{}

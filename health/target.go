@@ -70,7 +70,7 @@ func (c *Check) same(o *Check) bool {
 	return c.Kind == o.Kind && c.ID == o.ID && c.Feed == o.Feed && c.Advisory == o.Advisory
 }
 
-// Event is what changed about a target. For one result there is at most one.
+// Event is something that changed about a target. An answer causes at most one of each kind.
 type Event struct {
 	Key    string
 	Names  Names
@@ -80,8 +80,10 @@ type Event struct {
 	Changed bool // Up is new
 	// First is the first outcome of a check. Where that of an alpha server leaves it down (Changed is false), keepalived
 	// runs its notify_down.
-	First    bool
-	Weighed  bool // Weight is new
+	First bool
+	// Weighed says that Weight is new. Where Changed is set too, the weight changed because the check that gave it went
+	// up or down, of which keepalived logs nothing; else it logs LineWeight.
+	Weighed  bool
 	Alarm    bool // an advisory check disagrees now; Why says about what
 	AlarmEnd bool // it agrees again
 

@@ -107,6 +107,10 @@ func (p *Prober) judge(a answer) {
 	it := a.it
 	n, w, try := it.unit.target.Names, it.check.wording(), it.probe.Try()
 	wasUp, first := it.probe.Up(), !it.probe.Ran()
+	if a.err == nil {
+		it.graded(a.end, a.grade)
+		p.weighed(it, a.end)
+	}
 	o := it.probe.Result(a.start, a.end, a.err)
 	it.last = ""
 	if a.err != nil {
@@ -123,11 +127,7 @@ func (p *Prober) judge(a answer) {
 		p.line(lineInfo, w.Up(n))
 	case Down:
 		p.line(lineInfo, w.Down(n, a.err, try))
-	}
-	if a.err == nil {
-		it.graded(a.end, a.grade)
-	} else if o == Down {
-		it.graded(a.end, Grade{AtOnce: true})
+		it.graded(a.end, Grade{AtOnce: true}) // a check that fails says nothing of the weight
 	}
 	p.changed(it, o, first, a.end, a.err)
 }
@@ -151,6 +151,19 @@ func (it *item) graded(now clock.Mono, g Grade) {
 		return
 	}
 	it.delta = it.damper.step(now, it.check.Damp, it.delta, want)
+}
+
+// weighed reports a new weight, before what the check logs, as keepalived does.
+func (p *Prober) weighed(it *item, now clock.Mono) {
+	u := it.unit
+	w := u.weigh()
+	if w == u.weight {
+		return
+	}
+	u.weight = w
+	p.out = append(p.out, notice{event: &Event{
+		Key: u.target.Key, Names: u.target.Names, Up: u.up, Weight: w, Weighed: true, Kind: it.check.Kind, At: now,
+	}})
 }
 
 // changed reports what an answer changed about the server. err is what the check said.
