@@ -274,9 +274,10 @@ func TestReplayOfEachKind(t *testing.T) {
 			Report: func(e Event) {
 				switch {
 				case e.Changed:
-					log(LineServer(e.Names, e.Up, false))
+					log(lineServer(e.Names, e.Up, false))
 				case e.Weighed:
-					log(LineWeight(e.Names, weights[e.Key], e.Weight, e.Up))
+					log(fmt.Sprintf("Changing weight from %d to %d for %sactive service %s of VS %s",
+						weights[e.Key], e.Weight, pick(e.Up, "", "in"), e.Names.Server, e.Names.Service))
 				}
 				weights[e.Key] = e.Weight
 			},

@@ -195,7 +195,7 @@ func TestReplayOfKeepalived(t *testing.T) {
 			Report: func(e Event) {
 				if e.Changed {
 					inhibit := e.Key == "[10.0.0.201]:tcp:803" // inhibit_on_failure
-					log(LineServer(e.Names, e.Up, inhibit))
+					log(lineServer(e.Names, e.Up, inhibit))
 				}
 			},
 			Random: func() float64 {
@@ -215,6 +215,20 @@ func TestReplayOfKeepalived(t *testing.T) {
 		synctest.Wait()
 		compareTranscripts(t, got, tr.lines)
 	})
+}
+
+// lineServer is what keepalived logs where a server enters or leaves the table (ipwrapper.c).
+func lineServer(n Names, up, inhibit bool) string {
+	how := "Removing service %s from VS %s"
+	switch {
+	case up && inhibit:
+		how = "Enabling service %s of VS %s"
+	case inhibit:
+		how = "Disabling service %s of VS %s"
+	case up:
+		how = "Adding service %s to VS %s"
+	}
+	return fmt.Sprintf(how, n.Server, n.Service)
 }
 
 // compareTranscripts demands the same lines as often, each within one delay_loop of its time: what

@@ -82,7 +82,7 @@ type Event struct {
 	// runs its notify_down.
 	First bool
 	// Weighed says that Weight is new. Where Changed is set too, the weight changed because the check that gave it went
-	// up or down, of which keepalived logs nothing; else it logs LineWeight.
+	// up or down, of which keepalived logs nothing; else it logs "Changing weight from …".
 	Weighed  bool
 	Alarm    bool // an advisory check disagrees now; Why says about what
 	AlarmEnd bool // it agrees again
