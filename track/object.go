@@ -113,15 +113,15 @@ type Match uint8
 const (
 	MatchNone    Match = iota // not at all
 	MatchExact                // all of them, and no others
-	MatchPartial              // the first of them; others may follow
-	MatchInitial              // all of them, but the last may go on
+	MatchPartial              // the first of them; others may follow; without any, there must be none
+	MatchInitial              // the first of them, and the last may go on; without any, there must be none
 )
 
 // Process is a program that should be running. Zombies do not count.
 type Process struct {
 	Name string
-	// Command is what /proc/PID/comm says (of which the kernel keeps 15 bytes), or, with Full or a Match, the first
-	// word of the command line.
+	// Command is what /proc/PID/comm says, or, with Full or a Match, or if it is longer than the 15 bytes that the
+	// kernel keeps, the first word of the command line.
 	Command string
 	// Params are compared with the other words of the command line as Match says.
 	Params []string

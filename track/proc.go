@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -11,9 +12,12 @@ import (
 // maxCmdline is how much of a command line is looked at.
 const maxCmdline = 32 << 10
 
-// eachProcess calls f for every process that is no zombie, with its name and, if asked for, its command line. A process
+// systemProc is where the kernel tells of processes.
+const systemProc = "/proc"
+
+// eachProcess calls f for every process that is no zombie, with its number, its name and, if asked for, its command line. A process
 // that ends meanwhile is left out.
-func eachProcess(proc string, cmdline bool, f func(comm string, args []string)) {
+func eachProcess(proc string, cmdline bool, f func(pid int, comm string, args []string)) {
 	dir, err := os.Open(proc)
 	if err != nil {
 		return
@@ -22,7 +26,8 @@ func eachProcess(proc string, cmdline bool, f func(comm string, args []string)) 
 	names, _ := dir.Readdirnames(-1)
 	buf := make([]byte, maxCmdline)
 	for _, name := range names {
-		if name[0] < '1' || name[0] > '9' {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
 			continue
 		}
 		stat, ok := slurp(filepath.Join(proc, name, "stat"), buf)
@@ -41,7 +46,7 @@ func eachProcess(proc string, cmdline bool, f func(comm string, args []string)) 
 			}
 			args = splitArgs(line)
 		}
-		f(comm, args)
+		f(pid, comm, args)
 	}
 }
 

@@ -3,6 +3,7 @@ package track
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -11,7 +12,8 @@ import (
 	"dirsw/clock"
 )
 
-// commLen is how many bytes of a process's name the kernel keeps (TASK_COMM_LEN - 1).
+// commLen is how many bytes of a process's name the kernel keeps (TASK_COMM_LEN - 1). Longer commands are looked for in
+// command lines, as in keepalived.
 const commLen = 15
 
 // processWatcher counts the processes of one kind. The counting is done by processes, for all at once.
@@ -40,9 +42,7 @@ func (p Process) watcher(t *Tracker) watcher {
 	if len(p.Params) > 0 && p.Match == MatchNone {
 		p.Match = MatchExact
 	}
-	if !p.cmdline() {
-		p.Command = p.Command[:min(len(p.Command), commLen)]
-	}
+	p.Full = p.Full || len(p.Command) > commLen
 	w := &processWatcher{given: given, p: p, count: -1}
 	w.report.t, w.report.now = t, State{Key: p.Key()}
 	return w
@@ -88,13 +88,16 @@ func (p *Process) matches(comm string, args []string) bool {
 	case MatchExact:
 		return slices.Equal(args, p.Params)
 	case MatchPartial:
+		if len(p.Params) == 0 {
+			return len(args) == 0
+		}
 		return len(args) >= len(p.Params) && slices.Equal(args[:len(p.Params)], p.Params)
 	case MatchInitial:
 		last := len(p.Params) - 1
 		if last < 0 {
 			return len(args) == 0
 		}
-		return len(args) == last+1 && slices.Equal(args[:last], p.Params[:last]) && strings.HasPrefix(args[last], p.Params[last])
+		return len(args) > last && slices.Equal(args[:last], p.Params[:last]) && strings.HasPrefix(args[last], p.Params[last])
 	}
 	return true
 }
@@ -171,7 +174,8 @@ const scanShare = 50
 
 // processes looks at all processes of the machine, for every processWatcher.
 type processes struct {
-	t *Tracker
+	t     *Tracker
+	exits exits // of those that matched
 
 	scanning sync.Mutex // held during a scan
 
@@ -181,7 +185,12 @@ type processes struct {
 	timer    clock.Timer     // nil while there is nothing to look for
 }
 
-func newProcesses(t *Tracker) *processes { return &processes{t: t} }
+func newProcesses(t *Tracker) *processes {
+	p := &processes{t: t}
+	p.exits.files = make(map[int]*os.File)
+	p.exits.ended = p.scan
+	return p
+}
 
 func (p *processes) join(w *processWatcher) {
 	p.mu.Lock()
@@ -199,16 +208,28 @@ func (p *processes) start(ctx context.Context) {
 	p.mu.Lock()
 	p.ctx = ctx
 	p.mu.Unlock()
+	p.scan() // now those that are there are watched for their end
 	p.wake()
 }
 
 func (p *processes) stop() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.timer != nil {
 		p.timer.Stop()
 		p.timer = nil
 	}
+	p.mu.Unlock()
+	p.scanning.Lock() // none begins to watch any more
+	p.exits.watch(nil)
+	p.scanning.Unlock()
+	p.exits.busy.Wait()
+}
+
+// running reports whether Run has begun and not ended.
+func (p *processes) running() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ctx != nil && p.ctx.Err() == nil
 }
 
 // wake makes sure that there is a next scan, if anybody needs one.
@@ -240,17 +261,23 @@ func (p *processes) scan() {
 	watchers := p.watchers
 	p.mu.Unlock()
 	if len(watchers) == 0 {
+		p.exits.watch(nil)
 		return
 	}
 	counts := make([]int, len(watchers))
 	cmdline := slices.ContainsFunc(watchers, func(w *processWatcher) bool { return w.p.cmdline() })
-	eachProcess(p.t.Proc, cmdline, func(comm string, args []string) {
+	found := make(map[int]bool)
+	eachProcess(p.t.Proc, cmdline, func(pid int, comm string, args []string) {
 		for i, w := range watchers {
 			if w.p.matches(comm, args) {
 				counts[i]++
+				found[pid] = true
 			}
 		}
 	})
+	if p.t.Proc == systemProc && p.running() {
+		p.exits.watch(found)
+	}
 	for i, w := range watchers {
 		w.counted(counts[i])
 	}

@@ -23,17 +23,20 @@ func TestMatches(t *testing.T) {
 	}{
 		{"by name", Process{Command: "nginx"}, "nginx", "", true},
 		{"not a part of it", Process{Command: "ssh"}, "sshd", "", false},
-		{"a name longer than the kernel keeps", Process{Command: "keepalived_checkers"}, "keepalived_chec", "", true},
+		{"longer than the kernel keeps", Process{Command: "keepalived_checkers"}, "keepalived_chec", "keepalived_checkers -C", true},
+		{"longer than the kernel keeps, by name", Process{Command: "keepalived_checkers"}, "keepalived_chec", "/x/keepalived_checkers", false},
 		{"exact", Process{Command: "sleep", Params: []string{"1", "2"}}, "x", "sleep 1 2", true},
 		{"exact, one more", Process{Command: "sleep", Params: []string{"1", "2"}}, "sleep", "sleep 1 2 3", false},
 		{"exact, none", Process{Command: "sleep", Match: MatchExact}, "sleep", "sleep", true},
 		{"exact, none wanted", Process{Command: "sleep", Match: MatchExact}, "sleep", "sleep 1", false},
 		{"partial", Process{Command: "sleep", Params: []string{"1"}, Match: MatchPartial}, "sleep", "sleep 1 2", true},
 		{"partial, other", Process{Command: "sleep", Params: []string{"1"}, Match: MatchPartial}, "sleep", "sleep 2 1", false},
+		{"partial, none", Process{Command: "sleep", Match: MatchPartial}, "sleep", "sleep 1", false},
 		{"partial, too few", Process{Command: "sleep", Params: []string{"1", "2"}, Match: MatchPartial}, "sleep", "sleep 1", false},
 		{"initial", Process{Command: "a", Params: []string{"b", "cd"}, Match: MatchInitial}, "a", "a b cdef", true},
 		{"initial, first longer", Process{Command: "a", Params: []string{"b", "cd"}, Match: MatchInitial}, "a", "a bb cd", false},
-		{"initial, one more", Process{Command: "a", Params: []string{"b"}, Match: MatchInitial}, "a", "a b c", false},
+		{"initial, one more", Process{Command: "a", Params: []string{"b"}, Match: MatchInitial}, "a", "a bb c", true},
+		{"initial, too few", Process{Command: "a", Params: []string{"b", "c"}, Match: MatchInitial}, "a", "a b", false},
 		{"initial, none", Process{Command: "a", Match: MatchInitial}, "a", "a", true},
 		{"full", Process{Command: "/usr/sbin/nginx", Full: true}, "nginx", "/usr/sbin/nginx -g x", true},
 		{"full, by name", Process{Command: "nginx", Full: true}, "nginx", "/usr/sbin/nginx", false},
@@ -178,6 +181,14 @@ func TestProcessReal(t *testing.T) {
 		t.Errorf("running: %s, want %s", got, want)
 	}
 	cmd.Process.Kill()
+	for range 500 { // without any time passing on the tracker's clock
+		if b.States()[0].Up || b.States()[1].Up {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	if got, want := fmt.Sprint(b.States()), "["+p+"comm down "+p+"params down]"; got != want {
+		t.Errorf("ended: %s, want %s", got, want)
+	}
 	for range 500 { // until it is a zombie
 		stat, err := os.Open(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
 		if err != nil {
@@ -203,7 +214,7 @@ func BenchmarkScan(b *testing.B) {
 			n := 0
 			for b.Loop() {
 				n = 0
-				eachProcess("/proc", cmdline, func(string, []string) { n++ })
+				eachProcess("/proc", cmdline, func(int, string, []string) { n++ })
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/process")
 		})

@@ -89,7 +89,7 @@ func New(o Options) *Tracker {
 		o.Dial = dialEcho
 	}
 	if o.Proc == "" {
-		o.Proc = "/proc"
+		o.Proc = systemProc
 	}
 	o.FileEvery = orElse(o.FileEvery, 100*time.Millisecond)
 	o.ProcessEvery = orElse(o.ProcessEvery, 250*time.Millisecond)
