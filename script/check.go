@@ -83,7 +83,7 @@ func Check(c Command) Finding {
 	f.Path, _ = filepath.Abs(f.Path)
 	u := c.User
 	if u == nil {
-		u = &User{Name: "dirsw", UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())}
+		u = self()
 	}
 	if f.Err = reachable(f.Path, u); f.Err != nil {
 		return f
@@ -210,3 +210,36 @@ func cause(err error) error {
 	}
 	return err
 }
+
+// Lines are keepalived's log lines about a command, given whether script security is enabled; none if all is well.
+func (f Finding) Lines(c Command, security bool) []string {
+	var lines []string
+	u := c.User
+	if u == nil {
+		u = self()
+	}
+	var notFound *NotFoundError
+	var notExecutable *NotExecutableError
+	switch {
+	case f.Searched && errors.As(f.Err, &notFound):
+		return []string{fmt.Sprintf("Cannot find script %s in path - disabling", c.Name())}
+	case errors.As(f.Err, &notExecutable):
+		return []string{fmt.Sprintf("WARNING - script '%s' is not executable for uid:gid %d:%d - disabling.", f.Path, u.UID, u.GID)}
+	case f.Err != nil:
+		return []string{f.Err.Error()}
+	}
+	if f.Searched {
+		lines = append(lines, fmt.Sprintf("WARNING - script `%s` resolved by path search to `%s`. Please specify full path.", c.Name(), f.Path))
+	}
+	if f.Insecure != nil {
+		end := "."
+		if security {
+			end = " - disabling."
+		}
+		lines = append(lines, fmt.Sprintf("Unsafe permissions found for script '%s'%s (%s %s)", f.Path, end, f.Insecure.Part, f.Insecure.Why))
+	}
+	return lines
+}
+
+// self is who this process is.
+func self() *User { return &User{Name: "dirsw", UID: uint32(os.Geteuid()), GID: uint32(os.Getegid())} }

@@ -130,6 +130,33 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestFindingLines(t *testing.T) {
+	dir := sandbox(t)
+	write(t, dir+"/all", 0o777)
+	write(t, dir+"/plain", 0o644)
+	write(t, dir+"/good", 0o755)
+	root := &User{Name: "root"}
+	t.Setenv("PATH", dir)
+	for _, tc := range []struct {
+		program  string
+		security bool
+		want     string
+	}{
+		{dir + "/good", true, ""},
+		{"good", true, "WARNING - script `good` resolved by path search to `" + dir + "/good`. Please specify full path."},
+		{"exit", true, "Cannot find script exit in path - disabling"},
+		{"/nonexist/x", true, "Script /nonexist/x cannot be accessed - no such file or directory"},
+		{dir + "/plain", true, "WARNING - script '" + dir + "/plain' is not executable for uid:gid 0:0 - disabling."},
+		{dir + "/all", true, "Unsafe permissions found for script '" + dir + "/all' - disabling. (" + dir + "/all is writable by everybody)"},
+		{dir + "/all", false, "Unsafe permissions found for script '" + dir + "/all'. (" + dir + "/all is writable by everybody)"},
+	} {
+		c := Command{Args: []string{tc.program}, User: root}
+		if got := strings.Join(Check(c).Lines(c, tc.security), "; "); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.program, got, tc.want)
+		}
+	}
+}
+
 func text(err error) string {
 	if err == nil {
 		return ""
