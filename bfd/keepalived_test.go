@@ -82,8 +82,8 @@ func (k *keepalived) end(s syscall.Signal) {
 func TestInteropKeepalived(t *testing.T) {
 	const v4 = "neighbor_ip 192.0.2.1\nsource_ip 192.0.2.2\n"
 	const v6 = "neighbor_ip 2001:db8::1\nsource_ip 2001:db8::2\n"
-	const pace = "min_rx 50\nmin_tx 50\nmultiplier 3\n"
-	ours4, ours6 := session("peer", "192.0.2.1", "192.0.2.2"), session("peer", "2001:db8::1", "2001:db8::2")
+	const fast, pace = "min_rx 50\nmin_tx 50\nmultiplier 3\n", "min_rx 100\nmin_tx 100\nmultiplier 3\n"
+	ours4, ours6 := calm("peer", "192.0.2.1", "192.0.2.2"), calm("peer", "2001:db8::1", "2001:db8::2")
 	passive := ours4
 	passive.Passive = true
 	for _, tt := range []struct {
@@ -92,12 +92,12 @@ func TestInteropKeepalived(t *testing.T) {
 		ours      Config
 		theyFirst bool
 	}{
-		{"we first", v4 + pace, ours4, false},
+		{"we first", v4 + fast, session("peer", "192.0.2.1", "192.0.2.2"), false},
 		{"they first", v4 + pace, ours4, true},
 		{"they passive", v4 + pace + "passive", ours4, true},
 		{"we passive", v4 + pace, passive, false},
 		{"IPv6", v6 + pace, ours6, false},
-		{"their defaults", v4, ours4, false},
+		{"their defaults", v4, calm("peer", "192.0.2.1", "192.0.2.2"), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			left, right := pair(t)
@@ -112,12 +112,12 @@ func TestInteropKeepalived(t *testing.T) {
 				k = startKeepalived(t, right.In, tt.theirs)
 			}
 			testenv.Await(t, "we are up", func() bool { return a.last() == Up })
-			time.Sleep(1500 * ms)
+			time.Sleep(time.Second)
 			list, unknown := a.r.Status()
 			if a.last() != Up || list[0].RemoteState != Up || unknown != (Rejects{}) || list[0].Rejects != (Rejects{}) {
 				t.Errorf("after a while: %+v, rejects %v", list[0], unknown)
 			}
-			if list[0].TxInterval != 50*ms {
+			if list[0].TxInterval != tt.ours.MinTx {
 				t.Errorf("we send every %v", list[0].TxInterval)
 			}
 			killed := time.Now()

@@ -62,9 +62,10 @@ type Status struct {
 
 // Bounds of one turn of the Runner.
 const (
-	turnDatagrams = 256              // taken from each socket at most before timers are looked at
-	reopenPause   = time.Second      // between attempts to open sockets that could not be opened
-	longestWait   = 10 * time.Second // without anything due
+	turnDatagrams = 256                    // taken from each socket at most before timers are looked at
+	reopenPause   = time.Second            // between attempts to open sockets that could not be opened
+	longestWait   = 10 * time.Second       // without anything due
+	publishPause  = 100 * time.Millisecond // between counts in Status, if no state changes
 )
 
 // Runner gives sessions their sockets and a thread of their own. Run is its goroutine; the other methods may be called
@@ -86,6 +87,8 @@ type Runner struct {
 	reopen    clock.Mono         // when to try again, never if nothing is missing
 	strange   Rejects
 	buf, oob  []byte
+	fresh     bool // a session or its state is new since published
+	published clock.Mono
 }
 
 // peer is a session and what it is reached by.
@@ -209,7 +212,10 @@ func (r *Runner) turn() {
 		}
 		next = min(next, p.session.Next())
 	}
-	r.publish()
+	if now := r.opt.Clock.Now(); r.fresh || now >= r.published.Add(publishPause) {
+		r.publish()
+		r.fresh, r.published = false, now
+	}
 	r.sleep(next)
 }
 
@@ -230,6 +236,7 @@ func (r *Runner) adopt() {
 	if !news {
 		return
 	}
+	r.fresh = true
 	now := r.opt.Clock.Now()
 	before := r.peers
 	r.peers = make([]*peer, 0, len(wanted))
@@ -394,6 +401,7 @@ func (r *Runner) act(p *peer, a Action, now clock.Mono) {
 
 // changed logs and tells a change of state. Init is on the way to Up, and not logged, as keepalived does not.
 func (r *Runner) changed(p *peer, a Action, now clock.Mono) {
+	r.fresh = true
 	p.status.Changes++
 	p.status.Since = now
 	s := p.session

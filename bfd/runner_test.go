@@ -103,6 +103,13 @@ func session(name, source, neighbor string) Config {
 	}
 }
 
+// calm is a session with time for machines that have other things to do.
+func calm(name, source, neighbor string) Config {
+	c := session(name, source, neighbor)
+	c.MinRx, c.MinTx = 100*ms, 100*ms
+	return c
+}
+
 // pair makes two namespaces with a veth pair between them.
 func pair(t *testing.T) (a, b testenv.End) {
 	a = testenv.End{In: testenv.NewNamespace(t), Name: "bfda", Addrs: []string{"192.0.2.1/24", "2001:db8::1/64", "fe80::1/64"}}
@@ -246,8 +253,8 @@ func TestRunnerMultihop(t *testing.T) {
 // TestRunnerForged sends what is not for a session or not good, while it is up: all is counted, nothing changes.
 func TestRunnerForged(t *testing.T) {
 	left, right := pair(t)
-	a := run(t, left.In, session("peer", "192.0.2.1", "192.0.2.2"))
-	b := run(t, right.In, session("peer", "192.0.2.2", "192.0.2.1"))
+	a := run(t, left.In, calm("peer", "192.0.2.1", "192.0.2.2"))
+	b := run(t, right.In, calm("peer", "192.0.2.2", "192.0.2.1"))
 	testenv.Await(t, "both are up", func() bool { return a.last() == Up && b.last() == Up })
 	list, _ := a.r.Status()
 	known := list[0].Local
@@ -278,6 +285,28 @@ func TestRunnerForged(t *testing.T) {
 	}
 }
 
+// TestRunnerFlooded sends garbage as fast as one thread can for a second: the sessions stay up.
+func TestRunnerFlooded(t *testing.T) {
+	left, right := pair(t)
+	a := run(t, left.In, calm("peer", "192.0.2.1", "192.0.2.2"))
+	b := run(t, right.In, calm("peer", "192.0.2.2", "192.0.2.1"))
+	testenv.Await(t, "both are up", func() bool { return a.last() == Up && b.last() == Up })
+	addAddr(t, right, "192.0.2.3/24")
+	right.In.Do(t, func() {
+		c := dialUDP(t, "192.0.2.3", "192.0.2.1")
+		for end := time.Now().Add(time.Second); time.Now().Before(end); {
+			_, _ = c.Write(make([]byte, PacketLen))
+		}
+	})
+	testenv.Await(t, "it is counted", func() bool {
+		_, unknown := a.r.Status()
+		return unknown[RejectVersion] > 10_000
+	})
+	if c, _ := a.changes(); a.last() != Up || b.last() != Up {
+		t.Errorf("changes %v", c)
+	}
+}
+
 func dialUDP(t *testing.T, from, to string) *net.UDPConn {
 	c, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0)),
 		net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(to), portSingleHop)))
@@ -292,8 +321,8 @@ func dialUDP(t *testing.T, from, to string) *net.UDPConn {
 // TestRunnerWhileBusy has other goroutines take all processors: the sessions stay up.
 func TestRunnerWhileBusy(t *testing.T) {
 	left, right := pair(t)
-	a := run(t, left.In, session("peer", "192.0.2.1", "192.0.2.2"))
-	b := run(t, right.In, session("peer", "192.0.2.2", "192.0.2.1"))
+	a := run(t, left.In, calm("peer", "192.0.2.1", "192.0.2.2"))
+	b := run(t, right.In, calm("peer", "192.0.2.2", "192.0.2.1"))
 	testenv.Await(t, "both are up", func() bool { return a.last() == Up && b.last() == Up })
 	var end atomic.Bool
 	var busy sync.WaitGroup
