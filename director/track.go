@@ -60,7 +60,7 @@ func process(p *config.TrackProcess) track.Process {
 	out := track.Process{Name: p.Name, Command: p.Command, Params: p.Params, Full: p.FullCommand, Quorum: p.Quorum,
 		ForkDelay: p.UpDelay, TerminateDelay: p.DownDelay,
 		Match: [...]track.Match{config.ParamAny: track.MatchNone, config.ParamExact: track.MatchExact,
-			config.ParamInitial: track.MatchPartial, config.ParamPartial: track.MatchInitial}[p.Match]}
+			config.ParamInitial: track.MatchInitial, config.ParamPartial: track.MatchPartial}[p.Match]}
 	if p.QuorumMax != config.NoQuorumMax {
 		out.Max, out.Limited = p.QuorumMax, true
 	}
