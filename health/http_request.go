@@ -1,6 +1,9 @@
 package health
 
-import "strings"
+import (
+	"net/netip"
+	"strings"
+)
 
 // request returns the bytes that ask for u. They are keepalived's: some servers and their logs know the check by them.
 func (h *HTTP) request(u *URL) []byte {
@@ -24,7 +27,8 @@ func (h *HTTP) request(u *URL) []byte {
 	if host := h.host(u); host != "" {
 		b.WriteString(host)
 	} else {
-		b.WriteString(h.o.Dial.Addr.String()) // with the port, an IPv6 address in brackets
+		a := h.o.Dial.Addr // with the port, an IPv6 address in brackets
+		b.WriteString(netip.AddrPortFrom(a.Addr().WithZone(""), a.Port()).String())
 	}
 	b.WriteString("\r\n\r\n")
 	return []byte(b.String())

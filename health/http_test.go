@@ -35,6 +35,8 @@ func TestHTTPRequest(t *testing.T) {
 			"GET / HTTP/1.1" + agent + "Connection: keep-alive\r\nHost: 192.0.2.1:80\r\n\r\n"},
 		{"IPv6 is in brackets", HTTPOptions{Dial: Dial{Addr: v6}}, "/", "",
 			"GET / HTTP/1.0" + agent + "Host: [2001:db8::1]:8080\r\n\r\n"},
+		{"a zone is nobody's business", HTTPOptions{Dial: Dial{Addr: netip.MustParseAddrPort("[fe80::1%eth0]:80")}}, "/", "",
+			"GET / HTTP/1.0" + agent + "Host: [fe80::1]:80\r\n\r\n"},
 		{"virtual host has no port", HTTPOptions{Dial: Dial{Addr: v6}, VirtualHost: "www.example.org"}, "/", "",
 			"GET / HTTP/1.0" + agent + "Host: www.example.org\r\n\r\n"},
 		{"a url's virtual host comes first", HTTPOptions{Dial: Dial{Addr: v4}, VirtualHost: "www.example.org"}, "/", "a.example.org:81",
@@ -383,5 +385,35 @@ func TestHTTPAsksAllURLs(t *testing.T) {
 			t.Errorf("%d steps of %d urls", h.Steps(), len(urls))
 		}
 		checkText(t, h, time.Second, tt.want)
+	}
+}
+
+// BenchmarkHTTPCheck asks a server on the same machine, whose part is in the time too.
+func BenchmarkHTTPCheck(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			answering("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello")(c)
+			c.Close()
+		}
+	}()
+	d := md5.Sum([]byte("hello"))
+	h, err := NewHTTP(HTTPOptions{Dial: Dial{Addr: l.Addr().(*net.TCPAddr).AddrPort()}, URLs: []URL{{Path: "/", Digest: &d}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := h.Check(context.Background()); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
