@@ -59,7 +59,7 @@ func syncRun(t *testing.T) map[string]*node {
 	s.at(ms(36130), func() { a.track(TrackScript, "wgt", up) })
 	s.at(ms(41070), a.stop)
 	s.at(ms(44070), b.stop)
-	s.runTo(45 * time.Second)
+	s.runTo(46 * time.Second)
 	return map[string]*node{"a": a, "b": b}
 }
 

@@ -158,10 +158,22 @@ func (r *Runner) close(i *Instance) {
 	delete(r.ways, i)
 }
 
-// shutdown ends everything.
+// shutdown ends everything. Masters keep their addresses until others have taken over.
 func (r *Runner) shutdown() {
 	now := r.clock.Now()
-	instances, groups := r.m.State()
+	var last states
+	last.instances, last.groups = r.m.State()
+	effects, patience := r.m.Farewell(now)
+	r.do(now, effects)
+	for end := now.Add(patience); r.m.Leaving() && r.clock.Now() < end; {
+		r.receive(end.Sub(r.clock.Now()))
+	}
+	r.finish(last)
+}
+
+// finish gives everything back. last is what States will answer from now on.
+func (r *Runner) finish(last states) {
+	now := r.clock.Now()
 	r.do(now, r.m.Stop(now))
 	before := slices.Clone(r.m.Instances())
 	for _, i := range before {
@@ -171,7 +183,7 @@ func (r *Runner) shutdown() {
 		}
 	}
 	r.mu.Lock()
-	r.stopped, r.running, r.last = true, false, states{instances, groups}
+	r.stopped, r.running, r.last = true, false, last
 	inbox := r.inbox
 	r.inbox = nil
 	r.mu.Unlock()

@@ -64,6 +64,10 @@ func (i *Instance) answers(now clock.Mono) bool {
 
 // receivedMaster is section 6.4.3 of RFC 9568. Any advert but one of priority 0 means that there are two masters.
 func (i *Instance) receivedMaster(now clock.Mono, a *Advert, src netip.Addr, path int, seq uint32) {
+	if i.leaving {
+		i.left = i.left || a.Priority != PriorityStop
+		return
+	}
 	order := i.order(now, src, path)
 	higher := a.Priority > i.priority || a.Priority == i.priority && order > 0
 	if a.Priority == PriorityStop && !i.answers(now) {
@@ -112,7 +116,6 @@ func (i *Instance) yield(now clock.Mono, a *Advert, src netip.Addr) {
 	} else {
 		i.logf("(%s) Master received advert from %v with same priority %d but higher IP address than ours", i.cfg.Name, src, a.Priority)
 	}
-	i.ahCycle = false
 	i.follow(now, a, src)
 	i.want = Backup
 	i.leaveMaster(now, false)
@@ -133,7 +136,7 @@ func (i *Instance) insist(now clock.Mono, a *Advert, src netip.Addr, seq uint32)
 	i.logf("(%s) Received advert from %v with lower priority %d, ours %d%s", i.cfg.Name, src, a.Priority, i.priority, tail)
 	if i.cfg.Auth == AuthAH {
 		i.logf("(%s) IPSEC-AH : Syncing seq_num - Increment seq", i.cfg.Name)
-		i.ahSeq, i.ahCycle = max(i.ahSeq, seq+1), false
+		i.ahSeq = max(i.ahSeq, seq+1)
 	}
 	if !i.cfg.LowerPrioNoAdvert {
 		i.sendAdvert(now, i.priority, 0)

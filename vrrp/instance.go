@@ -32,15 +32,16 @@ type Instance struct {
 	master         netip.Addr
 	masterPriority uint8
 	lastAdvert     clock.Mono // when ours was sent last
+	leaving, left  bool       // as master: said farewell; and another one has taken over
 	lastAnswer     clock.Mono // when a lower priority was answered or logged last
 	lastTransition clock.Mono
 
 	announce announceTimers
 	split    split
-	ahSeq    uint32
-	ahCycle  bool
-	oldSum   bool   // a peer was heard that computes checksums the old way
-	logged   uint64 // bits of conditions that were logged since the last change of state or master
+	ahSeq    uint32            // of the authentication header sent last, or heard if that is more
+	ahSeen   map[uint32]uint32 // by sender (SPI), the highest one heard
+	oldSum   bool              // a peer was heard that computes checksums the old way
+	logged   uint64            // bits of conditions that were logged since the last change of state or master
 	stats    Stats
 	advert   Advert // reused for what is received
 }
@@ -170,9 +171,6 @@ func (i *Instance) gotoMaster(now, due clock.Mono) {
 	}
 	prev := i.state
 	i.logged = 0
-	if i.ahCycle {
-		i.ahCycle, i.ahSeq = false, 0
-	}
 	i.state = Master
 	i.deadline = now.Add(i.cfg.Interval)
 	// The advert goes first: the master before us gives the addresses up before we announce them.
@@ -253,10 +251,8 @@ func (i *Instance) stop(now clock.Mono, last State) {
 	prev := i.state
 	if i.state == Master && !(last == Stop && i.m.plan.KeepVIPs) {
 		i.release(now, true)
-	} else if i.state == Master {
-		i.sendAdvert(now, PriorityStop, 0)
-		i.stats.PriZeroSent++
-		i.logf("(%s) sent 0 priority", i.cfg.Name)
+	} else {
+		i.farewell(now)
 	}
 	i.state, i.want, i.deadline = Init, Init, never
 	i.split.on = false
@@ -264,9 +260,22 @@ func (i *Instance) stop(now clock.Mono, last State) {
 	i.m.notice(i, Notice{Kind: StateChanged, Name: i.cfg.Name, Old: prev, New: last, Priority: i.priority, At: now})
 }
 
+// farewell has a master that will stop say so, and keep its addresses until another one has them: nobody waits while the
+// backups count down to their election. It must be followed by stop.
+func (i *Instance) farewell(now clock.Mono) {
+	if i.state != Master || i.leaving {
+		return
+	}
+	i.leaving, i.deadline = true, never
+	i.announce.stop()
+	i.sendAdvert(now, PriorityStop, 0)
+	i.stats.PriZeroSent++
+	i.logf("(%s) sent 0 priority", i.cfg.Name)
+}
+
 // release takes routes, rules and addresses away, the newest first, and before that says to the others that it does.
 func (i *Instance) release(now clock.Mono, stopping bool) {
-	if stopping {
+	if stopping && !i.leaving {
 		i.sendAdvert(now, PriorityStop, 0)
 		i.stats.PriZeroSent++
 		i.logf("(%s) sent 0 priority", i.cfg.Name)

@@ -145,6 +145,30 @@ func (m *Machine) Track(now clock.Mono, kind TrackKind, name string, s TrackStat
 	return m.out
 }
 
+// Farewell has masters say that they will stop. Until Leaving is false, or patience is over, they keep their addresses; then
+// Stop is to be called.
+func (m *Machine) Farewell(now clock.Mono) (effects []Effect, patience time.Duration) {
+	m.out = m.out[:0]
+	if m.plan.KeepVIPs {
+		return nil, 0
+	}
+	for _, i := range m.instances {
+		if i.farewell(now); i.leaving {
+			// Backups wait for their skew time, less than an interval (RFC 9568, section 6.1).
+			patience = max(patience, i.cfg.Interval+i.cfg.Interval/4)
+		}
+	}
+	return m.out, min(patience, maxPatience)
+}
+
+// maxPatience bounds how long a stop takes when there is no backup.
+const maxPatience = 3 * time.Second
+
+// Leaving reports whether a master that said farewell has not heard of another one yet.
+func (m *Machine) Leaving() bool {
+	return slices.ContainsFunc(m.instances, func(i *Instance) bool { return i.leaving && !i.left })
+}
+
 // Stop ends everything: masters send priority 0 and give their addresses back.
 func (m *Machine) Stop(now clock.Mono) []Effect {
 	m.out = m.out[:0]

@@ -173,12 +173,20 @@ func (i *Instance) checkAuth(a *Advert, sealed ah, authentic bool) (Reject, stri
 		return Accepted, ""
 	case !authentic:
 		return RejectAuthData, fmt.Sprintf("(%s) IPSEC-AH : invalid IPSEC HMAC-MD5 value. Due to fields mutation or bad password !", c.Name)
-	case sealed.seq == i.ahSeq && len(i.paths) > 1: // the copy from another path
-		return RejectReplay, ""
-	case sealed.seq <= i.ahSeq:
-		return RejectReplay, fmt.Sprintf("(%s) IPSEC-AH : sequence number %d already processed. Packet dropped. Local(%d)", c.Name, sealed.seq, i.ahSeq)
 	}
-	i.ahSeq = sealed.seq
+	seen := i.ahSeen[sealed.spi]
+	switch {
+	case sealed.seq == seen && len(i.paths) > 1: // the copy from another path
+		return RejectReplay, ""
+	case sealed.seq <= seen:
+		return RejectReplay, fmt.Sprintf("(%s) IPSEC-AH : sequence number %d already processed. Packet dropped. Local(%d)", c.Name, sealed.seq, seen)
+	}
+	if i.ahSeen == nil {
+		i.ahSeen = make(map[uint32]uint32)
+	}
+	i.ahSeen[sealed.spi] = sealed.seq
+	// keepalived has one counter for all that it sends and hears: ours must not fall behind it.
+	i.ahSeq = max(i.ahSeq, sealed.seq)
 	return Accepted, ""
 }
 

@@ -2,7 +2,6 @@ package vrrp
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -53,6 +52,7 @@ type node struct {
 	r      *Runner
 	alive  bool
 	frozen bool
+	ends   clock.Mono // when a stop that began is over; 0: none did
 	links  map[string]*LinkState
 	paths  map[int]Path
 	inbox  []Packet
@@ -95,7 +95,7 @@ func (n *node) boot(p Plan) {
 	n.paths, n.owned, n.extras, n.inbox = map[int]Path{}, map[string]clock.Mono{}, map[string]bool{}, nil
 	core := &lineCore{n: n}
 	n.r = NewRunner(Options{Clock: n.s.clock, Log: zap.New(core), Net: n, Notice: func(x Notice) { n.notes = append(n.notes, x) }})
-	n.alive, n.frozen = true, false
+	n.alive, n.frozen, n.ends = true, false, 0
 	if err := n.r.Apply(p); err != nil {
 		n.s.t.Fatal(err)
 	}
@@ -104,24 +104,29 @@ func (n *node) boot(p Plan) {
 
 // kill ends it as kill -9 does.
 func (n *node) kill() {
-	n.alive, n.paths, n.inbox = false, nil, nil
+	n.alive, n.paths, n.inbox, n.ends = false, nil, nil, 0
 }
 
-// stop ends it as SIGTERM does.
+// stop ends it as SIGTERM does: what Runner.shutdown does, but that the simulation goes on meanwhile.
 func (n *node) stop() {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	n.r.net = n
-	if err := n.r.Run(ctx); err != nil {
-		n.s.t.Fatal(err)
+	effects, patience := n.r.m.Farewell(n.s.clock.Now())
+	n.r.do(n.s.clock.Now(), effects)
+	n.ends = n.s.clock.Now().Add(patience)
+	n.stopped()
+}
+
+// stopped finishes a stop once others have taken over, or patience is over.
+func (n *node) stopped() {
+	if n.ends != 0 && (!n.r.m.Leaving() || n.s.clock.Now() >= n.ends) {
+		n.r.finish(states{})
+		n.alive, n.ends = false, 0
 	}
-	n.alive = false
 }
 
 // setLink changes a link's state, and tells the node if it runs.
 func (n *node) setLink(name string, up bool) {
 	n.links[name].Up = up
-	if n.alive {
+	if n.alive && n.ends == 0 {
 		n.r.Link(*n.links[name])
 		n.r.turn()
 	}
@@ -157,6 +162,9 @@ func (s *sim) runTo(d time.Duration) {
 			if n.alive && !n.frozen {
 				next = min(next, n.r.m.Next(), n.r.renewAt)
 			}
+			if n.ends != 0 && n.alive {
+				next = min(next, n.ends)
+			}
 		}
 		if next > end {
 			break
@@ -187,6 +195,10 @@ func (s *sim) step() {
 	for _, n := range s.nodes {
 		for n.alive && !n.frozen && (len(n.inbox) > 0 || n.r.m.Next() <= now || n.r.renewAt <= now) {
 			n.r.turn()
+			n.stopped()
+		}
+		if n.alive {
+			n.stopped()
 		}
 	}
 }
@@ -391,3 +403,5 @@ func simple(priority uint8, edit ...func(*Config)) Plan {
 	}
 	return Plan{Instances: []Config{c}}
 }
+
+func mustPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
