@@ -226,7 +226,7 @@ func (p *pair) farewell() error {
 	if err != nil {
 		return err
 	}
-	if err := p.told(list, begin, haSkew+haMargin); err != nil {
+	if err := p.told(list, begin, haMargin); err != nil {
 		return err
 	}
 	return p.holder("lb2")
