@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,6 +34,7 @@ func openRTNL() (*rtnl, error) {
 		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
 		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1), // answers do not quote their request
+		unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1), // and say what was wrong
 	)
 	if err != nil {
 		unix.Close(fd)
@@ -92,15 +95,45 @@ func (r *rtnl) answers(first uint32, n int) ([]error, error) {
 			}
 			kind, seq := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint32(b[8:])
 			if i := seq - first; kind == unix.NLMSG_ERROR && i < uint32(n) && size >= unix.SizeofNlMsghdr+4 {
-				if code := int32(binary.NativeEndian.Uint32(b[unix.SizeofNlMsghdr:])); code != 0 {
-					out[i] = unix.Errno(-code)
-				}
+				out[i] = refusalOf(binary.NativeEndian.Uint16(b[6:]), b[unix.SizeofNlMsghdr:size])
 				left--
 			}
 			b = b[min(len(b), (size+3)&^3):]
 		}
 	}
 	return out, nil
+}
+
+// refusalOf reads struct nlmsgerr and the attributes behind it (linux/netlink.h); nil if it confirms.
+func refusalOf(flags uint16, b []byte) error {
+	code := int32(binary.NativeEndian.Uint32(b))
+	if code == 0 {
+		return nil
+	}
+	errno := unix.Errno(-code)
+	const quoted = 4 + unix.SizeofNlMsghdr // the error, and the header of the request
+	if flags&unix.NLM_F_ACK_TLVS == 0 || len(b) < quoted {
+		return errno
+	}
+	for kind, value := range attributes(b[quoted:]) {
+		if kind == unix.NLMSGERR_ATTR_MSG {
+			return fmt.Errorf("%w (%s)", errno, strings.TrimRight(string(value), ".\x00"))
+		}
+	}
+	return errno
+}
+
+// attributes goes through netlink attributes (struct rtattr) until the end, or one that does not fit.
+func attributes(b []byte) iter.Seq2[uint16, []byte] {
+	return func(yield func(uint16, []byte) bool) {
+		for len(b) >= unix.SizeofRtAttr {
+			size := int(binary.NativeEndian.Uint16(b))
+			if size < unix.SizeofRtAttr || size > len(b) || !yield(binary.NativeEndian.Uint16(b[2:]), b[unix.SizeofRtAttr:size]) {
+				return
+			}
+			b = b[min(len(b), (size+3)&^3):]
+		}
+	}
 }
 
 // pad4 fills up with zeros to a multiple of four bytes, as netlink aligns.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"os/exec"
 	"slices"
 	"strings"
@@ -110,8 +111,9 @@ func TestRoutesAreThoseOfIPRoute(t *testing.T) {
 			must(t, o.DelRoute(c.route))
 		})
 	}
-	if err := o.AddRoute(Route{Dst: prefix("10.20.0.0/16"), Via: ip("203.0.113.77")}); err == nil {
-		t.Error("a route by a gateway that cannot be reached is no error")
+	err := o.AddRoute(Route{Dst: prefix("10.20.0.0/16"), Via: ip("203.0.113.77")})
+	if !errors.Is(err, unix.ENETUNREACH) || !strings.Contains(err.Error(), "invalid gateway") {
+		t.Errorf("a route by a gateway that cannot be reached: got %v", err)
 	}
 	gone := Route{Dst: prefix("10.20.0.0/16"), Link: "nosuch"}
 	if err := o.AddRoute(gone); err == nil {

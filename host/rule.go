@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/vishvananda/netlink/nl"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
@@ -171,10 +170,9 @@ func ruleIsOurs(m []byte) bool {
 	if len(m) < unix.SizeofRtMsg {
 		return false
 	}
-	attrs, err := nl.ParseRouteAttr(m[unix.SizeofRtMsg:])
-	for i := range attrs {
-		if attrs[i].Attr.Type == unix.FRA_PROTOCOL && len(attrs[i].Value) == 1 && attrs[i].Value[0] == RouteProtocol {
-			return err == nil
+	for kind, value := range attributes(m[unix.SizeofRtMsg:]) {
+		if kind == unix.FRA_PROTOCOL {
+			return len(value) == 1 && value[0] == RouteProtocol
 		}
 	}
 	return false

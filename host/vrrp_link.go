@@ -9,7 +9,6 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
@@ -307,15 +306,10 @@ func parseAddress(b []byte) (link int, a linkAddr, flags uint32, ok bool) {
 	if len(b) < unix.SizeofIfAddrmsg {
 		return 0, a, 0, false
 	}
-	attrs, err := nl.ParseRouteAttr(b[unix.SizeofIfAddrmsg:])
-	if err != nil {
-		return 0, a, 0, false
-	}
 	flags = uint32(b[2])
 	var addr netip.Addr
-	for i := range attrs {
-		value := attrs[i].Value
-		switch attrs[i].Attr.Type {
+	for kind, value := range attributes(b[unix.SizeofIfAddrmsg:]) {
+		switch kind {
 		case unix.IFA_ADDRESS:
 			if !addr.IsValid() {
 				addr = fromIP(value)

@@ -74,6 +74,7 @@ type ear struct {
 	index int // of the link; 0: all
 	users map[int]*path
 	joins map[netip.Addr]int // groups, with the number of paths that want them
+	room  int                // the greatest RxBuf of its paths; 0: the system's
 	lost  uint32             // packets for which there was no room, as the kernel counts
 }
 
@@ -179,8 +180,9 @@ func (v *VRRP) connectEar(p *path) error {
 		v.ears[k] = e
 	}
 	e.users[p.id], p.ear = p, e
-	if p.RxBuf > 0 {
-		setBuffer(e.fd, p.RxBuf)
+	if p.RxBuf > e.room {
+		e.room = p.RxBuf
+		setBuffer(e.fd, e.room)
 	}
 	if !p.Group.IsValid() {
 		return nil

@@ -348,6 +348,77 @@ func TestFloodDoesNotSilenceOthers(t *testing.T) {
 	}
 }
 
+func TestLostNewsIsAskedFor(t *testing.T) {
+	here, there, h := pair(t)
+	v := here.vrrp(h)
+	must(t, here.nl.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}))
+	awaitLink(t, v, "br0", func(s LinkState) bool { return s.Exists })
+	if _, err := v.Add(1, Path{Link: "late0", Group: ip("224.0.0.18")}); !errors.Is(err, ErrNoLink) {
+		t.Fatal(err)
+	}
+	must(t, here.nl.LinkDel(here.link("br0")))
+	here.wire("late0", there, "late1")
+	here.addr("late0", "198.51.100.1/24")
+	must(t, there.nl.LinkSetDown(there.link("peer0")))
+	eventually(t, "veth0 is down", func() bool { return here.link("veth0").Attrs().RawFlags&unix.IFF_RUNNING == 0 })
+	// All this is lost.
+	buf := make([]byte, 1<<16)
+	for {
+		if _, _, err := unix.Recvfrom(v.news, buf, unix.MSG_DONTWAIT); err != nil {
+			break
+		}
+	}
+	v.relearn()
+	got := map[string]LinkState{}
+	for {
+		e, ok := v.Receive(0)
+		if !ok {
+			break
+		}
+		got[e.Link.Name] = e.Link
+	}
+	if s, ok := got["br0"]; !ok || s.Exists {
+		t.Errorf("of br0, which is gone, it says %+v, %v", s, ok)
+	}
+	if s := got["late0"]; !s.Exists || !slices.Contains(s.Addrs, ip("198.51.100.1")) {
+		t.Errorf("of late0, which is new, it says %+v", s)
+	}
+	if s, ok := got["veth0"]; !ok || s.Up {
+		t.Errorf("of veth0, which is down, it says %+v, %v", s, ok)
+	}
+	if s, ok := got["lo"]; ok {
+		t.Errorf("of lo, which has not changed, it says %+v", s)
+	}
+	must(t, v.Send(1, ip("224.0.0.18"), advert4("198.51.100.1", "224.0.0.18", 1, "x")))
+}
+
+// What comes from the wire and from the kernel is taken apart without a crash, and within its bounds.
+func FuzzParsers(f *testing.F) {
+	f.Add(advert4("192.0.2.1", "224.0.0.18", 1, "x"))
+	f.Add(arpRequest(make([]byte, 6), ip("192.0.2.1"), ip("192.0.2.2")))
+	f.Add((&holding{key: heldAddr{3, prefix("192.0.2.1/24")}, spec: Address{Prefix: prefix("192.0.2.1/24"), Label: "veth0:1"}}).body(time.Minute))
+	f.Add(neighborFrame(make([]byte, 6), []byte(allNodes), ip("fe80::1"), ip("ff02::1"), advertisement(make([]byte, 6), ip("fe80::1"))))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var p Packet
+		if p.fill4(b) && len(p.Header)+len(p.Data) != len(b) {
+			t.Errorf("%x: header %x, data %x", b, p.Header, p.Data)
+		}
+		for _, six := range []bool{false, true} {
+			g := guard{key: guardKey{ipv6: six}}
+			if a, ok := g.parse(b); ok && a.Addr.Is6() != six {
+				t.Errorf("%x: %+v", b, a)
+			}
+		}
+		if _, a, _, ok := parseAddress(b); ok && !a.Addr().IsValid() {
+			t.Errorf("%x: %+v", b, a)
+		}
+		ruleIsOurs(b)
+		if len(b) >= 4 {
+			_ = refusalOf(unix.NLM_F_ACK_TLVS, b)
+		}
+	})
+}
+
 func TestCloseThenWake(t *testing.T) {
 	here, _, h := pair(t)
 	_ = here
