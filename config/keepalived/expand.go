@@ -16,6 +16,8 @@ const (
 	maxDepth    = 100     // of parameters in parameters, and of files in files
 	maxRepeats  = 1 << 20 // of one ~SEQ
 	maxExpanded = maxSize // bytes in all
+	maxReplaced = 1000    // parameters in one line
+	maxLine     = 1 << 16 // bytes of a line with what its parameters stand for
 	longestLine = 1023    // bytes that keepalived reads of a line
 )
 
@@ -23,6 +25,7 @@ const (
 // repetitions say. It works on lines, before these are words, as keepalived does.
 type expander struct {
 	Options
+	text   string // where nothing is to be expanded
 	out    assembly
 	errs   config.Errors
 	notes  []config.Note
@@ -45,8 +48,23 @@ type reading struct {
 // expand returns the text of a configuration with its origins. Where nothing is to be expanded, it is the text itself.
 func expand(name, src string, o Options) *expander {
 	e := &expander{Options: o, params: map[string]*parameter{}, rand: random(o.Seed), told: map[string]bool{}}
-	e.file(name, src, 0)
+	if special(src) {
+		e.file(name, src, 0)
+		return e
+	}
+	e.text = src
+	for f := (&reading{name: name, pos: config.Pos{File: name, Line: 1, Col: 1}, rest: src}); f.rest != ""; {
+		e.next(f) // tells of long lines
+	}
 	return e
+}
+
+// expanded returns the text and its origins.
+func (e *expander) expanded() (text string, marks []mark) {
+	if e.text != "" {
+		return e.text, nil
+	}
+	return e.out.b.String(), e.out.marks
 }
 
 func (e *expander) fail(pos config.Pos, fix, format string, args ...any) {
@@ -89,7 +107,10 @@ func (e *expander) file(name, src string, check strictness) {
 // next takes a line off the file.
 func (e *expander) next(f *reading) piece {
 	text, rest, _ := strings.Cut(f.rest, "\n")
-	p := written(text, f.pos)
+	var p piece
+	if e.text == "" {
+		p = written(text, f.pos)
+	}
 	if len(text) > longestLine {
 		e.note("long "+f.name, f.pos, "a line of %d bytes is read as one; keepalived takes what is after %d bytes for another line", len(text), longestLine)
 	}

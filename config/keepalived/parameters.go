@@ -90,7 +90,7 @@ func (e *expander) substitute(p piece) (lines []piece, changed bool) {
 			from = i + 1
 			continue
 		}
-		if n > 10000 || len(p.text) > 1<<20 {
+		if n > maxReplaced || len(p.text) > maxLine {
 			e.fail(p.posAt(i), "let no parameter lead to itself", "the parameter %s refers to itself without end", ref)
 			return []piece{p}, changed
 		}
@@ -202,7 +202,10 @@ func (e *expander) randomNumber(args string, p piece, i int) (string, bool) {
 // undefined tells of a name that stands for nothing. Inside quotation marks it may be meant for a shell, unless it comes
 // near to one that is defined.
 func (e *expander) undefined(ref string, p piece, i int) {
-	near := config.Nearest(ref, maps.Keys(e.params))
+	near := ""
+	if len(ref) > 2 {
+		near = config.Nearest(ref, maps.Keys(e.params))
+	}
 	quoted := strings.Count(p.text[:i], `"`)%2 == 1 || strings.Count(p.text[:i], `'`)%2 == 1
 	if quoted && near == "" || nameLen(ref) != len(ref) {
 		return

@@ -36,7 +36,11 @@ func Parse(name string, r io.Reader, o *Options) (*config.Model, []config.Note, 
 		return p.model, nil, err
 	}
 	e := expand(name, src, *o)
-	l := lex(e.out.b.String(), e.out.marks, config.Pos{File: name, Line: 1, Col: 1})
+	if e.full { // whatever else is wrong with so much text is noise
+		return p.model, nil, e.errs.Or()
+	}
+	text, marks := e.expanded()
+	l := lex(text, marks, config.Pos{File: name, Line: 1, Col: 1})
 	if l.binary {
 		return p.model, nil, l.errs.Or() // no keepalived.conf: what else there is to complain about is noise
 	}
