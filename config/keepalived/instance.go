@@ -59,6 +59,7 @@ func (p *parser) instanceKeyword(b *block, s *statement, d *draft) {
 			return
 		}
 		p.note(s.pos(), "%q is there already, in line %d: this one counts, as in keepalived", name, pos.Line)
+		d.given[name] = s.pos()
 	}
 	if !d.has(name) {
 		d.given[name] = s.pos()

@@ -2,7 +2,10 @@ package keepalived
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
+	"testing"
 	"time"
 
 	"dirsw/config"
@@ -12,7 +15,7 @@ import (
 func (g generator) vrrp(m *config.Model) {
 	v := &m.VRRP
 	for i := range g.IntN(3) {
-		v.Scripts = append(v.Scripts, config.Script{Name: fmt.Sprintf("s%d", i), Command: g.command(), Interval: g.fraction(), Timeout: g.fraction(),
+		v.Scripts = append(v.Scripts, config.Script{Name: fmt.Sprintf("s%d", i), Command: g.command(), Interval: g.fraction() + time.Millisecond, Timeout: g.fraction() + time.Millisecond,
 			Weight: g.IntN(507) - 253, Reverse: g.flip(), Rise: 1 + g.IntN(9), Fall: 1 + g.IntN(9), InitFail: g.flip()})
 		f := config.TrackFile{Name: fmt.Sprintf("f%d", i), Path: g.maybeText(), Weight: g.IntN(509) - 254, Reverse: g.flip(), Init: config.FileInit(g.IntN(3))}
 		if f.Init != config.FileInitNo {
@@ -139,11 +142,15 @@ func (g generator) instance(i int) config.Instance {
 			a = g.virtualAddress(g.flip())
 			a.Excluded = true
 		}
-		in.Addresses = append(in.Addresses, a)
+		if !slices.ContainsFunc(in.Addresses, func(o config.VirtualAddress) bool { return o.Prefix.Addr() == a.Prefix.Addr() }) {
+			in.Addresses = append(in.Addresses, a)
+		}
 	}
-	if in.VMAC.OtherLinks {
-		for k := range in.Addresses {
-			in.Addresses[k].UseVMAC = false
+	for k := range in.Addresses {
+		a := &in.Addresses[k]
+		a.UseVMAC = a.UseVMAC && !in.VMAC.OtherLinks
+		if in.Interface == "" && a.Dev == "" {
+			a.Dev = "eth9"
 		}
 	}
 	for range g.IntN(3) {
@@ -269,4 +276,16 @@ func (g generator) rule() config.Rule {
 		r.UIDs, r.SrcPorts, r.DstPorts = config.Span{Last: 7, Set: true}, config.Span{First: 3, Last: 3, Set: true}, config.Span{First: 3, Last: 9, Set: true}
 	}
 	return r
+}
+
+// TestPrintVRRPRandom is TestPrintRandom for Models of nothing but VRRP.
+func TestPrintVRRPRandom(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	g := generator{rand.New(rand.NewPCG(seed, 0))}
+	for range 300 {
+		m := &config.Model{}
+		g.vrrp(m)
+		sameModel(t, m, reparse(t, m))
+	}
 }

@@ -25,7 +25,7 @@ func (p *parser) settle() {
 		p.settleStrict(d, &in)
 		p.settlePath(d, &in)
 		p.settleVMAC(d, &in, names)
-		p.settleAddresses(d)
+		p.settleAddresses(d, &in)
 		p.settleTracks(&d.Tracks)
 		p.settleWeights(d, groups[d.Name])
 		p.model.Instances = append(p.model.Instances, d.Instance)
@@ -308,7 +308,7 @@ func macvlan(prefix string, id uint8, six bool, taken map[string]bool) string {
 const mtu = 1500
 
 // settleAddresses settles what a master holds.
-func (p *parser) settleAddresses(d *draft) {
+func (p *parser) settleAddresses(d *draft, in *inheritance) {
 	room := mtu - 20 - 8 - 8
 	if d.Is6() {
 		room = mtu - 40 - 8
@@ -317,6 +317,10 @@ func (p *parser) settleAddresses(d *draft) {
 	for i := range d.Addresses {
 		a := &d.Addresses[i]
 		addr := a.Prefix.Addr()
+		if a.Dev == "" && d.Interface == "" && len(d.UnicastPeers) > 0 {
+			a.Dev = in.link
+			p.note(a.Pos, "neither %s nor %s names an interface: it is held by %s, the default_interface", addr, d.Name, in.link)
+		}
 		if a.UseVMAC && (a.Dev == "" || d.VMAC.OtherLinks) {
 			a.UseVMAC = false
 			p.note(a.Pos, "use_vmac of %s has no effect: the instance says it, or the address names no dev", addr)
