@@ -98,11 +98,13 @@ func benchTargets(b *testing.B, n int) {
 		time.Sleep(5 * time.Second)
 	}
 	took := time.Since(start)
+	threads := threadCount(b)
 	used, rate := cpu()-before, float64(askedSum(p)-asked)/took.Seconds()
 	cancel()
 	<-done
 	b.ReportMetric(100*used.Seconds()/took.Seconds(), "%core")
 	b.ReportMetric(rate, "checks/s")
+	b.ReportMetric(threads, "threads")
 	b.ReportMetric(float64(used.Microseconds())/(rate*took.Seconds()), "µs/check")
 	for _, s := range p.States() {
 		if !s.Up {
@@ -132,6 +134,15 @@ func askedSum(p *Prober) (n uint64) {
 		n += s.Checks[0].Asked
 	}
 	return n
+}
+
+// threadCount is how many threads this process has.
+func threadCount(b *testing.B) float64 {
+	list, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		b.Fatal(err)
+	}
+	return float64(len(list))
 }
 
 // cpu is what this process has used.
