@@ -178,9 +178,10 @@ func TestUDP(t *testing.T) {
 		{"the answer is a part of it", UDP{Payload: payload, Require: true, Reply: []byte{1, 2, 3, 4, 5}}, echo, nil, 0},
 		{"another answer", UDP{Payload: payload, Require: true, Reply: []byte{1, 3}}, echo, errMismatch, 0},
 		{"some bits do not matter", UDP{Payload: payload, Require: true, Reply: []byte{1, 3}, Mask: []byte{0, 1}}, echo, nil, 0},
-		{"too short", UDP{Payload: payload, Require: true, Min: 5}, echo, errMismatch, 0},
-		{"too long", UDP{Payload: payload, Require: true, Max: 3}, echo, errMismatch, 0},
-		{"too long for what is to be compared", UDP{Require: true, Reply: []byte{0}}, long, errMismatch, 0},
+		{"nothing to compare, any length", UDP{Payload: payload, Require: true, Min: 5}, echo, nil, 0},
+		{"too short", UDP{Payload: payload, Require: true, Reply: payload, Min: 5}, echo, errMismatch, 0},
+		{"too long", UDP{Payload: payload, Require: true, Reply: payload, Max: 3}, echo, errMismatch, 0},
+		{"longer than 255", UDP{Require: true, Reply: []byte{0}}, long, errMismatch, 0},
 		{"long enough", UDP{Require: true, Reply: []byte{0}, Max: 700}, long, nil, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

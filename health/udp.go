@@ -22,8 +22,9 @@ type UDP struct {
 	// Reply is what the reply begins with, as far as both go; Mask has a 1 for each bit that does not matter (the x of
 	// require_reply), and is as long or empty.
 	Reply, Mask []byte
-	Min         int // min_reply_length
-	Max         int // max_reply_length; 0 is 255 if Reply is given, else no bound
+	// Min and Max are min_reply_length and max_reply_length (0 is 255). They hold only beside Reply, whatever
+	// keepalived's manual page says of them: keepalived 2.2.7 takes any answer where it has nothing to compare.
+	Min, Max int
 }
 
 var (
@@ -73,11 +74,14 @@ func (c *UDP) Check(ctx context.Context) error {
 
 // judge reports what is wrong with a reply.
 func (c *UDP) judge(reply []byte) error {
+	if len(c.Reply) == 0 {
+		return nil
+	}
 	most := c.Max
-	if most == 0 && len(c.Reply) > 0 {
+	if most == 0 {
 		most = udpMaxReply
 	}
-	if len(reply) < c.Min || most > 0 && len(reply) > most {
+	if len(reply) < c.Min || len(reply) > most {
 		return &Failure{Text: fmt.Sprintf("reply of %d bytes", len(reply)), Err: errMismatch}
 	}
 	for i := range min(len(reply), len(c.Reply)) {
