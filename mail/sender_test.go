@@ -158,7 +158,7 @@ func body(in *bufio.Reader) (string, error) {
 
 func (r *relay) config() Config {
 	a := r.ln.Addr().(*net.TCPAddr)
-	return Config{Server: a.IP.String(), Port: uint16(a.Port), From: "lb@example.org", RouterID: "lb1", Timeout: 5 * time.Second,
+	return Config{Server: a.IP.String(), Port: uint16(a.Port), From: "lb@example.org", RouterID: "lb1", Timeout: 7 * time.Second,
 		To: []string{"ops@example.org", "Op Two <two@example.org>"}}
 }
 
@@ -171,7 +171,7 @@ func (r *relay) got() []string {
 // desk is a Sender with its clock, log and end.
 type desk struct {
 	*Sender
-	clk  *clock.Manual
+	clk  *recorder
 	logs *observer.ObservedLogs
 	stop func()
 }
@@ -179,7 +179,7 @@ type desk struct {
 func newDesk(t *testing.T, o Options) *desk {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	clk := &clock.Manual{}
+	clk := &recorder{}
 	o.Clock, o.Log = clk, zap.New(core)
 	d := &desk{Sender: New(o), clk: clk, logs: logs}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -257,14 +257,14 @@ func TestSendTrouble(t *testing.T) {
 		name   string
 		script map[string]string
 		log    string
-		sent   bool          // at the second attempt, or in spite of it
-		wait   time.Duration // until the step that hangs is given up
+		sent   bool // at the second attempt, or in spite of it
+		steps  int  // how many are timed until one hangs, with connecting
 		retry  bool
 	}{
 		{"greeting refused for now", map[string]string{"GREETING": "421 busy"}, "Error processing (E)SMTP cmd on SMTP server S. SMTP status code = 421", true, 0, true},
 		{"refused for good", map[string]string{"GREETING": "554 no"}, "Error processing (E)SMTP cmd on SMTP server S. SMTP status code = 554 The alert is lost.", false, 0, false},
-		{"no greeting", map[string]string{"GREETING": "hang"}, "Timeout reading data to remote SMTP server S.", true, 5 * time.Second, true},
-		{"drips", map[string]string{"HELO": "drip"}, "Timeout reading data to remote SMTP server S.", true, 5 * time.Second, true},
+		{"no greeting", map[string]string{"GREETING": "hang"}, "Timeout reading data to remote SMTP server S.", true, 2, true},
+		{"drips", map[string]string{"HELO": "drip"}, "Timeout reading data to remote SMTP server S.", true, 3, true},
 		{"floods", map[string]string{"HELO": "flood"}, "Remote SMTP server S has closed the connection.", true, 0, true},
 		{"not SMTP", map[string]string{"GREETING": "HTTP/1.1 400 Bad Request"}, "Error reading data from remote SMTP server S.", true, 0, true},
 		{"closes", map[string]string{"MAIL": "close"}, "Remote SMTP server S has closed the connection.", true, 0, true},
@@ -272,7 +272,7 @@ func TestSendTrouble(t *testing.T) {
 		{"one recipient refused", map[string]string{"RCPT TO:<ops@example.org>": "550 unknown"}, "SMTP alert successfully sent.", true, 0, false},
 		{"all recipients refused", map[string]string{"RCPT": "550 unknown"}, "Error processing RCPT cmd on SMTP server S. SMTP status code = 550 The alert is lost.", false, 0, false},
 		{"greylisted", map[string]string{"RCPT": "451 later"}, "Error processing RCPT cmd on SMTP server S. SMTP status code = 451", true, 0, true},
-		{"body hangs", map[string]string{"BODY": "hang"}, "Timeout reading data to remote SMTP server S.", true, 5 * time.Second, true},
+		{"body hangs", map[string]string{"BODY": "hang"}, "Timeout reading data to remote SMTP server S.", true, 8, true},
 		{"quit hangs", map[string]string{"QUIT": "hang"}, "SMTP alert successfully sent.", true, 0, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -282,9 +282,9 @@ func TestSendTrouble(t *testing.T) {
 			d.Configure(c)
 			d.Send(Message{"s", "b"})
 			eventually(t, "the first session", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.sessions == 1 })
-			if tc.wait > 0 {
-				time.Sleep(30 * time.Millisecond) // for the step that hangs to begin
-				d.clk.Advance(tc.wait - 1)
+			if tc.steps > 0 {
+				d.clk.wait(t, c.Timeout, tc.steps)
+				d.clk.Advance(c.Timeout - 1)
 				time.Sleep(10 * time.Millisecond)
 				if d.logs.Len() != 0 {
 					t.Errorf("before the timeout: %v", d.logs.All())
@@ -297,7 +297,7 @@ func TestSendTrouble(t *testing.T) {
 				if st := d.Stats(); st.Queued != 1 {
 					t.Errorf("stats %+v, want it queued", st)
 				}
-				time.Sleep(10 * time.Millisecond) // for Run to wait
+				d.clk.wait(t, firstRetry, 1)
 				d.clk.Advance(firstRetry)
 			}
 			if tc.sent {
@@ -321,8 +321,10 @@ func TestGivesUp(t *testing.T) {
 	for i := range attempts {
 		<-tries
 		eventually(t, "it is logged", func() bool { return d.logs.Len() == i+1 })
-		time.Sleep(5 * time.Millisecond) // for Run to wait
-		d.clk.Advance(lastRetry)
+		if wait := min(firstRetry<<i, lastRetry); i < attempts-1 {
+			d.clk.wait(t, wait, max(1, i-3)) // the fifth and later ones are all lastRetry
+			d.clk.Advance(wait)
+		}
 	}
 	last := d.logs.All()[attempts-1].Message
 	if want := "SMTP connection ERROR to [192.0.2.25]:25. The alert is lost."; last != want {

@@ -7,11 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
-
-	"dirsw/clock"
 )
 
 // TestReap: a child of a program that ended before it is ours where we are the subreaper, and is reaped; one that
@@ -24,7 +21,7 @@ func TestReap(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-	clk := &clock.Manual{}
+	clk := &recorder{}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- Reap(ctx, clk) }()
@@ -36,10 +33,12 @@ func TestReap(t *testing.T) {
 	}
 	zombie := func() bool { return slices.Contains(zombies(), orphan) }
 	eventually(t, "the orphan is a zombie", zombie)
+	looks := 0
 	advance := func() {
-		time.Sleep(20 * time.Millisecond) // for Reap to wait
+		looks++
+		clk.wait(t, reapEvery, looks)
 		clk.Advance(reapEvery)
-		time.Sleep(20 * time.Millisecond)
+		clk.wait(t, reapEvery, looks+1) // it has looked
 	}
 	advance()
 	if !zombie() {
