@@ -19,6 +19,8 @@ import (
 	"dirsw/forward"
 	"dirsw/health"
 	"dirsw/host"
+	"dirsw/mail"
+	"dirsw/notify"
 	"dirsw/packet"
 	"dirsw/track"
 	"dirsw/vrrp"
@@ -60,8 +62,10 @@ type Options struct {
 	Net     vrrp.Net
 	Filter  Filter
 	Workers []*forward.Worker
-	Ports   []Port        // to begin with; SetPorts changes them
-	Model   *config.Model // to begin with: validated, and nothing in it Unserved
+	Ports   []Port           // to begin with; SetPorts changes them
+	Model   *config.Model    // to begin with: validated, and nothing in it Unserved
+	Name    string           // of this host, in mails
+	Now     func() time.Time // of day, in mails
 	// Load reads the configuration anew for Reload. Its error, a config.Errors as a rule, leaves everything as it is.
 	Load func() (*config.Model, []config.Note, error)
 }
@@ -99,6 +103,9 @@ type Director struct {
 	election *vrrp.Runner
 	tracker  *track.Tracker
 	bfd      *bfd.Runner
+	mailer   *mail.Sender
+	notifier *notify.Notifier
+	alarms   sync.Map // names of instances whose split_brain_script runs
 
 	diverting  bool // what follows is in force
 	diverted   []host.Endpoint
@@ -131,6 +138,8 @@ func New(o Options) *Director {
 	if n, ok := o.Net.(*ElectionNet); ok {
 		n.link = d.election.Link
 	}
+	d.mailer = mail.New(mail.Options{Clock: o.Clock, Log: o.Log, Host: o.Name, Now: o.Now})
+	d.notifier = notify.New(notify.Options{Clock: o.Clock, Log: o.Log, Mail: d.mailer})
 	d.tracker = d.newTracker()
 	d.bfd = d.newBFD()
 	d.prober = health.NewProber(health.Options{Clock: o.Clock, Log: o.Log, Report: d.beats.report})
@@ -188,12 +197,19 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := d.holdStatic(d.o.Model); err != nil {
 		d.o.Log.Error("static addresses, routes or rules cannot be set", zap.Error(err))
 	}
-	defer d.stop()
+	defer func() {
+		d.stop()
+		now := d.now.Load().wanted
+		d.once("shutdown", &now.Globals.Scripts.Shutdown, &now.Globals.Scripts)
+	}()
+	defer d.background("sending mail", d.mailer.Run)()
+	defer d.background("notifying", d.notifier.Run)()
+	d.once("startup", &d.o.Model.Globals.Scripts.Startup, &d.o.Model.Globals.Scripts)
 	defer d.background("checking", func(ctx context.Context) error { d.prober.Run(ctx); return nil })()
 	defer d.background("tracking", d.tracker.Run)()
 	defer d.background("BFD", d.bfd.Run)()
 	defer d.background("the election", d.election.Run)() // the first to end: masters say so and give their addresses back
-	if err := errors.Join(d.watch(d.o.Model), d.meetBFD(d.o.Model), d.election.Apply(Plan(d.o.Model))); err != nil {
+	if err := errors.Join(d.tellWhom(d.o.Model), d.watch(d.o.Model), d.meetBFD(d.o.Model), d.election.Apply(Plan(d.o.Model))); err != nil {
 		return err
 	}
 	close(d.ready)
@@ -241,13 +257,6 @@ func (d *Director) apply(m *config.Model) error {
 	}
 	d.tell(told)
 	return nil
-}
-
-// tell logs what has happened.
-func (d *Director) tell(told []happening) {
-	for i := range told {
-		d.o.Log.Info(told[i].text)
-	}
 }
 
 // publish compiles what follows from the model and from what is known of its servers, and puts it in force. What is new is
@@ -330,7 +339,7 @@ func (d *Director) reload() (r reloaded) {
 	}
 	d.file = file
 	d.confirm(false)
-	for _, err := range []error{d.watch(m), d.meetBFD(m), d.election.Apply(Plan(m)), d.holdStatic(m)} {
+	for _, err := range []error{d.watch(m), d.meetBFD(m), d.election.Apply(Plan(m)), d.tellWhom(m), d.holdStatic(m)} {
 		if err != nil { // the model is in force all the same, and this is tried again
 			d.o.Log.Error("not all of the configuration can be put in force", zap.Error(err))
 			r.notes = append(r.notes, config.Note{Text: err.Error()})
@@ -374,6 +383,7 @@ func (d *Director) follow() {
 	}
 	d.facts.log(d.o.Log, facts)
 	d.facts = facts
+	d.suspend(now.wanted)
 	if err := d.publish(); err != nil {
 		d.o.Log.Error("the network has changed and cannot be followed", zap.Error(err))
 	}

@@ -180,6 +180,8 @@ vrrp_instance VI_1 {
     interface eth0
     virtual_router_id 51
     priority 255
+    version 3
+    advert_int 0.01
     virtual_ipaddress {
         192.0.2.100
     }
@@ -323,7 +325,7 @@ func waitFor(t *testing.T, d *Director, ok func(*stats.Stats) bool) {
 func TestExplainAndList(t *testing.T) {
 	d, _, _ := start(t)
 	got, err := d.Explain("tcp 203.0.113.1:4000 > 192.0.2.100:80")
-	for _, want := range []string{"service: TCP 192.0.2.100:80 rr (test.conf:11:1)", "server:  192.0.2.2:80 Route weight 1",
+	for _, want := range []string{"service: TCP 192.0.2.100:80 rr (test.conf:13:1)", "server:  192.0.2.2:80 Route weight 1",
 		"because: a new connection; scheduler rr", "02:00:00:00:00:01 > 02:00:00:00:01:01, 54 bytes, out of eth0"} {
 		if err != nil || !strings.Contains(got, want) {
 			t.Errorf("%v, %q is not in\n%s", err, want, got)

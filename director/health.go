@@ -1,12 +1,15 @@
 package director
 
 import (
+	"slices"
+	"strings"
 	"sync"
 
 	"go.uber.org/zap"
 
 	"dirsw/config"
 	"dirsw/health"
+	"dirsw/packet"
 	"dirsw/script"
 )
 
@@ -43,7 +46,11 @@ func (d *Director) followHealth() {
 	var told []happening
 	for _, e := range d.beats.take() {
 		if e.Changed {
-			told = append(told, d.vitals.answer(e.Key, e.Up, e.Why)...)
+			news := d.vitals.answer(e.Key, e.Up, e.Why)
+			if len(news) > 0 && e.Subject != "" {
+				news[0].why = strings.Trim(e.Subject, "=> <")
+			}
+			told = append(told, news...)
 		}
 		if e.Weighed {
 			told = append(told, d.vitals.weigh(e.Key, e.Weight)...)
@@ -76,9 +83,27 @@ func (d *Director) alarm(e *health.Event) {
 // old model keeps its state.
 func (d *Director) check(m *config.Model, targets []health.Target) {
 	d.prober.Set(targets)
+	d.suspend(m)
 	d.vitals.adopt(m)
 	for _, s := range d.prober.States() {
 		d.vitals.set(s.Key, s.Up, s.Weight)
+	}
+}
+
+// suspend stops the checks of services with ha_suspend whose address this host does not have, and resumes those of others.
+func (d *Director) suspend(m *config.Model) {
+	for i := range m.Services {
+		s := &m.Services[i]
+		if !s.HASuspend || s.Mark != 0 {
+			continue
+		}
+		do := d.prober.Suspend
+		if slices.Contains(d.facts.local, packet.AddrFrom(s.Addr)) {
+			do = d.prober.Resume
+		}
+		for k := range s.Reals {
+			do(checkKey(s, &s.Reals[k]))
+		}
 	}
 }
 

@@ -37,6 +37,9 @@ type happening struct {
 	service *config.Service
 	real    *config.Real // of realUp and realDown
 	text    string       // as keepalived logs it
+	why     string       // of realUp and realDown: what the check says
+	weight  int          // of quorumUp and quorumDown: of all that answer
+	first   bool         // likewise: at the start
 }
 
 type happeningKind uint8
@@ -130,7 +133,7 @@ func (p *pulse) of(r *config.Real) int {
 }
 
 // answer notes that a real server answers, or why it does not. It returns what is new.
-func (v *vitals) answer(key string, up bool, why string) (told []happening) {
+func (v *vitals) answer(key string, up bool, why string) []happening {
 	s, r := v.find(key)
 	p := v.reals[key]
 	if r == nil || p.down != up {
@@ -149,7 +152,8 @@ func (v *vitals) answer(key string, up bool, why string) (told []happening) {
 		p.why = ""
 	}
 	v.reals[key] = p
-	return append([]happening{{kind, s, r, fmt.Sprintf(text, realName(s, r), serviceName(s))}}, v.judge(s, false)...)
+	h := happening{kind: kind, service: s, real: r, text: fmt.Sprintf(text, realName(s, r), serviceName(s)), why: why}
+	return append([]happening{h}, v.judge(s, false)...)
 }
 
 // set notes how a real server stands, as a thing that needs no telling.
@@ -179,7 +183,7 @@ func (v *vitals) clone() vitals {
 }
 
 // weigh notes the weight that a check wants for a real server.
-func (v *vitals) weigh(key string, weight int) (told []happening) {
+func (v *vitals) weigh(key string, weight int) []happening {
 	s, r := v.find(key)
 	if r == nil {
 		return nil
@@ -196,9 +200,9 @@ func (v *vitals) weigh(key string, weight int) (told []happening) {
 	if p.down {
 		active = "in"
 	}
-	told = append(told, happening{said, s, r, fmt.Sprintf("Changing weight from %d to %d for %sactive service %s of VS %s", was, weight,
-		active, realName(s, r), serviceName(s))})
-	return append(told, v.judge(s, false)...)
+	h := happening{kind: said, service: s, real: r, text: fmt.Sprintf("Changing weight from %d to %d for %sactive service %s of VS %s", was,
+		weight, active, realName(s, r), serviceName(s))}
+	return append([]happening{h}, v.judge(s, false)...)
 }
 
 func (v *vitals) find(key string) (*config.Service, *config.Real) {
@@ -233,7 +237,7 @@ func (v *vitals) judge(s *config.Service, first bool) (told []happening) {
 	had, known := v.quorum[key]
 	sum, quorum := v.strength(s), max(s.Quorum, 1)
 	say := func(kind happeningKind, format string, args ...any) {
-		told = append(told, happening{kind, s, nil, fmt.Sprintf(format, args...)})
+		told = append(told, happening{kind: kind, service: s, text: fmt.Sprintf(format, args...), weight: sum, first: first})
 	}
 	switch need, least := quorum+s.Hysteresis, quorum-s.Hysteresis; {
 	case !had && sum >= need:

@@ -210,7 +210,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	}
 	defer statics.Close()
 	d := director.New(director.Options{Clock: plane.clock, Log: log, Host: h, Statics: statics, Net: net, Filter: plane,
-		Workers: plane.workers, Ports: ports, Model: m,
+		Workers: plane.workers, Ports: ports, Model: m, Name: hostname(), Now: time.Now,
 		Load: func() (*config.Model, []config.Note, error) {
 			m, notes, err := load(r.file)
 			if err == nil {
@@ -231,6 +231,12 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 		}
 	}
 	return serve(ctx, r, d, plane, h, control, log)
+}
+
+// hostname is this host's name as far as it is known.
+func hostname() string {
+	name, _ := os.Hostname() // without it, mails are from localhost
+	return name
 }
 
 // spareProcs are processors of the Go scheduler beside those of the machine: workers never give theirs back, and the thread of
