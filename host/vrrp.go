@@ -27,7 +27,7 @@ type VRRP struct {
 	news  int // netlink socket: links and addresses
 
 	links   linkTable
-	pending []Event       // about links, to be returned before anything is read
+	changed []string      // links of which is to be told before anything is read
 	paths   map[int]*path // by the number given to Add
 	ears    map[earKey]*ear
 	mouths  map[mouthKey]*mouth
@@ -220,13 +220,13 @@ func (v *VRRP) Receive(wait time.Duration) (Event, bool) {
 	}
 }
 
-// next returns the first event of what is pending or ready.
+// next returns the first event of what has changed or is ready.
 func (v *VRRP) next() (Event, bool) {
 	for {
-		if len(v.pending) > 0 {
-			e := v.pending[0]
-			v.pending = v.pending[1:]
-			return e, true
+		if len(v.changed) > 0 {
+			name := v.changed[0]
+			v.changed = v.changed[1:]
+			return Event{Kind: LinkChanged, Link: v.links.state(name)}, true
 		}
 		if len(v.ready) == 0 {
 			return Event{}, false

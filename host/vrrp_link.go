@@ -259,11 +259,14 @@ func (v *VRRP) relearn() {
 	}
 }
 
-// tell queues the state of a link and opens paths that waited for it.
+// tell notes that Receive is to tell of a link, by the state it then has, and opens what waited for the link. So what came
+// and went, or went and came, between two calls is not told: a link that was just made is not down, then up.
 func (v *VRRP) tell(name string) {
 	v.reopen(name)
 	v.reguard(name)
-	v.pending = append(v.pending, Event{Kind: LinkChanged, Link: v.links.state(name)})
+	if !slices.Contains(v.changed, name) {
+		v.changed = append(v.changed, name)
+	}
 }
 
 // apply applies a message and returns the names of the links whose state changed.

@@ -287,6 +287,24 @@ func TestLinksAreHeardOfWithinMilliseconds(t *testing.T) {
 	}
 }
 
+func TestANewLinkIsToldOnce(t *testing.T) {
+	here, _, h := pair(t)
+	v, m := here.vrrp(h), h.VMACs()
+	must(t, m.Make(VMAC{Name: "vrrp.51", Base: "veth0", MAC: [6]byte{0, 0, 0x5e, 0, 1, 51}}))
+	if s := v.Link("vrrp.51"); !s.Up {
+		t.Fatalf("got %+v", s)
+	}
+	for {
+		e, ok := v.Receive(50 * time.Millisecond)
+		if !ok {
+			break
+		}
+		if e.Kind == LinkChanged && e.Link.Name == "vrrp.51" && !e.Link.Up {
+			t.Errorf("told what was before: %+v", e.Link)
+		}
+	}
+}
+
 func TestSendSaysWhatIsWrong(t *testing.T) {
 	here, _, h := pair(t)
 	v := here.vrrp(h)
