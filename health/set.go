@@ -10,7 +10,8 @@ import (
 
 // Set makes targets the ones that are checked. A target of the same Key keeps its state, and each check of it that asks
 // the same (Kind, ID, Feed) keeps state, schedule and Checker, whatever its timing is now. What is new starts as after a
-// start. States tells at once how the new ones stand. Keys must differ.
+// start: its first failure is not forgiven, while keepalived 2.2.7 forgives its retries after a reload. States tells at
+// once how the new ones stand. Keys must differ.
 func (p *Prober) Set(targets []Target) {
 	p.mu.Lock()
 	now := p.opt.Clock.Now()
