@@ -58,10 +58,13 @@ func event(state string) (string, bool) {
 }
 
 // Real is the alert that a real server came or went. Both are written as keepalived writes them in log lines, as
-// "[192.0.2.11]:tcp:80" and "FWM 7"; why is what the check has to say, without arrows: "TCP CHECK failed on service",
-// or "Removing" for a server that the configuration does not have any more.
+// "[192.0.2.11]:tcp:80" and "FWM 7"; why is what the check has to say, "TCP CHECK failed on service", with keepalived's
+// arrows around it or without, or "Removing" for a server that the configuration does not have any more.
 func Real(real, service string, up bool, why string) Message {
-	return Message{fmt.Sprintf("Realserver %s of virtual server %s - %s", real, service, upDown(up)), "=> " + why + " <="}
+	if !strings.HasPrefix(why, "=> ") {
+		why = "=> " + why + " <="
+	}
+	return Message{fmt.Sprintf("Realserver %s of virtual server %s - %s", real, service, upDown(up)), why}
 }
 
 // Quorum is the alert that a service gained or lost its quorum, or begins with or without it (starting). weight is the

@@ -60,6 +60,9 @@ func TestNoMessage(t *testing.T) {
 	if _, ok := Group("a", Deleted); ok {
 		t.Error("an alert about a deleted group")
 	}
+	if a, b := Real("r", "s", false, "=> TCP CHECK failed on service <="), Real("r", "s", false, "TCP CHECK failed on service"); a != b {
+		t.Errorf("with arrows %+v, without %+v", a, b)
+	}
 	if m, ok := Group("g", Stop); !ok || m != (Message{"VRRP Group g - Stopping", "=> All VRRP group instances are now stopping <="}) {
 		t.Errorf("group stops: %+v", m)
 	}

@@ -2,9 +2,11 @@ package track
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -143,6 +145,11 @@ func (w *scriptWatcher) run(ctx context.Context) {
 		w.mu.Unlock()
 		return
 	}
+	if noRoom(res.Err) { // says nothing of what the script looks at
+		w.t.Log.Error("cannot run track script "+w.s.Name, zap.Error(res.Err))
+		w.mu.Unlock()
+		return
+	}
 	if res.Err == nil && res.Signal == 0 && !res.TimedOut && res.Status != w.last {
 		w.last = res.Status
 		w.t.Log.Info(fmt.Sprintf("Script `%s` now returning %d", w.s.Name, res.Status))
@@ -173,4 +180,9 @@ func (w *scriptWatcher) log(res script.Result) {
 		line += "failed (" + res.Reason() + ")"
 	}
 	w.t.Log.Info(line, fields...)
+}
+
+// noRoom reports whether a program could not be run for want of processes, memory or files.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

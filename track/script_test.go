@@ -52,6 +52,9 @@ func (s *stage) Run(ctx context.Context, c script.Command) script.Result {
 			return script.Result{Err: ctx.Err()}
 		}
 	}
+	if play == "no room" {
+		return script.Result{Err: fmt.Errorf("run %s: %w", name, syscall.EAGAIN)}
+	}
 	if n, ok := strings.CutPrefix(play, "signal "); ok {
 		sig, _ := strconv.Atoi(n)
 		return script.Result{Signal: syscall.Signal(sig)}
@@ -300,6 +303,29 @@ func TestScriptInitFail(t *testing.T) {
 	b.advance(t, 11*time.Second)
 	if got := fmt.Sprint(b.take()); got != "[]" {
 		t.Errorf("told %v, but nothing changed", got)
+	}
+}
+
+// TestScriptNoRoom: a machine that cannot start programs for a while says nothing of what the script looks at.
+func TestScriptNoRoom(t *testing.T) {
+	b := newBench(t, Options{})
+	b.stage.plays["p"] = "0"
+	if err := b.Set([]Object{Script{Name: "p", Command: script.Command{Args: []string{"p"}}}}); err != nil {
+		t.Fatal(err)
+	}
+	b.run(t)
+	if got := fmt.Sprint(b.take()); got != "[vrrp_script p up]" {
+		t.Errorf("told %v", got)
+	}
+	b.stage.mu.Lock()
+	b.stage.plays["p"] = "no room"
+	b.stage.mu.Unlock()
+	b.advance(t, 3*time.Second)
+	if got := fmt.Sprint(b.take()); got != "[]" {
+		t.Errorf("told %v though nothing is known", got)
+	}
+	if n := b.logs.FilterMessage("cannot run track script p").Len(); n != 3 {
+		t.Errorf("log %v", b.logs.All())
 	}
 }
 
