@@ -165,7 +165,7 @@ func (s *kindStage) dns(t *testing.T, port int) Checker {
 
 // misc is a script that ends as it was last told.
 func (s *kindStage) misc(port int, prefix string, dynamic bool) Checker {
-	c := &Misc{Command: script.Command{Args: []string{"/tmp/misc"}}, Dynamic: dynamic}
+	c := &Misc{Command: script.Command{Args: []string{"/etc/keepalived/misc"}}, Dynamic: dynamic}
 	return gradingPart{part{c, nil}, func() (Grade, error) {
 		code := s.last(port, prefix)
 		if code == "hang" {
