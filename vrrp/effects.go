@@ -51,7 +51,7 @@ func (r *Runner) realTime(p *Plan) {
 	}
 	r.sched = want
 	if err := r.net.RealTime(want.priority, p.CPUs); err != nil {
-		r.log.Warn("VRRP runs without real-time priority: a busy machine may delay adverts", zap.Error(err))
+		r.log.say(zap.WarnLevel, "VRRP runs without real-time priority: a busy machine may delay adverts", zap.Error(err))
 	}
 }
 
@@ -225,11 +225,11 @@ func (r *Runner) do(now clock.Mono, effects []Effect) {
 func (r *Runner) write(e *Effect) {
 	switch {
 	case e.Warn:
-		r.log.Warn(e.Text)
+		r.log.say(zap.WarnLevel, e.Text)
 	case e.Detail:
-		r.log.Debug(e.Text)
+		r.log.say(zap.DebugLevel, e.Text)
 	default:
-		r.log.Info(e.Text)
+		r.log.say(zap.InfoLevel, e.Text)
 	}
 }
 
@@ -243,7 +243,7 @@ func (r *Runner) count(i *Instance, what string, err error) {
 
 func (r *Runner) warn(what string, i *Instance, err error) {
 	if err != nil {
-		r.log.Warn("cannot "+what, zap.String("instance", i.cfg.Name), zap.Error(err))
+		r.log.say(zap.WarnLevel, "cannot "+what, zap.String("instance", i.cfg.Name), zap.Error(err))
 	}
 }
 
@@ -318,7 +318,7 @@ func (r *Runner) sendError(i *Instance, w *ways, err error, priority uint8) {
 		i.stats.SendErrors++
 	}
 	if err != nil && !w.failed && (priority != PriorityStop || i.m.links[i.cfg.AdvertLink()].Up) {
-		r.log.Warn(fmt.Sprintf("(%s): send advert error", i.cfg.Name), zap.Error(err))
+		r.log.say(zap.WarnLevel, fmt.Sprintf("(%s): send advert error", i.cfg.Name), zap.Error(err))
 	}
 	w.failed = err != nil
 }
@@ -338,7 +338,7 @@ func (r *Runner) lateness(i *Instance, e *Effect) {
 	s.Stalls++
 	if r.lateLog == 0 || now.Sub(r.lateLog) >= time.Second {
 		r.lateLog = now
-		r.log.Warn(fmt.Sprintf("(%s) advert left late", i.cfg.Name), zap.Duration("late", late), zap.Duration("max", s.Max),
+		r.log.say(zap.WarnLevel, fmt.Sprintf("(%s) advert left late", i.cfg.Name), zap.Duration("late", late), zap.Duration("max", s.Max),
 			zap.Uint64("stalls", s.Stalls))
 	}
 	if late > time.Duration(i.cfg.DownTimerAdverts-1)*i.cfg.Interval {

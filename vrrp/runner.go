@@ -27,7 +27,7 @@ type Options struct {
 // program can delay it but the garbage collector's short stops and the kernel.
 type Runner struct {
 	clock  clock.Clock
-	log    *zap.Logger
+	log    scribe
 	net    Net
 	notice func(Notice)
 
@@ -76,7 +76,7 @@ func NewRunner(o Options) *Runner {
 		o.Log = zap.NewNop()
 	}
 	return &Runner{
-		clock: o.Clock, log: o.Log, net: o.Net, notice: o.Notice, m: NewMachine(),
+		clock: o.Clock, log: scribe{log: o.Log}, net: o.Net, notice: o.Notice, m: NewMachine(),
 		ways: map[*Instance]*ways{}, owners: map[int]*Instance{}, renewAt: never, sched: schedule{priority: -1},
 	}
 }
@@ -94,6 +94,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	r.mu.Unlock()
 	stopWake := context.AfterFunc(ctx, r.net.Wake)
 	defer stopWake()
+	r.log.start()
+	defer r.log.stop()
 	for ctx.Err() == nil {
 		r.turn()
 	}
@@ -199,7 +201,7 @@ func (r *Runner) refuse(p *Packet, why Reject, vrid uint8) {
 		}
 	}
 	if why == RejectVRID && r.m.plan.LogUnknown {
-		r.log.Info(fmt.Sprintf("Unknown VRID(%d) received on interface(%s). ignoring...", vrid, p.Link), zap.Stringer("from", p.Src))
+		r.log.say(zap.InfoLevel, fmt.Sprintf("Unknown VRID(%d) received on interface(%s). ignoring...", vrid, p.Link), zap.Stringer("from", p.Src))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
 	"dirsw/clock"
@@ -409,4 +410,55 @@ func TestUnknownVRID(t *testing.T) {
 	if got := a.stats("V").Rejects; got[RejectVRID] != 1 || got[RejectLength] != 1 {
 		t.Errorf("rejects %v", got)
 	}
+}
+
+// slowCore is a log whose reader hangs until it is told to go on.
+type slowCore struct {
+	zapcore.Core
+	gate chan struct{}
+}
+
+func (c slowCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	return ce.AddCore(e, c)
+}
+
+func (c slowCore) Write(e zapcore.Entry, f []zapcore.Field) error {
+	<-c.gate
+	return c.Core.Write(e, f)
+}
+
+// TestRunnerDoesNotWaitForItsLog: adverts leave in time while nobody reads the log, and what was lost is told.
+func TestRunnerDoesNotWaitForItsLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, log := observer.New(zap.DebugLevel)
+		gate := make(chan struct{})
+		n := newWireNet()
+		r := NewRunner(Options{Clock: clock.NewSystem(), Log: zap.New(slowCore{core, gate}), Net: n})
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Run(ctx) }()
+		synctest.Wait()
+		many := simple(150, func(c *Config) { c.GARP = GARP{Repeat: 10_000, RefreshRepeat: 1} })
+		if err := r.Apply(many); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		states, _ := r.States()
+		if s := states[0].Stats; s.AdvertSent != 7 || s.Late.Max > time.Millisecond || s.Announced != 10_000 {
+			t.Errorf("%d adverts, %d announcements, lateness %+v", s.AdvertSent, s.Announced, s.Late)
+		}
+		close(gate)
+		synctest.Wait()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		lost := log.FilterMessage("log lines of VRRP were lost").All()
+		if len(lost) != 1 || lost[0].ContextMap()["lines"].(uint64) < 1000 {
+			t.Errorf("told of losses: %v", lost)
+		}
+		if log.FilterMessage("(V) removing VIPs.").Len() != 2 {
+			t.Error("the last lines are missing")
+		}
+	})
 }

@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite the outputs of testdata/traces"
 // with its time. Commands:
 //
 //	instance NAME KEY=VALUE…     group NAME MEMBER…      garp EVERY        delay D
-//	link NAME up|down ADDR…      apply                   stop
+//	link NAME up|down ADDR…      apply                   farewell, leaving, stop
 //	advert NAME PRIORITY FROM KEY=VALUE…                 track KIND NAME up|down|unknown|NUMBER
 //	at TIME (timers run until then)                      states
 func TestTraces(t *testing.T) {
@@ -113,6 +113,12 @@ func (tr *tracer) command(f []string) error {
 		tr.now = tr.now.Add(duration(f[1]))
 	case "stop":
 		tr.print(tr.m.Stop(tr.now))
+	case "farewell":
+		effects, patience := tr.m.Farewell(tr.now)
+		tr.print(effects)
+		fmt.Fprintf(&tr.out, "%.3f patience %v\n", tr.now.Sub(traceStart).Seconds(), patience)
+	case "leaving":
+		fmt.Fprintf(&tr.out, "%.3f leaving %v\n", tr.now.Sub(traceStart).Seconds(), tr.m.Leaving())
 	case "states":
 		tr.states()
 	default:
