@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -21,6 +23,7 @@ func (m *Model) Validate(schedulers []string) error {
 	v.timeouts(m.Globals.Timeouts)
 	v.vrrp(m)
 	v.services(m.Services)
+	v.references(m)
 	v.marks(&m.Marks)
 	return v.errs.Or()
 }
@@ -151,6 +154,53 @@ func (v *validator) service(s *Service) {
 	if s.SorryServer != nil {
 		v.real(s, s.SorryServer, "sorry server")
 	}
+}
+
+// references checks that what the health checks name is there.
+func (v *validator) references(m *Model) {
+	files, sessions := map[string]bool{}, map[string]*BFD{}
+	for i := range m.VRRP.Files {
+		files[m.VRRP.Files[i].Name] = true
+	}
+	for i := range m.VRRP.BFDs {
+		sessions[m.VRRP.BFDs[i].Name] = &m.VRRP.BFDs[i]
+	}
+	told := map[Pos]bool{} // a check of a group is in many services
+	for i := range m.Services {
+		for k := range m.Services[i].Reals {
+			for j := range m.Services[i].Reals[k].Checks {
+				c := &m.Services[i].Reals[k].Checks[j]
+				if c.File == nil && c.BFD == nil || told[c.Pos] && c.Pos != (Pos{}) {
+					continue
+				}
+				told[c.Pos] = true
+				v.reference(c, files, sessions)
+			}
+		}
+	}
+}
+
+func (v *validator) reference(c *Check, files map[string]bool, sessions map[string]*BFD) {
+	if c.File != nil && !files[c.File.TrackFile] {
+		v.fail(c.Pos, suggest(c.File.TrackFile, maps.Keys(files), "write a track_file block of that name"), "there is no track_file %q", c.File.TrackFile)
+	}
+	if c.BFD == nil {
+		return
+	}
+	switch s := sessions[c.BFD.Name]; {
+	case s == nil:
+		v.fail(c.Pos, suggest(c.BFD.Name, maps.Keys(sessions), "write a bfd_instance of that name"), "there is no bfd_instance %q", c.BFD.Name)
+	case s.NoChecker:
+		v.fail(c.Pos, "remove `vrrp` from it, or write `checker` too", "the bfd_instance %q is for VRRP only", c.BFD.Name)
+	}
+}
+
+// suggest returns what to write instead of a name that is not known.
+func suggest(name string, known iter.Seq[string], otherwise string) string {
+	if near := Nearest(name, known); near != "" {
+		return "write " + near
+	}
+	return otherwise
 }
 
 // selector checks what packets the service is for.

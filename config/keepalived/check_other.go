@@ -188,7 +188,9 @@ func (p *parser) fileCheck(b *block, s *statement, to *config.FileSettings) {
 func (p *parser) agent(b *block, s *statement, to *config.AgentSettings) {
 	switch s.name() {
 	case "send":
-		p.setText(b, s, &to.Send)
+		if args, ok := p.args(b, s, 1, 1); ok {
+			to.Send = args[0].escaped()
+		}
 	case "max_step":
 		p.setInt(b, s, 0, 100, &to.MaxStep)
 	case "min_interval":

@@ -119,10 +119,14 @@ func (p *parser) groupMark(words []token) []selected {
 }
 
 // addressRange reads ADDRESS, ADDRESS-ADDRESS, ADDRESS-LAST (the last byte of IPv4, the last 16 bits of IPv6), or
-// ADDRESS/LENGTH, which is all addresses of that network from ADDRESS on.
+// ADDRESS/LENGTH, which is all addresses of that network, the first and the last of IPv4 as well.
 func (p *parser) addressRange(w token) (first, last netip.Addr, ok bool) {
 	text, end, isRange := strings.Cut(w.text, "-")
 	if prefix, err := netip.ParsePrefix(w.text); err == nil {
+		if prefix != prefix.Masked() {
+			p.fail(w.pos, "write "+prefix.Masked().String(), "%s is no network: keepalived leaves it out", show(w.text))
+			return first, last, false
+		}
 		return prefix.Addr(), lastOf(prefix), true
 	}
 	first, ok = p.address(token{pos: w.pos, text: text})

@@ -57,7 +57,7 @@ func (p *printer) settings(c *config.Check) {
 	case c.BFD != nil:
 		p.line("name", c.BFD.Name)
 	case c.Agent != nil:
-		p.text("send", c.Agent.Send)
+		p.escaped("send", c.Agent.Send)
 		p.number("max_step", int64(c.Agent.MaxStep))
 		p.time("min_interval", c.Agent.MinInterval)
 	}
@@ -89,8 +89,7 @@ func (p *printer) regex(r *config.Regex) {
 	if r.Pattern == "" {
 		return
 	}
-	p.indent()
-	p.w.WriteString("regex " + quoteAll(r.Pattern) + "\n")
+	p.escaped("regex", r.Pattern)
 	p.flag("regex_no_match", r.NoMatch)
 	if r.Options != nil {
 		p.line(append([]string{"regex_options"}, r.Options...)...)

@@ -1,9 +1,12 @@
 package keepalived
 
 import (
+	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"dirsw/config"
 )
@@ -91,6 +94,28 @@ func (p *printer) command(keyword string, c config.Command) {
 		p.w.WriteString(" " + quote(w))
 	}
 	p.w.WriteByte('\n')
+}
+
+// escaped writes a keyword that knows escapes, and its text unless that is empty.
+func (p *printer) escaped(keyword, value string) {
+	if value == "" {
+		return
+	}
+	var b strings.Builder
+	for i := 0; i < len(value); {
+		r, size := utf8.DecodeRuneInString(value[i:])
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteString(`\` + value[i:i+1])
+		case r < ' ' || r == 0x7F || r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\%03o`, value[i])
+		default:
+			b.WriteString(value[i : i+size])
+		}
+		i += size
+	}
+	p.indent()
+	p.w.WriteString(keyword + ` "` + b.String() + "\"\n")
 }
 
 func (p *printer) fifo(keyword string, f *config.FIFO) {

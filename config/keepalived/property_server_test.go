@@ -80,6 +80,14 @@ func (g generator) service() config.Service {
 	for range g.IntN(4) {
 		s.Reals = append(s.Reals, g.real(&s, six))
 	}
+	sum := 0
+	for _, r := range s.Reals {
+		sum += r.Weight
+	}
+	if sum > 0 {
+		s.Quorum = min(s.Quorum, sum)
+	}
+	s.Hysteresis = min(s.Hysteresis, s.Quorum-1)
 	if g.flip() {
 		sorry := g.real(&s, six)
 		s.SorryServer = &config.Real{Addr: sorry.Addr, Port: sorry.Port, CheckPort: sorry.CheckPort, Weight: 1, Method: sorry.Method,
@@ -194,7 +202,7 @@ func (g generator) check() config.Check {
 		c = config.Check{Kind: config.BFDCheck, Alpha: c.Alpha, BFD: &config.BFDSettings{Name: g.text()}}
 	case 10:
 		c.Kind, c.ViaVIP = config.AgentCheck, false
-		c.Agent = &config.AgentSettings{Send: g.maybeText(), MaxStep: g.IntN(101), MinInterval: time.Duration(g.IntN(9)) * time.Second}
+		c.Agent = &config.AgentSettings{Send: g.maybeText() + []string{"", "\n\t\x01\xff"}[g.IntN(2)], MaxStep: g.IntN(101), MinInterval: time.Duration(g.IntN(9)) * time.Second}
 	}
 	return c
 }
