@@ -17,6 +17,9 @@ const expireBatch = 32
 func (t *Table) Expire(now clock.Mono, budget int, gone func(*Conn)) int {
 	t.calls++
 	t.check()
+	if t.live >= t.enlargeFrom {
+		t.enlarge(now)
+	}
 	w := &t.wheel
 	end := int64(now >> tickShift)
 	w.skipTurns(end)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"dirsw/clock"
@@ -43,9 +44,14 @@ type Table struct {
 	machine   machine
 	lines     [2 * packet.BatchSize]uint32 // scratch of Prefetch
 	arenas    [][]byte
-	wheel     wheel
-	shed      shedder
-	calls     uint64 // of Expire
+
+	small       []byte     // the part of the index that lies in small pages
+	enlargeFrom int        // entries from which on enlarge is called
+	enlargeAt   clock.Mono // when it does something again
+
+	wheel wheel
+	shed  shedder
+	calls uint64 // of Expire
 }
 
 // New returns an empty table. Close gives its memory back.
@@ -56,7 +62,7 @@ func New(o Options) (*Table, error) {
 	if o.MaxConns < 0 || o.MaxConns > maxConns {
 		return nil, fmt.Errorf("connection table: room for %d connections, want 1 to %d", o.MaxConns, maxConns)
 	}
-	t := &Table{max: o.MaxConns, key: newKey(o.Seed), touched: 1}
+	t := &Table{max: o.MaxConns, key: newKey(o.Seed), touched: 1, enlargeFrom: never}
 	if err := t.allocate(); err != nil {
 		return nil, fmt.Errorf("connection table for %d connections: %w", o.MaxConns, err)
 	}
@@ -67,6 +73,11 @@ func New(o Options) (*Table, error) {
 	t.machine.build(o.SecureTCP)
 	return t, nil
 }
+
+const (
+	enlargeEvery = 10 * time.Millisecond
+	never        = math.MaxInt
+)
 
 // indexCells returns the number of cells for n connections: 0.38 of them are used when the table is full of one-way
 // connections, 0.77 when it is full of connections with two directions.

@@ -26,7 +26,7 @@ func MeasureCurve(ctx context.Context, c Case, flows []int, e Effort) ([]Point, 
 	var contenders []measure.Contender
 	var workers []*forward.Worker
 	var lanes []*forwardtest.Loop
-	now := start
+	now := begun
 	for _, n := range flows {
 		clients := c.flows()
 		lane, err := forwardtest.NewLoop(forwardtest.LoopOptions{Frames: anyOrder(&clients, n)})
@@ -38,8 +38,9 @@ func MeasureCurve(ctx context.Context, c Case, flows []int, e Effort) ([]Point, 
 			return nil, err
 		}
 		defer w.Close()
+		settle(w)
 		w.SetLane(lane)
-		if err := steps(ctx, w, n, start); err != nil { // all are past their handshake
+		if err := steps(ctx, w, n, begun); err != nil { // all are past their handshake
 			return nil, err
 		}
 		workers, lanes = append(workers, w), append(lanes, lane)

@@ -56,7 +56,7 @@ func MeasureEstablished(ctx context.Context, c Case, n int, e Effort) (*Establis
 		return nil, err
 	}
 	defer f.Close()
-	now := start
+	now := begun
 	got, err := measure.Rounds(ctx, e.Rounds, e.Each,
 		contender("pipeline", func() int {
 			now += clockStep
@@ -116,8 +116,9 @@ func (c *Case) established(ctx context.Context, lane *forwardtest.Loop, n int) (
 		w.Close()
 		return nil, err
 	}
+	settle(w)
 	w.SetLane(lane)
-	if err := steps(ctx, w, n, start); err != nil {
+	if err := steps(ctx, w, n, begun); err != nil {
 		w.Close()
 		return nil, err
 	}

@@ -122,6 +122,18 @@ func (c *Case) worker(lane forward.Lane, n int) (*forward.Worker, *forward.Snaps
 	return w, s, nil
 }
 
+// begun is when packets of connections begin that were opened before, at start.
+const begun = start + clock.Mono(5*time.Second)
+
+// settle lets the worker breathe without frames until begun, as it does between the opening of many connections and their
+// traffic: its table gets huge pages meanwhile.
+func settle(w *forward.Worker) {
+	w.SetLane(&stream{})
+	for now := start; now < begun; now += clock.Mono(10 * time.Millisecond) {
+		_, _ = w.Step(now) // the end of the lane
+	}
+}
+
 // steps lets the worker breathe at one time until it has received n frames.
 func steps(ctx context.Context, w *forward.Worker, n int, now clock.Mono) error {
 	for got := 0; got < n; {
