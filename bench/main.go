@@ -78,6 +78,7 @@ func sections() []section {
 		{"new", (*bench).opening},
 		{"memory", (*bench).memory},
 		{"curve", (*bench).curve},
+		{"table", (*bench).table},
 		{"team", (*bench).team},
 		{"flood", (*bench).flood},
 		{"wire", (*bench).wire},

@@ -192,7 +192,7 @@ func (t *Table) TwoPass(b *packet.Batch, now uint64) int {
 		}
 		t.at[i] = uint32(k.hash() & t.mask)
 	}
-	prefetch(&t.mem[0], t.at[:b.N])
+	Prefetch(&t.mem[0], t.at[:b.N])
 	n := 0
 	for i := range b.N {
 		if ok&(1<<i) == 0 {

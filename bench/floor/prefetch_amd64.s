@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// func prefetch(base *byte, lines []uint32)
-TEXT ·prefetch(SB), NOSPLIT, $0-32
+// func Prefetch(base *byte, lines []uint32)
+TEXT ·Prefetch(SB), NOSPLIT, $0-32
 	MOVQ base+0(FP), SI
 	MOVQ lines_base+8(FP), DI
 	MOVQ lines_len+16(FP), CX

@@ -2,5 +2,5 @@
 
 package floor
 
-// prefetch does nothing: TwoPass is then no faster than OnePass, and the benchmark takes the faster of both.
-func prefetch(*byte, []uint32) {}
+// Prefetch does nothing: TwoPass is then no faster than OnePass, and the benchmark takes the faster of both.
+func Prefetch(*byte, []uint32) {}
