@@ -23,6 +23,10 @@ const (
 	BackupPriority State = "BACKUP_PRIORITY"
 )
 
+// known are the states that anybody is told of.
+var known = map[State]bool{Master: true, Backup: true, Fault: true, Stop: true, Deleted: true, MasterRxLower: true,
+	MasterPriority: true, BackupPriority: true}
+
 // Event is a change of an instance or a group.
 type Event struct {
 	Group    bool

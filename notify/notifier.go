@@ -49,14 +49,20 @@ type Notifier struct {
 
 	mu        sync.Mutex // guards what follows
 	ended     bool
-	vrrp      map[object]VRRP
-	services  map[object]Service
-	reals     map[object]Real
+	now       audience
+	former    audience // what now replaced: for what is told late of what was removed
 	noFault   bool
 	instances []*fifo // told of instances and groups
 	servers   []*fifo // told of real servers and quorums
 	queues    map[object]*queue
 	busy      sync.WaitGroup
+}
+
+// audience is who is told of which object.
+type audience struct {
+	vrrp     map[object]VRRP
+	services map[object]Service
+	reals    map[object]Real
 }
 
 // object is what notifications are about, and in order for.
@@ -88,8 +94,8 @@ func New(o Options) *Notifier {
 }
 
 // Set says from now on who is told of what. Scripts that run or wait are not touched. A pipe that stays as it is stays
-// open, and its reader goes on. Events about what is not in the new configuration must come before.
-// An error is about a pipe; the others work.
+// open, and its reader goes on. Events about what is in this configuration no more, but was in the one before, are told
+// by that one. An error is about a pipe; the others work.
 func (n *Notifier) Set(c Config) error {
 	n.setting.Lock()
 	defer n.setting.Unlock()
@@ -143,7 +149,7 @@ func (n *Notifier) Set(c Config) error {
 	second := open(servers, pipeList(first))
 
 	n.mu.Lock()
-	n.vrrp, n.services, n.reals = index(c)
+	n.former, n.now = n.now, index(c)
 	n.noFault = c.NoFaultMail
 	n.instances, n.servers = pipeList(everybody, first), pipeList(everybody, second)
 	n.mu.Unlock()
@@ -164,18 +170,26 @@ func pipeList(fs ...*fifo) []*fifo {
 	return out
 }
 
-func index(c Config) (map[object]VRRP, map[object]Service, map[object]Real) {
-	vrrp, services, reals := make(map[object]VRRP), make(map[object]Service), make(map[object]Real)
+func index(c Config) audience {
+	a := audience{make(map[object]VRRP), make(map[object]Service), make(map[object]Real)}
 	for _, v := range c.VRRP {
-		vrrp[vrrpObject(v.Group, v.Name)] = v
+		a.vrrp[vrrpObject(v.Group, v.Name)] = v
 	}
 	for _, s := range c.Services {
-		services[object{kindService, s.Name, ""}] = s
+		a.services[object{kindService, s.Name, ""}] = s
 	}
 	for _, r := range c.Reals {
-		reals[object{kindReal, r.Service, r.Name}] = r
+		a.reals[object{kindReal, r.Service, r.Name}] = r
 	}
-	return vrrp, services, reals
+	return a
+}
+
+// either returns what now has for an object, else what former has.
+func either[T any](o object, now, former map[object]T) T {
+	if v, ok := now[o]; ok {
+		return v
+	}
+	return former[o]
 }
 
 func vrrpObject(group bool, name string) object {
@@ -190,9 +204,9 @@ func (n *Notifier) VRRP(e Event) {
 	o := vrrpObject(e.Group, e.Name)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	v := n.vrrp[o]
-	if e.Group && e.State == Deleted {
-		return // nobody is told of a group that is not there any more
+	v := either(o, n.now.vrrp, n.former.vrrp)
+	if e.Group && e.State == Deleted || !known[e.State] {
+		return // nobody is told of a group that is not there any more, nor of what precedes the first state
 	}
 	if (e.State == MasterPriority || e.State == BackupPriority) && !v.TellPriority {
 		return
@@ -239,7 +253,7 @@ func (n *Notifier) Real(service, real string, up bool, why string) {
 	o := object{kindReal, service, real}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r := n.reals[o]
+	r := either(o, n.now.reals, n.former.reals)
 	for _, f := range n.servers {
 		f.write(realLine(real, service, up))
 	}
@@ -253,7 +267,7 @@ func (n *Notifier) Quorum(service string, up, starting bool, quorum, hysteresis,
 	o := object{kindService, service, ""}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := n.services[o]
+	s := either(o, n.now.services, n.former.services)
 	for _, f := range n.servers {
 		f.write(quorumLine(service, up))
 	}

@@ -283,6 +283,55 @@ func TestMails(t *testing.T) {
 	}
 }
 
+// TestRemoved: what is told of an object after it was removed is told as its last configuration said.
+func TestRemoved(t *testing.T) {
+	b := newBench(t, Options{})
+	full := Config{
+		VRRP:     []VRRP{{Name: "a", Deleted: cmd("deleted"), TellDeleted: true, Mail: true}},
+		Services: []Service{{Name: "s", Down: cmd("quorum_down")}},
+		Reals:    []Real{{Service: "s", Name: "r", Down: cmd("notify_down")}},
+	}
+	tell := func() {
+		b.VRRP(Event{Name: "a", State: Deleted})
+		b.Real("s", "r", false, "Removing")
+		b.Quorum("s", false, false, 1, 0, 0)
+	}
+	for i, c := range []Config{full, {}, {}} {
+		if err := b.Set(c); err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 {
+			tell()
+		}
+		eventually(t, "all ran", func() bool { return len(b.cast.list()) >= min(i, 1)*3 })
+	}
+	time.Sleep(5 * time.Millisecond)
+	got := b.cast.list()
+	slices.Sort(got)
+	if want := []string{"<deleted>", "<notify_down>", "<quorum_down>"}; !slices.Equal(got, want) {
+		t.Errorf("ran %q, want %q once", got, want)
+	}
+	if len(b.mails.got) != 1 {
+		t.Errorf("mails %v", b.mails.got)
+	}
+}
+
+// TestUnknownState: nobody is told of states that are none for them.
+func TestUnknownState(t *testing.T) {
+	path := t.TempDir() + "/f"
+	b := newBench(t, Options{})
+	if err := b.Set(Config{All: FIFO{Path: path}, VRRP: []VRRP{allScripts(VRRP{Name: "a", Mail: true})}}); err != nil {
+		t.Fatal(err)
+	}
+	next := reader(t, path)
+	for _, s := range []State{"", "INIT", "master"} {
+		b.VRRP(Event{Name: "a", State: s})
+	}
+	if got := next(); got != "" || len(b.cast.list()) != 0 || len(b.mails.got) != 0 {
+		t.Errorf("pipe %q, ran %q, mails %v", got, b.cast.list(), b.mails.got)
+	}
+}
+
 // TestOrder: scripts of one object run one after the other, those of others do not wait for them.
 func TestOrder(t *testing.T) {
 	b := newBench(t, Options{})
