@@ -53,13 +53,14 @@ const (
 	KindBFD
 	KindArbiter
 	KindLinkDelay
+	KindPacing // garp_group
 )
 
 // String returns the word a Change is printed with.
 func (k Kind) String() string {
 	return word(int(k), "globals", "dataplane", "vrrp_instance", "address", "service", "real", "chain", "rule", "sync_daemon",
 		"route", "ip rule", "vrrp_sync_group", "vrrp_script", "track_file", "vrrp_track_process", "bfd_instance", "vrrp_arbiter",
-		"interface_up_down_delays")
+		"interface_up_down_delays", "garp_group")
 }
 
 // String returns the change in one line: `~ real 192.0.2.11:80 of TCP 192.0.2.1:80: weight 1 -> 3`.

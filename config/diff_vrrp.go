@@ -124,6 +124,7 @@ func (d *differ) vrrp(old, new *VRRP) {
 	named(d, KindArbiter, old.Arbiters, new.Arbiters, func(a *Arbiter) string { return a.Name }, arbiterFields)
 	named(d, KindLinkDelay, old.Delays, new.Delays, func(l *InterfaceDelay) string { return l.Interface },
 		func(l *InterfaceDelay) []field { return list("down", l.Down, "up", l.Up) })
+	named(d, KindPacing, old.Pacing, new.Pacing, func(g *GARPGroup) string { return strings.Join(g.Interfaces, " ") }, pacingFields)
 	d.addresses("", old.Static.Addresses, new.Static.Addresses)
 	d.lines(KindRoute, "", routeLines(old.Static.Routes), routeLines(new.Static.Routes))
 	d.lines(KindRule, "", ruleLines(old.Static.Rules), ruleLines(new.Static.Rules))

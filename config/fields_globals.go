@@ -43,7 +43,7 @@ func vrrpGlobalFields(v *VRRPGlobals) []field {
 		"vrrp_garp_master_delay", v.Garp.Delay, "vrrp_garp_master_repeat", v.Garp.Repeat,
 		"vrrp_garp_master_refresh", v.Garp.Refresh, "vrrp_garp_master_refresh_repeat", v.Garp.RefreshRepeat,
 		"vrrp_garp_lower_prio_delay", v.Garp.LowerPrioDelay, "vrrp_garp_lower_prio_repeat", v.Garp.LowerPrioRepeat,
-		"vrrp_garp_interval", v.GarpInterval, "vrrp_gna_interval", v.GNAInterval, "vrrp_min_garp", v.MinGarp,
+		"vrrp_garp_extra_if", extraText(&v.Garp), "vrrp_garp_interval", v.GarpInterval, "vrrp_gna_interval", v.GNAInterval, "vrrp_min_garp", v.MinGarp,
 		"vrrp_down_timer_adverts", v.DownTimerAdverts, "vrrp_lower_prio_no_advert", v.LowerPrioNoAdvert,
 		"vrrp_higher_prio_send_advert", v.HigherPrioSendAdvert, "vrrp_check_unicast_src", v.CheckUnicastSrc,
 		"vrrp_skip_check_adv_addr", v.SkipCheckAdvAddr, "vrrp_strict", v.Strict, "v3_checksum_as_v2", v.ChecksumAsV2,

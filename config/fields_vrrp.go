@@ -13,11 +13,11 @@ func instanceFields(in *Instance) []field {
 		"advert_int", in.AdvertInt, "version", in.Version, "strict_mode", in.Strict, "accept", in.Accept, "auth_type", in.AuthType,
 		"nopreempt", in.NoPreempt, "preempt_delay", in.PreemptDelay, "down_timer_adverts", in.DownAdverts,
 		"timer_expired_backup", in.StallPriority, "skip_check_adv_addr", in.SkipAddressCheck, "lower_prio_no_advert", in.LowerSilent,
-		"higher_prio_send_advert", in.HigherAnswer, "v3_checksum_as_v2", in.ChecksumAsV2)
+		"higher_prio_send_advert", in.HigherAnswer, "owner_ignore_adverts", in.OwnerIgnores, "v3_checksum_as_v2", in.ChecksumAsV2)
 	fields = append(fields, pathFields(in)...)
 	fields = append(fields, list("garp_master_delay", in.Garp.Delay, "garp_master_repeat", in.Garp.Repeat, "garp_master_refresh", in.Garp.Refresh,
 		"garp_master_refresh_repeat", in.Garp.RefreshRepeat, "garp_lower_prio_delay", in.Garp.LowerPrioDelay,
-		"garp_lower_prio_repeat", in.Garp.LowerPrioRepeat, "no_virtual_ipaddress", in.NoAddresses,
+		"garp_lower_prio_repeat", in.Garp.LowerPrioRepeat, "garp_extra_if", extraText(&in.Garp), "no_virtual_ipaddress", in.NoAddresses,
 		"promote_secondaries", in.PromoteSecondaries, "dont_track_primary", in.DontTrackPrimary,
 		"split_brain_script", in.SplitBrainScript, "probe_addresses", in.ProbeAddresses)...)
 	fields = append(fields, trackFields(in.Tracks)...)
@@ -37,7 +37,13 @@ func pathFields(in *Instance) []field {
 	}
 	vmac := ""
 	if in.VMAC.Use {
-		vmac = strings.TrimSpace(or(in.VMAC.Name, "on") + " " + macText(in.VMAC.MAC))
+		w := phrase{or(in.VMAC.Name, "on")}
+		w.flag("ipvlan", in.VMAC.IPVLAN)
+		w.flag(macText(in.VMAC.MAC), in.VMAC.MAC != MAC{})
+		w.flag(in.VMAC.Mode, in.VMAC.Mode != "")
+		w.prefix("address", in.VMAC.Addr)
+		w.number("group", uint64(in.VMAC.Group))
+		vmac = strings.Join(w, " ")
 	}
 	return list("mcast_dst_ip", in.McastGroup, "mcast_src_ip", in.McastSrcIP, "unicast_src_ip", in.UnicastSrcIP,
 		"unicast_peer", peersText(in.UnicastPeers), "unicast_ttl", in.UnicastTTL, "check_unicast_src", in.CheckPeers,
@@ -60,6 +66,19 @@ func peersText(peers []Peer) string {
 	}
 	return strings.Join(all, ", ")
 }
+
+// extraText writes garp_extra_if as the file does.
+func extraText(g *GarpTiming) string {
+	switch {
+	case g.Extra == 0 && !g.ExtraAll:
+		return ""
+	case g.ExtraAll:
+		return "all " + g.Extra.String()
+	}
+	return g.Extra.String()
+}
+
+func pacingFields(g *GARPGroup) []field { return list("garp_interval", g.ARP, "gna_interval", g.NA) }
 
 // trackFields are one for each kind.
 func trackFields(tracks []Track) []field {

@@ -110,6 +110,8 @@ type GarpTiming struct {
 	RefreshRepeat   int
 	LowerPrioDelay  time.Duration // the same after an advert of lower priority
 	LowerPrioRepeat int
+	Extra           time.Duration // between announcements on other interfaces that hold addresses (garp_extra_if); 0: none
+	ExtraAll        bool          // on all of them, not only on macvlans
 }
 
 // InterfaceGlobals is what global_defs says of interfaces.

@@ -18,6 +18,7 @@ type VRRP struct {
 	BFDs      []BFD
 	Arbiters  []Arbiter
 	Delays    []InterfaceDelay
+	Pacing    []GARPGroup
 	Static    Static
 }
 
@@ -46,6 +47,7 @@ type Instance struct {
 	SkipAddressCheck bool
 	LowerSilent      bool // lower_prio_no_advert: an advert of lower priority is not answered
 	HigherAnswer     bool // higher_prio_send_advert: one last advert before yielding to a higher priority
+	OwnerIgnores     bool // owner_ignore_adverts: with priority 255 the adverts of others are not read
 	ChecksumAsV2     bool // v3_checksum_as_v2: the version 3 checksum of IPv4 leaves the pseudo header out
 
 	AuthType string // "", PASS or AH; version 2 only
@@ -132,13 +134,17 @@ type Heartbeat struct {
 	Peers     []Peer     // empty: multicast
 }
 
-// VMAC is whether the addresses have a MAC of their own, on a macvlan.
+// VMAC is whether the addresses have a MAC of their own, on a macvlan; or are on an ipvlan, which has the interface's.
 type VMAC struct {
 	Use        bool
-	Name       string // of the macvlan; empty: vrrp.VRID
+	Name       string // of the macvlan or ipvlan
 	MAC        MAC    // zero: 00:00:5e:00:01:VRID, or 00:00:5e:00:02:VRID of IPv6
 	XmitBase   bool   // adverts leave and come by the interface itself
 	OtherLinks bool   // use_vmac_addr: one for each other interface that has addresses too
+	Group      uint32 // group of interfaces that it is in; 0: the default one
+	IPVLAN     bool
+	Mode       string       // of an ipvlan: bridge, private or vepa
+	Addr       netip.Prefix // of an ipvlan; adverts of IPv4 come from it
 }
 
 // MAC is a link layer address, the first byte first. The zero value is none.
@@ -312,7 +318,7 @@ type ParamMatch uint8
 const (
 	ParamAny     ParamMatch = iota // not at all: none are given
 	ParamExact                     // all of them, and no more
-	ParamInitial                   // all of them; the last may be longer than the one given
+	ParamInitial                   // the first ones, and the last of them may go on
 	ParamPartial                   // the first ones, and there may be more
 )
 
@@ -358,6 +364,14 @@ type InterfaceDelay struct {
 	Pos       Pos
 	Interface string
 	Down, Up  time.Duration
+}
+
+// GARPGroup is a garp_group: how far apart announcements are on some interfaces together.
+type GARPGroup struct {
+	Pos        Pos
+	ARP        time.Duration // between two gratuitous ARPs; 0: nothing is waited for
+	NA         time.Duration // between two unsolicited neighbour advertisements
+	Interfaces []string
 }
 
 // Static is what is set on the host while dirsw runs, whoever is master.

@@ -42,6 +42,7 @@ func sampleVRRP(vip netip.Addr) VRRP {
 		Arbiters: []Arbiter{{Name: "a", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.8")}, Quorum: 1, Interval: time.Second,
 			Timeout: time.Second, Rise: 1, Fall: 1}},
 		Delays: []InterfaceDelay{{Interface: "eth0", Down: time.Second, Up: time.Second}},
+		Pacing: []GARPGroup{{Interfaces: []string{"eth0"}}},
 		Static: Static{Addresses: []VirtualAddress{{Prefix: netip.PrefixFrom(vip, 24), Dev: "eth0"}}, Routes: []Route{sampleRoute()},
 			Rules: []Rule{sampleRule()}},
 	}

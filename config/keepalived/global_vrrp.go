@@ -33,6 +33,8 @@ func (p *parser) vrrpGlobal(b *block, s *statement) bool {
 		p.setFlag(b, s, &g.Strict)
 	case "v3_checksum_as_v2":
 		p.setBool(b, s, &g.ChecksumAsV2)
+	case "vrrp_owner_ignore_adverts":
+		p.setBool(b, s, &g.OwnerIgnoreAdverts)
 	case "vrrp_notify_priority_changes":
 		p.setBool(b, s, &g.NotifyPriorityChanges)
 	case "vrrp_down_timer_adverts":
@@ -60,6 +62,8 @@ func (p *parser) vrrpTimes(b *block, s *statement, g *config.VRRPGlobals) bool {
 		p.setTime(b, s, 0, longest, &g.Garp.LowerPrioDelay)
 	case "vrrp_garp_lower_prio_repeat":
 		p.setInt(b, s, 0, math.MaxInt32, &g.Garp.LowerPrioRepeat)
+	case "vrrp_garp_extra_if", "vrrp_vmac_garp_intvl":
+		p.garpExtra(s, 1, &g.Garp)
 	case "vrrp_garp_interval":
 		p.setTime(b, s, 0, longest, &g.GarpInterval)
 	case "vrrp_gna_interval":
@@ -79,8 +83,6 @@ func (p *parser) vrrpProcess(b *block, s *statement, g *config.VRRPGlobals) bool
 	switch s.name() {
 	case "vmac_prefix":
 		p.setText(b, s, &g.VMACPrefix)
-	case "vmac_addr_prefix":
-		p.setText(b, s, &g.VMACAddrPrefix)
 	case "vrrp_rt_priority":
 		p.setInt(b, s, 1, 99, &g.RealTime)
 	case "vrrp_no_swap":

@@ -122,6 +122,8 @@ func (p *parser) electionKeyword(b *block, s *statement, d *draft) bool {
 		p.setBool(b, s, &d.LowerSilent)
 	case "higher_prio_send_advert":
 		p.setBool(b, s, &d.HigherAnswer)
+	case "owner_ignore_adverts":
+		p.setBool(b, s, &d.OwnerIgnores)
 	default:
 		return false
 	}
@@ -199,10 +201,59 @@ func (p *parser) garpKeyword(b *block, s *statement, g *config.GarpTiming) bool 
 		p.setTime(b, s, 0, longest, &g.LowerPrioDelay)
 	case "garp_lower_prio_repeat":
 		p.setInt(b, s, 0, math.MaxInt32, &g.LowerPrioRepeat)
+	case "garp_extra_if", "vmac_garp_intvl":
+		p.garpExtra(s, 0, g)
 	default:
 		return false
 	}
 	return true
+}
+
+// garpExtra reads [all] SECONDS.
+func (p *parser) garpExtra(s *statement, least int64, g *config.GarpTiming) {
+	r := reader{p: p, words: s.words, at: 1, what: s.name()}
+	w, ok := r.value()
+	all := ok && w.text == "all"
+	if all {
+		w, ok = r.value()
+	}
+	if !ok {
+		return
+	}
+	if n, ok := p.integer(w, least, 86400); ok {
+		g.Extra, g.ExtraAll = time.Duration(n)*time.Second, all && n > 0
+	}
+	if r.more() {
+		p.stray(r.next(), "all before the seconds", s.name())
+	}
+}
+
+// garpGroup reads a garp_group.
+func (p *parser) garpGroup(s *statement) {
+	g := config.GARPGroup{Pos: s.pos()}
+	b := s.block
+	p.each(b, func(s *statement) {
+		switch s.name() {
+		case "garp_interval":
+			p.setTime(b, s, 0, longest, &g.ARP)
+		case "gna_interval":
+			p.setTime(b, s, 0, longest, &g.NA)
+		case "interface":
+			var link string
+			if p.setLink(b, s, &link); link != "" {
+				g.Interfaces = append(g.Interfaces, link)
+			}
+		case "interfaces":
+			for _, line := range p.values(s) {
+				for _, w := range line.words {
+					if p.link(w) {
+						g.Interfaces = append(g.Interfaces, w.text)
+					}
+				}
+			}
+		}
+	})
+	p.model.VRRP.Pacing = append(p.model.VRRP.Pacing, g)
 }
 
 // syncInterface reads what lvs_sync_daemon of global_defs is called since long.

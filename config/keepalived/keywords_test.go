@@ -23,6 +23,7 @@ func TestEveryKeyword(t *testing.T) {
 		"vrrp_track_process": {"vrrp_track_process P {\n", "}\n"},
 		"bfd_instance":       {"bfd_instance B {\nneighbor_ip 2001:db8::1\n", "}\n"},
 		"vrrp_arbiter":       {"vrrp_arbiter R {\n", "}\n"},
+		"garp_group":         {"garp_group {\n", "}\n"},
 		"authentication":     {"vrrp_instance A {\nauthentication {\n", "}\n}\n"},
 		"virtual_server":     {"virtual_server 192.0.2.1 80 {\n", "real_server 192.0.2.11 80 {\nTCP_CHECK {\n}\n}\n}\n"},
 		"real_server":        {"virtual_server 192.0.2.1 80 {\nreal_server 192.0.2.11 80 {\n", "TCP_CHECK {\n}\n}\n}\n"},

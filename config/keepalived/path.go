@@ -126,10 +126,15 @@ func (p *parser) oldChecksum(b *block, s *statement, d *draft) {
 	}
 }
 
-// vmacKeyword reads whether the addresses have a MAC of their own.
+// vmacKeyword reads whether the addresses have a link of their own.
 func (p *parser) vmacKeyword(b *block, s *statement, d *draft) bool {
 	switch s.name() {
-	case "use_vmac":
+	case "use_vmac", "use_ipvlan":
+		if d.VMAC.Use {
+			p.note(s.pos(), "a macvlan or ipvlan is there already: that one counts")
+			return true
+		}
+		d.VMAC.IPVLAN = s.name() == "use_ipvlan"
 		p.useVMAC(s, d)
 	case "use_vmac_addr":
 		p.setFlag(b, s, &d.VMAC.OtherLinks)
@@ -141,34 +146,44 @@ func (p *parser) vmacKeyword(b *block, s *statement, d *draft) bool {
 	return true
 }
 
-// useVMAC reads use_vmac [[name] NAME] [MAC] [netlink_notify_msg] [group N].
+// useVMAC reads [[name] NAME] [MAC] [netlink_notify_msg] [group N], or of an ipvlan [[name] NAME] [ADDRESS]
+// [bridge|private|vepa] [group N].
 func (p *parser) useVMAC(s *statement, d *draft) {
 	v := &d.VMAC
 	v.Use = true
-	args := s.args()
-	for i := 0; i < len(args); i++ {
-		w := args[i]
+	r := reader{p: p, words: s.words, at: 1, what: s.name()}
+	for r.more() && !r.bad {
+		w := r.next()
+		mode := w.text == "bridge" || w.text == "private" || w.text == "vepa"
 		switch {
 		case w.text == "netlink_notify_msg":
 			p.note(w.pos, "netlink_notify_msg has no effect: the kernel tells of the macvlan in any case")
-		case w.text == "group" && i+1 < len(args):
-			i++
-			p.note(w.pos, "group has no effect: the macvlan is in the default group of interfaces")
-		case w.text == "name" && i+1 < len(args):
-			if i++; p.link(args[i]) {
-				v.Name = args[i].text
-			}
-		case strings.Count(w.text, ":") >= 4:
+		case w.text == "group":
+			r.number(&v.Group)
+		case w.text == "name":
+			r.link(&v.Name)
+		case v.IPVLAN && mode:
+			v.Mode = w.text
+		case v.IPVLAN && strings.ContainsAny(w.text, ".:") && looksLikeAddress(w.text):
+			v.Addr, _ = p.prefix(w)
+		case !v.IPVLAN && strings.Count(w.text, ":") >= 4:
 			p.vmacAddress(w, d)
 		case v.Name == "":
 			if p.link(w) {
 				v.Name = w.text
 			}
 		default:
-			p.stray(w, "a MAC address", "use_vmac")
+			p.stray(w, "a MAC address, group or name", r.what)
 			return
 		}
 	}
+}
+
+// looksLikeAddress reports whether a word is meant as an IP address: names of interfaces have dots as well.
+func looksLikeAddress(s string) bool {
+	addr, _, _ := strings.Cut(s, "/")
+	_, err := netip.ParseAddr(addr)
+	return err == nil
 }
 
 // vmacAddress reads a MAC of six bytes, or of five: then virtual_router_id is the last.

@@ -1,7 +1,9 @@
 package keepalived
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"dirsw/config"
 )
@@ -51,6 +53,7 @@ func (p *printer) election(v *config.Instance) {
 	p.bool("skip_check_adv_addr", v.SkipAddressCheck)
 	p.bool("lower_prio_no_advert", v.LowerSilent)
 	p.bool("higher_prio_send_advert", v.HigherAnswer)
+	p.bool("owner_ignore_adverts", v.OwnerIgnores)
 	p.bool("v3_checksum_as_v2", v.ChecksumAsV2)
 }
 
@@ -74,18 +77,39 @@ func (p *printer) path(v *config.Instance) {
 		p.line("old_unicast_checksum", "never")
 	}
 	p.number("kernel_rx_buf_size", int64(v.ReceiveBuffer))
-	if v.VMAC.Use {
-		words := []string{"use_vmac"}
-		if v.VMAC.Name != "" {
-			words = append(words, v.VMAC.Name)
-		}
-		if v.VMAC.MAC != (config.MAC{}) {
-			words = append(words, v.VMAC.MAC.String())
-		}
-		p.line(words...)
-	}
+	p.vmac(&v.VMAC)
 	p.flag("vmac_xmit_base", v.VMAC.XmitBase)
 	p.flag("use_vmac_addr", v.VMAC.OtherLinks)
+}
+
+func (p *printer) vmac(v *config.VMAC) {
+	if !v.Use {
+		return
+	}
+	words := []string{"use_vmac"}
+	if v.IPVLAN {
+		words[0] = "use_ipvlan"
+	}
+	if v.Name != "" {
+		if strings.Count(v.Name, ":") >= 4 || looksLikeAddress(v.Name) ||
+			slices.Contains([]string{"name", "group", "bridge", "private", "vepa", "netlink_notify_msg"}, v.Name) {
+			words = append(words, "name")
+		}
+		words = append(words, v.Name)
+	}
+	if v.MAC != (config.MAC{}) {
+		words = append(words, v.MAC.String())
+	}
+	if v.Addr.IsValid() {
+		words = append(words, v.Addr.String())
+	}
+	if v.Mode != "" {
+		words = append(words, v.Mode)
+	}
+	if v.Group != 0 {
+		words = append(words, "group", strconv.FormatUint(uint64(v.Group), 10))
+	}
+	p.line(words...)
 }
 
 func (p *printer) garp(g *config.GarpTiming) {
@@ -95,6 +119,16 @@ func (p *printer) garp(g *config.GarpTiming) {
 	p.line("garp_master_refresh_repeat", strconv.Itoa(g.RefreshRepeat))
 	p.line("garp_lower_prio_delay", inSeconds(g.LowerPrioDelay))
 	p.line("garp_lower_prio_repeat", strconv.Itoa(g.LowerPrioRepeat))
+	p.garpExtra("garp_extra_if", g)
+}
+
+// garpExtra writes [all] SECONDS.
+func (p *printer) garpExtra(keyword string, g *config.GarpTiming) {
+	if g.ExtraAll {
+		p.line(keyword, "all", whole(g.Extra))
+		return
+	}
+	p.line(keyword, whole(g.Extra))
 }
 
 // held writes what a master holds: addresses in their order, in as many blocks as changes between adverted and excluded

@@ -16,6 +16,19 @@ func (p *printer) vrrp(m *config.Model) {
 			}
 		}, "interface_up_down_delays")
 	}
+	for _, g := range v.Pacing {
+		p.block(func() {
+			p.time("garp_interval", g.ARP)
+			p.time("gna_interval", g.NA)
+			if len(g.Interfaces) > 0 {
+				p.block(func() {
+					for _, name := range g.Interfaces {
+						p.value(name)
+					}
+				}, "interfaces")
+			}
+		}, "garp_group")
+	}
 	p.addresses("static_ipaddress", v.Static.Addresses)
 	p.routes("static_routes", v.Static.Routes)
 	p.rules("static_rules", v.Static.Rules)
@@ -183,6 +196,10 @@ func (p *printer) vrrpGlobals(g *config.VRRPGlobals) {
 	p.number("vrrp_garp_master_refresh_repeat", int64(g.Garp.RefreshRepeat))
 	p.time("vrrp_garp_lower_prio_delay", g.Garp.LowerPrioDelay)
 	p.number("vrrp_garp_lower_prio_repeat", int64(g.Garp.LowerPrioRepeat))
+	if g.Garp.Extra > 0 {
+		p.garpExtra("vrrp_garp_extra_if", &g.Garp)
+	}
+	p.flag("vrrp_owner_ignore_adverts", g.OwnerIgnoreAdverts)
 	p.time("vrrp_garp_interval", g.GarpInterval)
 	p.time("vrrp_gna_interval", g.GNAInterval)
 	p.flag("vrrp_min_garp", g.MinGarp)
@@ -198,7 +215,6 @@ func (p *printer) vrrpGlobals(g *config.VRRPGlobals) {
 	p.time("vrrp_delay_after_boot", g.DelayAfterBoot)
 	p.flag("log_unknown_vrids", g.LogUnknownVRIDs)
 	p.text("vmac_prefix", g.VMACPrefix)
-	p.text("vmac_addr_prefix", g.VMACAddrPrefix)
 	p.number("vrrp_rt_priority", int64(g.RealTime))
 	p.flag("vrrp_no_swap", g.NoSwap)
 	if len(g.CPUs) > 0 {

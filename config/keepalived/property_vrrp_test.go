@@ -28,6 +28,7 @@ func (g generator) vrrp(m *config.Model) {
 			Quorum: 1 + g.IntN(2), Interval: g.seconds(9), Timeout: g.seconds(9), Rise: 1 + g.IntN(9), Fall: 1 + g.IntN(9),
 			Weight: g.IntN(507) - 253, Reverse: g.flip()})
 		v.Delays = append(v.Delays, config.InterfaceDelay{Interface: fmt.Sprintf("br%d", i), Down: g.fraction(), Up: g.fraction()})
+		v.Pacing = append(v.Pacing, config.GARPGroup{ARP: g.fraction(), NA: g.fraction(), Interfaces: []string{fmt.Sprintf("sw%d", i), g.name()}})
 		v.Static.Routes = append(v.Static.Routes, g.route())
 		v.Static.Rules = append(v.Static.Rules, g.rule())
 		a := g.virtualAddress(g.flip())
@@ -126,7 +127,7 @@ func (g generator) instance(i int) config.Instance {
 	six := g.flip()
 	in := config.Instance{Name: fmt.Sprintf("i%d", i), State: "BACKUP", RouterID: uint8(1 + g.IntN(255)), Priority: uint8(1 + g.IntN(254)),
 		Version: 3, Accept: g.flip(), Interface: g.maybeName(), AdvertInt: time.Duration(1+g.IntN(4095)) * 10 * time.Millisecond, DownAdverts: 1 + g.IntN(100),
-		SkipAddressCheck: g.flip(), LowerSilent: g.flip(), HigherAnswer: g.flip(), ChecksumAsV2: g.flip(), UnicastTTL: 255,
+		SkipAddressCheck: g.flip(), LowerSilent: g.flip(), HigherAnswer: g.flip(), OwnerIgnores: g.flip(), ChecksumAsV2: g.flip(), UnicastTTL: 255,
 		UnicastOldSum: config.OldSum(g.IntN(3)), CheckPeers: g.flip(), FaultNoPeer: g.flip(), TrackSrcIP: g.flip(), ReceiveBuffer: g.IntN(9999),
 		Garp: config.GarpTiming{Delay: g.fraction(), Repeat: 1 + g.IntN(9), Refresh: g.fraction(), RefreshRepeat: 1 + g.IntN(9),
 			LowerPrioDelay: g.fraction(), LowerPrioRepeat: g.IntN(9)},
@@ -148,13 +149,15 @@ func (g generator) instance(i int) config.Instance {
 	}
 	for k := range in.Addresses {
 		a := &in.Addresses[k]
-		a.UseVMAC = a.UseVMAC && !in.VMAC.OtherLinks
 		if in.Interface == "" && a.Dev == "" {
 			a.Dev = "eth9"
 		}
 	}
 	for range g.IntN(3) {
 		in.Routes, in.Rules = append(in.Routes, g.route()), append(in.Rules, g.rule())
+	}
+	if g.flip() {
+		in.Garp.Extra, in.Garp.ExtraAll = g.seconds(86400), g.flip()
 	}
 	in.Tracks = g.tracks(in.Priority == 255)
 	return in
@@ -187,11 +190,15 @@ func (g generator) who(in *config.Instance) {
 func (g generator) way(in *config.Instance, six bool) {
 	in.McastGroup = netip.MustParseAddr(map[bool]string{true: "ff02::12", false: "224.0.0.18"}[six])
 	if g.flip() {
-		in.VMAC = config.VMAC{Use: true, Name: fmt.Sprintf("vm%s", in.Name), XmitBase: !in.Strict, OtherLinks: g.flip()}
+		in.VMAC = config.VMAC{Use: true, Name: fmt.Sprintf("vm%s", in.Name), Group: g.Uint32N(3), XmitBase: !in.Strict, OtherLinks: g.flip()}
 		if !in.Strict && g.flip() {
 			in.VMAC.MAC = config.MAC{2, 0, 0x5e, 0, 1, byte(g.IntN(256))}
 		}
 		in.Interface, in.PromoteSecondaries = g.name(), false
+	}
+	if in.VMAC.Use && g.flip() {
+		in.VMAC.IPVLAN, in.VMAC.MAC, in.VMAC.Mode = true, config.MAC{}, []string{"bridge", "vepa", "private"}[g.IntN(3)]
+		in.VMAC.Addr = netip.PrefixFrom(g.addr(six), 1+g.IntN(30))
 	}
 	if g.flip() {
 		in.UnicastTTL = g.IntN(256)

@@ -161,6 +161,7 @@ func (p *parser) settleTimes(d *draft, in *inheritance) {
 		{"garp_master_refresh_repeat", func() { d.Garp.RefreshRepeat = in.Garp.RefreshRepeat }},
 		{"garp_lower_prio_delay", func() { d.Garp.LowerPrioDelay = in.Garp.LowerPrioDelay }},
 		{"garp_lower_prio_repeat", func() { d.Garp.LowerPrioRepeat = in.Garp.LowerPrioRepeat }},
+		{"owner_ignore_adverts", func() { d.OwnerIgnores = in.OwnerIgnoreAdverts }},
 		{"higher_prio_send_advert", func() { d.HigherAnswer = in.HigherPrioSendAdvert }},
 		{"lower_prio_no_advert", func() { d.LowerSilent = in.LowerPrioNoAdvert.Or(d.Strict) }},
 		{"skip_check_adv_addr", func() { d.SkipAddressCheck = in.SkipCheckAdvAddr }},
@@ -172,6 +173,9 @@ func (p *parser) settleTimes(d *draft, in *inheritance) {
 		if !d.has(e.keyword) {
 			e.set()
 		}
+	}
+	if !d.has("garp_extra_if") && !d.has("vmac_garp_intvl") {
+		d.Garp.Extra, d.Garp.ExtraAll = in.Garp.Extra, in.Garp.ExtraAll
 	}
 	for _, peer := range d.UnicastPeers {
 		d.CheckPeers = d.CheckPeers || peer.MinTTL > 0 || peer.MaxTTL < 255
@@ -278,6 +282,12 @@ func (p *parser) settleVMAC(d *draft, in *inheritance, names map[string]bool) {
 	if d.shortMAC {
 		v.MAC[5] = d.RouterID
 	}
+	if v.IPVLAN {
+		v.Mode = or(v.Mode, "bridge")
+		if !v.Addr.IsValid() && !d.Is6() {
+			p.fail(d.at("use_ipvlan"), "write an address of its own behind the name", "the ipvlan of %s has no address for its adverts", d.Name)
+		}
+	}
 	if v.Name == "" && d.RouterID != 0 {
 		v.Name = macvlan(p.vmacPrefix(), d.RouterID, d.Is6(), names)
 	}
@@ -321,9 +331,8 @@ func (p *parser) settleAddresses(d *draft, in *inheritance) {
 			a.Dev = in.link
 			p.note(a.Pos, "neither %s nor %s names an interface: it is held by %s, the default_interface", addr, d.Name, in.link)
 		}
-		if a.UseVMAC && (a.Dev == "" || d.VMAC.OtherLinks) {
-			a.UseVMAC = false
-			p.note(a.Pos, "use_vmac of %s has no effect: the instance says it, or the address names no dev", addr)
+		if a.UseVMAC {
+			p.noteIdle(otherMacvlans, "use_vmac of an address", a.Pos)
 		}
 		if !a.Prefix.IsSingleIP() && !a.Peer.IsValid() {
 			p.noteOnce("mask", a.Pos, "%s brings a route to its network, which comes and goes with the master, where the host has none "+

@@ -25,6 +25,9 @@ func (p *parser) vrrpBlock(b *block, s *statement) {
 		p.arbiter(b, s)
 	case "interface_up_down_delays":
 		p.linkDelays(s)
+	case "garp_group":
+		p.bare(b, s)
+		p.garpGroup(s)
 	case "static_ipaddress":
 		p.staticAddresses(s)
 	case "static_routes":
