@@ -100,6 +100,10 @@ func (b *backend) Do(verb string, args []string, stdin string) (ctl.Outcome, err
 		return b.sysctl(args), nil
 	case "mark":
 		return b.mark(args, stdin), nil
+	case "vrrp":
+		return b.vrrp(args), nil
+	case "health":
+		return b.health(args), nil
 	}
 	return ctl.Outcome{}, fmt.Errorf("this director does not know the command %q", verb)
 }

@@ -41,10 +41,13 @@ const usage = `dirsw: a director for LVS clusters in user space
   dirsw mark     add | del | list | restore      the iptables rules that give packets their firewall marks;
                                                  "dirsw iptables -t mangle …" takes a whole command line
   dirsw proc     ip_vs | ip_vs_conn | …          what the kernel's IPVS shows below /proc/net
+  dirsw vrrp     [-json]                         who is master of each instance, and what was heard and refused
+  dirsw health   [-json]                         which real servers are up, and what their checks said last
   dirsw stats    [-json]                         interfaces, workers, next hops, and every drop by its reason
   dirsw explain  'tcp CLIENT:PORT > VIP:PORT'    ask the running director which server, why, and which frame would leave
   dirsw explain  -f FILE 'tcp …'                 the same for a file, without a director
   dirsw reload                                   read the file again (as SIGHUP) and say what changed
+  dirsw genhash  -s ADDRESS -p PORT -u PATH      the digest of a page, for the keyword digest of HTTP_GET
   dirsw replay   -f FILE in.pcap [-w out.pcap]   play a capture through the same pipeline
   dirsw bench    -f FILE in.pcap [-json]         what a packet of a capture costs in the pipeline
   dirsw lab      up | down | status | exec NODE -- CMD… | demo
@@ -94,6 +97,12 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		return cmdProc(rest, stdout, stderr)
 	case "explain":
 		return cmdExplain(rest, stdout, stderr)
+	case "vrrp":
+		return cmdVRRP(rest, stdout, stderr)
+	case "health":
+		return cmdHealth(rest, stdout, stderr)
+	case "genhash":
+		return cmdGenhash(ctx, rest, stdout, stderr)
 	case "stats":
 		return cmdStats(rest, stdout, stderr)
 	case "reload":
