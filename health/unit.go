@@ -231,7 +231,10 @@ func (c *Check) subject(up bool, err error) string {
 	case KindHTTP, KindSSL:
 		return "=> CHECK " + word + " on service" + pick(up, "", " : HTTP request failed") + " <="
 	case KindSMTP:
-		return "=> CHECK " + word + " on service" + pick(up, "", fmt.Sprintf(" : %v", err)) + " <="
+		if up {
+			return "=> CHECK succeed on service <="
+		}
+		return "=> CHECK failed on service : " + strings.TrimPrefix(c.wording().Failed(Names{}, err, Try{}), "SMTP_CHECK ") + " <="
 	case KindMisc:
 		if !up && errors.Is(err, ErrTimeout) {
 			return "=> MISC CHECK timed out on service <="
