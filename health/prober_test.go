@@ -431,6 +431,18 @@ func TestProberFeeds(t *testing.T) {
 			"([192.0.2.11]:tcp:80): tracked file load leaving FAULT state")
 		b.Feed(KindFile, "nobody", 1)
 		b.expect("a feed of nobody", b.told())
+		other := one("b")
+		other.Checks = []Check{{Kind: KindFile, Feed: "load"}}
+		b.Set([]Target{target, other})
+		b.Set([]Target{other})
+		b.Feed(KindFile, "load", 1)
+		b.expect("the feed of the one that is left", b.told(), "b up=false weight=0, changed, check")
+		b.Set(nil)
+		b.Feed(KindFile, "load", 0)
+		b.expect("nobody is left", b.told())
+		if n := len(b.feeds); n != 0 {
+			t.Errorf("%d feeds are followed, want none", n)
+		}
 	})
 }
 
