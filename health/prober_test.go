@@ -436,7 +436,7 @@ func TestProberFeeds(t *testing.T) {
 		b.Set([]Target{target, other})
 		b.Set([]Target{other})
 		b.Feed(KindFile, "load", 1)
-		b.expect("the feed of the one that is left", b.told(), "b up=false weight=0, changed, check")
+		b.expect("the feed of the one that is left", b.told(), "b up=false weight=10, changed, check")
 		b.Set(nil)
 		b.Feed(KindFile, "load", 0)
 		b.expect("nobody is left", b.told())
