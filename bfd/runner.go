@@ -205,14 +205,15 @@ func (r *Runner) turn() {
 			r.drain(l, fd)
 		}
 	}
+	now := r.opt.Clock.Now()
 	next := r.reopen
 	for _, p := range r.peers {
-		for now := r.opt.Clock.Now(); now >= p.session.Next(); now = r.opt.Clock.Now() {
+		for now >= p.session.Next() {
 			r.tick(p, now)
 		}
 		next = min(next, p.session.Next())
 	}
-	if now := r.opt.Clock.Now(); r.fresh || now >= r.published.Add(publishPause) {
+	if r.fresh || now >= r.published.Add(publishPause) {
 		r.publish()
 		r.fresh, r.published = false, now
 	}
