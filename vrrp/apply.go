@@ -286,16 +286,11 @@ func (m *Machine) sourceOf(p *Path) Source {
 	if p.Base != "" {
 		link = p.Base
 	}
-	addrs := m.links[link].Addrs
+	l := m.links[link]
 	if p.Source.IsValid() {
-		return Source{Addr: p.Source, Missing: link != "" && !slices.Contains(addrs, p.Source)}
+		return Source{Addr: p.Source, Missing: link != "" && !slices.Contains(l.Addrs, p.Source)}
 	}
-	for _, a := range addrs {
-		if a.Is6() == p.IPv6 && (!p.IPv6 || a.IsLinkLocalUnicast()) && !m.virtual(a) {
-			return Source{Addr: a}
-		}
-	}
-	return Source{}
+	return Source{Addr: m.firstOf(&l, p.IPv6)}
 }
 
 // virtual reports whether an address is one of some instance that does not own it.

@@ -204,7 +204,7 @@ type Track struct {
 
 // TrackState is what is known of a tracked thing.
 type TrackState struct {
-	Known bool // scripts: it has run since the start (or says so by configuration: init_fail); other things always
+	Known bool // of scripts: it has run since the start, or its configuration says how it begins (init_fail); of files: of no matter
 	Up    bool
 	Value int // of a file
 }

@@ -106,6 +106,11 @@ func (r *Runner) readLinks(now clock.Mono, p *Plan) {
 		for _, s := range c.Second {
 			look(s.Link)
 		}
+		for _, list := range [...][]Address{c.Addresses, c.Excluded} {
+			for _, a := range list {
+				look(a.Link)
+			}
+		}
 		for _, t := range c.Track {
 			if t.Kind == TrackInterface {
 				look(t.Name)
@@ -306,7 +311,7 @@ func (r *Runner) advert(now clock.Mono, e *Effect) {
 func (r *Runner) sendTo(i *Instance, w *ways, path int, dst netip.Addr) error {
 	src := i.sources[path].Addr
 	if !src.IsValid() {
-		return fmt.Errorf("send to %v: no source address", dst)
+		return nil // which is a reason for FAULT, and told there
 	}
 	p := &w.paths[path]
 	return r.net.Send(w.first+path, dst, w.sender.packet(i.cfg, &w.sender.msg, src, dst, p.TTL, i.OldChecksum() && p.Unicast()))

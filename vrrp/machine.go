@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"math"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -107,14 +108,40 @@ func (m *Machine) Link(now clock.Mono, l LinkState) []Effect {
 func (m *Machine) setLink(now clock.Mono, l LinkState) {
 	old, known := m.links[l.Name]
 	m.links[l.Name] = l
-	if known && old.Up != l.Up && m.uses(l.Name) {
-		m.logf(nil, "Netlink reports %s %s", l.Name, upWord(l.Up))
+	if known && m.uses(l.Name) {
+		if old.Up != l.Up {
+			m.logf(nil, "Netlink reports %s %s", l.Name, upWord(l.Up))
+		}
+		m.logAddress(&old, &l, false)
+		m.logAddress(&old, &l, true)
 	}
 	for _, i := range m.instances {
 		if i.resource(l.Name) || i.dependsOn(l.Name) {
 			i.reconsider(now)
 		}
 	}
+}
+
+// logAddress tells that a link has another first address of a family, or none any more.
+func (m *Machine) logAddress(old, l *LinkState, v6 bool) {
+	before, after := m.firstOf(old, v6), m.firstOf(l, v6)
+	switch {
+	case before == after:
+	case after.IsValid():
+		m.logf(nil, "Assigned address %v for interface %s", after, l.Name)
+	default:
+		m.logf(nil, "Deassigned address %v from interface %s", before, l.Name)
+	}
+}
+
+// firstOf is the first address of a link that can be the source of adverts.
+func (m *Machine) firstOf(l *LinkState, v6 bool) netip.Addr {
+	for _, a := range l.Addrs {
+		if a.Is6() == v6 && (!v6 || a.IsLinkLocalUnicast()) && !m.virtual(a) {
+			return a
+		}
+	}
+	return netip.Addr{}
 }
 
 // debounce is how long a link may be down before that counts.
@@ -189,13 +216,17 @@ func (m *Machine) uses(link string) bool {
 	return slices.ContainsFunc(m.instances, func(i *Instance) bool { return i.dependsOn(link) })
 }
 
-// track returns what is known of a thing. Interfaces are known from Link; a thing of which nothing was heard is not
-// known, which holds back those that depend on it without a weight.
+// track returns what is known of a thing. Interfaces are known from Link; a BFD session is down until it is said to be up;
+// any other thing of which nothing was heard is not known, which holds back those that depend on it without a weight.
 func (m *Machine) track(t *Track) TrackState {
-	if t.Kind == TrackInterface {
+	s := m.tracks[trackKey{t.Kind, t.Name}]
+	switch t.Kind {
+	case TrackInterface:
 		return TrackState{Known: true, Up: m.links[t.Name].Up}
+	case TrackBFD:
+		s.Known = true
 	}
-	return m.tracks[trackKey{t.Kind, t.Name}]
+	return s
 }
 
 // instance finds an instance by name.

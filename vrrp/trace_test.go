@@ -175,6 +175,9 @@ func set(c *Config, k, v string) error {
 		c.Interface = v
 	case "vip":
 		c.Addresses = append(c.Addresses, Address{Prefix: netip.MustParsePrefix(v)})
+	case "vip_on": // link,prefix, and no_track
+		f := strings.Split(v, ",")
+		c.Addresses = append(c.Addresses, Address{Prefix: netip.MustParsePrefix(f[1]), Link: f[0], NoTrack: len(f) > 2})
 	case "novips":
 		c.Addresses = nil
 	case "evip":

@@ -40,7 +40,7 @@ func (i *Instance) tracks(k trackKey) bool {
 	return false
 }
 
-// ownLinks are the links whose state is the instance's, unless it is told not to look at them.
+// ownLinks are the links that the instance stands on.
 func (i *Instance) ownLinks() []string {
 	links := []string{i.cfg.OwnLink()}
 	if i.cfg.VMAC != nil {
@@ -49,8 +49,28 @@ func (i *Instance) ownLinks() []string {
 	return links
 }
 
+// vipLinks yields the other links that have addresses of the instance: a master that cannot serve one of them lets another
+// one serve all.
+func (i *Instance) vipLinks() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		own := i.ownLinks()
+		for _, list := range [...][]Address{i.cfg.Addresses, i.cfg.Excluded} {
+			for n := range list {
+				if a := &list[n]; a.Link != "" && !a.NoTrack && !slices.Contains(own, a.Link) && !yield(a.Link) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // dependsOn reports whether a link matters to the instance.
 func (i *Instance) dependsOn(link string) bool {
+	for l := range i.vipLinks() {
+		if l == link {
+			return true
+		}
+	}
 	return slices.Contains(i.ownLinks(), link) || i.tracks(trackKey{TrackInterface, link})
 }
 
@@ -68,6 +88,9 @@ func (i *Instance) faults() []string {
 		for _, l := range i.ownLinks() {
 			linkDown(l)
 		}
+	}
+	for l := range i.vipLinks() {
+		linkDown(l)
 	}
 	for t := range i.trackers() {
 		if f := i.trackFault(t); f != "" && !seen[f] {
@@ -161,10 +184,11 @@ func (i *Instance) weighed() int {
 	return total
 }
 
-// undecided reports whether a script without a weight has not run yet: until then the instance is neither up nor down.
+// undecided reports whether nothing was heard yet of a thing without a weight, as of a script that has not run: until then
+// the instance is neither up nor down.
 func (i *Instance) undecided() bool {
 	for t := range i.trackers() {
-		if t.Kind == TrackScript && t.Weight == 0 && !i.m.track(t).Known {
+		if t.Kind != TrackFile && t.Weight == 0 && !i.m.track(t).Known {
 			return true
 		}
 	}
