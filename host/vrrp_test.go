@@ -354,6 +354,18 @@ func TestFloodDoesNotSilenceOthers(t *testing.T) {
 	if before > 2 {
 		t.Errorf("%d packets of the flood came before the advert of the other link", before)
 	}
+	before = 0
+	for seen := false; !seen && before < 1000; before++ { // a flood that does not end, and an advert that comes later
+		must(t, a.Send(0, ip("224.0.0.18"), advert4("192.0.2.1", "224.0.0.18", 1, "flood")))
+		if before == 100 {
+			must(t, a.Send(1, ip("224.0.0.18"), advert4("198.51.100.1", "224.0.0.18", 1, "advert")))
+		}
+		e, _ := b.Receive(time.Second)
+		seen = string(e.Packet.Data) == "advert"
+	}
+	if before < 100 || before > 100+2*readsAtOnce {
+		t.Errorf("the advert of the other link came after %d packets of the flood, it was sent after 100", before)
+	}
 	for {
 		if _, ok := b.Receive(10 * time.Millisecond); !ok {
 			break
