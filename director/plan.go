@@ -20,6 +20,9 @@ func Plan(m *config.Model) vrrp.Plan {
 	for i := range m.VRRP.Groups {
 		p.Groups = append(p.Groups, group(&m.VRRP.Groups[i]))
 	}
+	for _, group := range m.VRRP.Pacing {
+		p.Pacing = append(p.Pacing, vrrp.Pacing{Links: group.Interfaces, ARP: group.ARP, NA: group.NA})
+	}
 	if g.GarpInterval > 0 || g.GNAInterval > 0 {
 		p.Pacing = append(p.Pacing, vrrp.Pacing{ARP: g.GarpInterval, NA: g.GNAInterval})
 	}
@@ -27,7 +30,6 @@ func Plan(m *config.Model) vrrp.Plan {
 }
 
 func instance(m *config.Model, in *config.Instance) vrrp.Config {
-	g := &m.Globals.VRRP
 	c := vrrp.Defaults()
 	c.Name, c.VRID, c.Version, c.IPv6, c.Interface = in.Name, in.RouterID, uint8(in.Version), in.Is6(), in.Interface
 	c.VMAC, c.XmitBase = vmac(in), in.VMAC.XmitBase
@@ -62,13 +64,14 @@ func instance(m *config.Model, in *config.Instance) vrrp.Config {
 	}
 	c.NoPreempt, c.PreemptDelay, c.DownTimerAdverts = in.NoPreempt, in.PreemptDelay, in.DownAdverts
 	c.Strict, c.NoAccept, c.SkipCheckAdvAddr = in.Strict, !in.Accept, in.SkipAddressCheck
-	c.LowerPrioNoAdvert, c.HigherPrioAdvert, c.OwnerIgnore = in.LowerSilent, in.HigherAnswer, g.OwnerIgnoreAdverts
+	c.LowerPrioNoAdvert, c.HigherPrioAdvert, c.OwnerIgnore = in.LowerSilent, in.HigherAnswer, in.OwnerIgnores
 	c.ChecksumAsV2, c.OldUnicast, c.NeverOldUnicast = in.ChecksumAsV2, in.UnicastOldSum == config.OldSumOn, in.UnicastOldSum == config.OldSumNever
 	c.DontTrackPrimary, c.TrackSource = in.DontTrackPrimary, in.TrackSrcIP
+	c.FaultNoPeer = in.FaultNoPeer && len(in.UnicastPeers) == 0
 	c.TimerExpired, c.OtherPriority = in.StallPriority > 0, int(in.StallPriority)
-	c.PriorityNotices = in.Notify.PriorityChanges || g.NotifyPriorityChanges
+	c.PriorityNotices = in.Notify.PriorityChanges
 	c.GARP = vrrp.GARP{Repeat: in.Garp.Repeat, Delay: in.Garp.Delay, Refresh: in.Garp.Refresh, RefreshRepeat: in.Garp.RefreshRepeat,
-		LowerRepeat: in.Garp.LowerPrioRepeat, LowerDelay: in.Garp.LowerPrioDelay}
+		LowerRepeat: in.Garp.LowerPrioRepeat, LowerDelay: in.Garp.LowerPrioDelay, ExtraIf: in.Garp.Extra, ExtraAll: in.Garp.ExtraAll}
 	c.Track = tracks(in.Tracks)
 	c.Debounce = debounce(m, in.Interface)
 	return c
@@ -79,7 +82,8 @@ func vmac(in *config.Instance) *vrrp.VMAC {
 	if !in.VMAC.Use {
 		return nil
 	}
-	v := &vrrp.VMAC{Name: in.VMAC.Name, Base: in.Interface, MAC: in.VMAC.MAC}
+	v := &vrrp.VMAC{Name: in.VMAC.Name, Base: in.Interface, MAC: in.VMAC.MAC, IPvlan: in.VMAC.IPVLAN, Mode: in.VMAC.Mode, Addr: in.VMAC.Addr,
+		Group: in.VMAC.Group}
 	family, name := byte(1), "vrrp."
 	if in.Is6() {
 		family, name = 2, "vrrp6."
