@@ -85,6 +85,26 @@ func TestStrangersAreHeardWithoutAQuestion(t *testing.T) {
 	silent(t, v, AnswerCame)
 }
 
+func TestOwnAnswersAreTold(t *testing.T) {
+	here, there := newNode(t), newNode(t)
+	here.wire("veth0", there, "peer0")
+	here.wire("veth1", there, "peer1") // both on one wire
+	must(t, there.nl.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}))
+	for _, port := range []string{"peer0", "peer1"} {
+		must(t, there.nl.LinkSetMaster(there.link(port), there.link("br0")))
+	}
+	there.up("br0")
+	v := here.vrrp(here.host())
+	awaitLink(t, v, "veth1", func(s LinkState) bool { return s.Up })
+	vip := ip("192.0.2.200")
+	must(t, v.Own(Address{Link: "veth1", Prefix: prefix("192.0.2.200/32")}, time.Minute))
+	must(t, v.Guard("veth0", []netip.Addr{vip}))
+	must(t, v.Probe("veth0", vip))
+	if a := await(t, v, AnswerCame).Answer; !a.Own || a.MAC != here.mac("veth1") {
+		t.Errorf("got %+v, want that it is our own", a)
+	}
+}
+
 func TestGuardsFollowTheirLink(t *testing.T) {
 	here, there := newNode(t), newNode(t)
 	h := here.host()
