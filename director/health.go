@@ -82,7 +82,7 @@ func (d *Director) alarm(e *health.Event) {
 // check has the servers of a model checked, instead of those before, and notes how the new ones stand. What is left of the
 // old model keeps its state.
 func (d *Director) check(m *config.Model, targets []health.Target) {
-	d.prober.Set(targets)
+	d.prober.Set(d.withPaths(m, targets))
 	d.suspend(m)
 	d.vitals.adopt(m)
 	for _, s := range d.prober.States() {
@@ -113,7 +113,7 @@ func (d *Director) uncheck() {
 		return
 	}
 	if before, _, err := Targets(d.vitals.model, d.runner()); err == nil { // it was good before
-		d.prober.Set(before)
+		d.prober.Set(d.withPaths(d.vitals.model, before))
 	}
 }
 

@@ -29,7 +29,7 @@ type Wire interface {
 
 // OpenWire opens a wire to server on which TCP segments from vip to port are heard. direct demands that the server is on
 // a link of this machine, as lvs_method DR does. While the server's MAC is being asked for it returns an error, and is
-// called again.
+// called again. An error that is ErrSilent says that this server cannot be asked so at all.
 type OpenWire func(server netip.Addr, vip netip.AddrPort, port uint16, direct bool) (Wire, error)
 
 // PathCheck is check_path vip, which is dirsw's own: it connects to the virtual address and port by the server's MAC or
@@ -93,6 +93,9 @@ func (c *PathCheck) open(ctx context.Context, port uint16) (Wire, error) {
 		}
 		if isLocal(err) {
 			return nil, &Failure{Kind: ErrLocal, Text: "path", Err: err}
+		}
+		if errors.Is(err, ErrSilent) {
+			return nil, err
 		}
 		wait, cancel := context.WithTimeout(ctx, openAgain)
 		<-wait.Done()
