@@ -164,8 +164,8 @@ type GroupConfig struct {
 	Name    string
 	Members []string // names of instances
 	Track   []Track  // of all members
-	// TrackingWeight lets trackers with a weight change priorities in the group (sync_group_tracking_weight, and the
-	// older global_tracking). Without it weights of members' and the group's trackers are ignored.
+	// TrackingWeight lets what members track change their priorities (sync_group_tracking_weight, and the older
+	// global_tracking). Without it only weights of processes do, and those of the group's own Track.
 	TrackingWeight bool
 }
 

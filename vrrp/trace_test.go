@@ -84,6 +84,13 @@ func (tr *tracer) command(f []string) error {
 		tr.plan.Groups = append(tr.plan.Groups, GroupConfig{Name: f[1], Members: f[2:]})
 	case "groupweights":
 		tr.plan.Groups[len(tr.plan.Groups)-1].TrackingWeight = true
+	case "grouptrack":
+		var c Config
+		if err := setTrack(&c, f[1]); err != nil {
+			return err
+		}
+		g := &tr.plan.Groups[len(tr.plan.Groups)-1]
+		g.Track = append(g.Track, c.Track...)
 	case "garp":
 		tr.plan.Pacing = append(tr.plan.Pacing, Pacing{ARP: duration(f[1])})
 	case "delay":

@@ -152,36 +152,46 @@ func fileStatus(t *Track, value int) int {
 	return min(v, PriorityOwner-2)
 }
 
-// weightsCount reports whether weights change the instance's priority: not an address owner's, nor that of the member of
-// a group unless the group says so.
-func (i *Instance) weightsCount() bool {
-	return i.cfg.Priority != PriorityOwner && (i.group == nil || i.group.cfg.TrackingWeight)
+// weightCounts reports whether the weight of a tracker changes the instance's priority: never an address owner's. Of a
+// member of a group only the weights of the group's own trackers do, and of processes, unless the group says otherwise.
+func (i *Instance) weightCounts(t *Track, ofGroup bool) bool {
+	switch {
+	case i.cfg.Priority == PriorityOwner:
+		return false
+	case ofGroup || i.group == nil || i.group.cfg.TrackingWeight:
+		return true
+	}
+	return t.Kind == TrackProcess
 }
 
 // weighed is the priority with all weights.
 func (i *Instance) weighed() int {
 	total := int(i.cfg.Priority)
-	if !i.weightsCount() {
-		return total
-	}
+	n := 0
 	for t := range i.trackers() {
-		s := i.m.track(t)
-		if t.Kind == TrackFile {
-			if v := fileStatus(t, s.Value); v > fileFault {
-				total += v
-			}
-			continue
+		if i.weightCounts(t, n >= len(i.cfg.Track)) {
+			total += i.weightNow(t)
 		}
-		if !s.Known || s.Up != (t.Weight > 0) {
-			continue
-		}
-		if t.Reverse {
-			total -= t.Weight
-		} else {
-			total += t.Weight
-		}
+		n++
 	}
 	return total
+}
+
+// weightNow is what a tracker adds to the priority.
+func (i *Instance) weightNow(t *Track) int {
+	s := i.m.track(t)
+	switch {
+	case t.Kind == TrackFile:
+		if v := fileStatus(t, s.Value); v > fileFault {
+			return v
+		}
+		return 0
+	case !s.Known || s.Up != (t.Weight > 0):
+		return 0
+	case t.Reverse:
+		return -t.Weight
+	}
+	return t.Weight
 }
 
 // undecided reports whether nothing was heard yet of a thing without a weight, as of a script that has not run: until then
