@@ -40,7 +40,7 @@ func (p *Prober) compare(u *unit, now clock.Mono) {
 	}
 }
 
-// alarm raises or ends the alarm of an advisory check, once.
+// alarm reports that an advisory check disagrees, or agrees again, once.
 func (p *Prober) alarm(it *item, raise bool, now clock.Mono) {
 	if it.alarmed == raise {
 		return
@@ -48,22 +48,21 @@ func (p *Prober) alarm(it *item, raise bool, now clock.Mono) {
 	it.alarmed = raise
 	u := it.unit
 	why := disagreement(u.target.Names, it.check.Kind, raise, u.up, it.last)
-	p.line(lineWarn, why)
 	p.out = append(p.out, notice{event: &Event{
 		Key: u.target.Key, Names: u.target.Names, Up: u.up, Weight: u.weight, Kind: it.check.Kind,
 		Alarm: raise, AlarmEnd: !raise, Why: why, At: now,
 	}})
 }
 
-// disagreement is the line of an alarm, which keepalived has not.
+// disagreement says in words what an alarm is about. keepalived has no such check.
 func disagreement(n Names, k Kind, raise, up bool, last string) string {
 	switch {
 	case !raise:
 		return fmt.Sprintf("%s of service %s for VS %s agrees with its checks again", k, n.Server, n.Service)
 	case up:
-		return fmt.Sprintf("ALARM: service %s answers its checks, but clients of VS %s do not reach it (%s: %s)",
+		return fmt.Sprintf("service %s answers its checks, but clients of VS %s do not reach it (%s: %s)",
 			n.Server, n.Service, k, last)
 	default:
-		return fmt.Sprintf("ALARM: service %s fails its checks, but answers clients of VS %s (%s)", n.Server, n.Service, k)
+		return fmt.Sprintf("service %s fails its checks, but answers clients of VS %s (%s)", n.Server, n.Service, k)
 	}
 }

@@ -88,7 +88,7 @@ func TestLinesOfKeepalived(t *testing.T) {
 		{(&Ping{}).Failed(n, refused, last), "ICMP connection to [192.0.2.11]:tcp:80 of FWM 7 failed."},
 		{(&Ping{}).Down(n, refused, last), "ICMP CHECK on service [192.0.2.11]:tcp:80 of FWM 7 failed after 2 retries."},
 		{(&Ping{}).Down(n, refused, first), "ICMP CHECK on service [192.0.2.11]:tcp:80 failed."},
-		{disagreement(n, KindPath, true, false, ""), "ALARM: service [192.0.2.11]:tcp:80 fails its checks, but answers clients of VS FWM 7 (check_path)"},
+		{disagreement(n, KindPath, true, false, ""), "service [192.0.2.11]:tcp:80 fails its checks, but answers clients of VS FWM 7 (check_path)"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%q, want %q", tt.got, tt.want)

@@ -83,7 +83,9 @@ func (p *Prober) start(u *unit, c Check, now clock.Mono) *item {
 	} else {
 		p.queue.add(it)
 	}
-	p.line(lineInfo, fmt.Sprintf("%s healthchecker for service %s for VS %s", word, n.Server, n.Service))
+	if !c.Advisory {
+		p.line(lineInfo, fmt.Sprintf("%s healthchecker for service %s for VS %s", word, n.Server, n.Service))
+	}
 	return it
 }
 
@@ -162,9 +164,10 @@ func (p *Prober) suspend(key string, stop bool) {
 			it.probe.due = now.Add(time.Duration(p.opt.Random() * float64(it.check.Timing.Loop)))
 			p.queue.add(it)
 		}
-		n := u.target.Names
-		p.line(lineInfo, fmt.Sprintf("%s healthchecker for service %s for VS %s",
-			pick(stop, "Suspending", "Activating"), n.Server, n.Service))
+		if n := u.target.Names; !it.check.Advisory {
+			p.line(lineInfo, fmt.Sprintf("%s healthchecker for service %s for VS %s",
+				pick(stop, "Suspending", "Activating"), n.Server, n.Service))
+		}
 	}
 }
 

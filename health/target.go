@@ -84,7 +84,7 @@ type Event struct {
 	// Weighed says that Weight is new. Where Changed is set too, the weight changed because the check that gave it went
 	// up or down, of which keepalived logs nothing; else it logs "Changing weight from …".
 	Weighed  bool
-	Alarm    bool // an advisory check disagrees now; Why says about what
+	Alarm    bool // an advisory check disagrees now; Why says about what. The Prober does not log it
 	AlarmEnd bool // it agrees again
 
 	// CheckChanged says that one check went up or down (CheckUp), whether or not the server did: the occasion of
