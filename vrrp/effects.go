@@ -139,10 +139,10 @@ func (r *Runner) open(i *Instance) error {
 		r.close(i)
 	}
 	r.ways[i] = fresh
+	r.routers[i.cfg.VRID] = append(r.routers[i.cfg.VRID], i)
 	r.nextID += len(i.paths)
 	var err error
 	for n := range i.paths {
-		r.owners[fresh.first+n] = i
 		if _, e := r.net.Open(fresh.first+n, i.paths[n]); e != nil {
 			err = errors.Join(err, fmt.Errorf("vrrp_instance %s: %w", i.cfg.Name, e))
 		}
@@ -158,9 +158,10 @@ func (r *Runner) close(i *Instance) {
 	}
 	for n := range w.paths {
 		r.net.Shut(w.first + n)
-		delete(r.owners, w.first+n)
 	}
 	delete(r.ways, i)
+	same := &r.routers[i.cfg.VRID]
+	*same = slices.DeleteFunc(*same, func(o *Instance) bool { return o == i })
 }
 
 // shutdown ends everything. Masters keep their addresses until others have taken over.

@@ -203,6 +203,7 @@ func (m *Machine) Stop(now clock.Mono) []Effect {
 		i.stop(now, Stop)
 	}
 	for _, g := range m.groups {
+		g.prev = g.state
 		g.notice(m, now, Stop)
 	}
 	return m.out

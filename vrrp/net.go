@@ -47,7 +47,7 @@ type Net interface {
 
 // Packet is one that Receive brought.
 type Packet struct {
-	IDs      []int  // the open paths that share the socket on which it came
+	IDs      []int  // the open paths that share the socket on which it came, in rising order
 	Link     string // the link on which it arrived; may be empty for unicast
 	Src, Dst netip.Addr
 	TTL      int    // TTL or hop limit; -1: not known

@@ -15,9 +15,6 @@ const (
 	loggedOwners = uint(numRejects) + iota
 )
 
-// Reject counts a packet that was not given to the instance.
-func (i *Instance) Reject(r Reject) { i.stats.Rejects[r]++ }
-
 // received takes a packet with the instance's VRID.
 func (i *Instance) received(now clock.Mono, p *Packet, path int) {
 	if i.m.delayed(now) || i.state != Backup && i.state != Master {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -33,9 +34,10 @@ type Runner struct {
 
 	m       *Machine // the thread's, as everything up to mu
 	ways    map[*Instance]*ways
-	owners  map[int]*Instance // by the number of an open path
+	routers [256][]*Instance // with open paths, by virtual router identifier
 	nextID  int
-	renewAt clock.Mono // when lifetimes of addresses are to be prolonged
+	stray   [numRejects]atomic.Uint64 // packets for no instance; the thread writes, Strays reads
+	renewAt clock.Mono                // when lifetimes of addresses are to be prolonged
 	sched   schedule
 	lateLog clock.Mono // when lateness was logged last
 
@@ -77,7 +79,7 @@ func NewRunner(o Options) *Runner {
 	}
 	return &Runner{
 		clock: o.Clock, log: scribe{log: o.Log}, net: o.Net, notice: o.Notice, m: NewMachine(),
-		ways: map[*Instance]*ways{}, owners: map[int]*Instance{}, renewAt: never, sched: schedule{priority: -1},
+		ways: map[*Instance]*ways{}, renewAt: never, sched: schedule{priority: -1},
 	}
 }
 
@@ -169,40 +171,50 @@ func (r *Runner) dispatch(now clock.Mono, p *Packet) {
 	r.do(now, i.Handle(now, Event{Kind: PacketReceived, Packet: p, Path: path}))
 }
 
-// addressee is the instance of a packet. Several instances on a socket may have the same identifier, as multicast and
-// unicast ones or unicast ones with different peers: then the one that fits best gets it, and may complain.
+// addressee is the instance of a packet, and the path by which it came. Several may share a socket and an identifier, as
+// multicast and unicast ones or unicast ones with different peers: the one that fits best gets it, and may complain.
 func (r *Runner) addressee(p *Packet, vrid uint8) (best *Instance, path int) {
 	most := -1
-	for _, id := range p.IDs {
-		i := r.owners[id]
-		if i == nil || i.cfg.VRID != vrid {
-			continue
-		}
-		n, fits := id-r.ways[i].first, 0
-		way := &i.paths[n]
-		if way.Unicast() != p.Dst.IsMulticast() {
-			fits += 2
-		}
-		if p.Dst == way.Group || way.Unicast() && slices.ContainsFunc(way.Peers, func(q Peer) bool { return q.Addr == p.Src }) {
-			fits++
-		}
-		if fits > most {
-			best, path, most = i, n, fits
+	for _, i := range r.routers[vrid] {
+		w := r.ways[i]
+		for n := range w.paths {
+			if _, heard := slices.BinarySearch(p.IDs, w.first+n); !heard {
+				continue
+			}
+			if f := w.paths[n].fits(p); f > most {
+				best, path, most = i, n, f
+			}
 		}
 	}
 	return best, path
 }
 
-// refuse counts a packet that is for no instance, at all instances that might have wanted it.
-func (r *Runner) refuse(p *Packet, why Reject, vrid uint8) {
-	for _, id := range p.IDs {
-		if i := r.owners[id]; i != nil {
-			i.Reject(why)
-		}
+// fits says how well a packet fits a path: whether it is unicast as the path is, and its group or its peer's.
+func (p *Path) fits(q *Packet) (f int) {
+	if p.Unicast() != q.Dst.IsMulticast() {
+		f += 2
 	}
+	if q.Dst == p.Group || p.Unicast() && slices.ContainsFunc(p.Peers, func(o Peer) bool { return o.Addr == q.Src }) {
+		f++
+	}
+	return f
+}
+
+// refuse counts a packet that is for no instance.
+func (r *Runner) refuse(p *Packet, why Reject, vrid uint8) {
+	r.stray[why].Add(1)
 	if why == RejectVRID && r.m.plan.LogUnknown {
 		r.log.say(zap.InfoLevel, fmt.Sprintf("Unknown VRID(%d) received on interface(%s). ignoring...", vrid, p.Link), zap.Stringer("from", p.Src))
 	}
+}
+
+// Strays counts, by reason, the packets that were for no instance: with an identifier that none has, or shorter than any
+// advert. Any goroutine may call it.
+func (r *Runner) Strays() (out [NumRejects]uint64) {
+	for n := range out {
+		out[n] = r.stray[n].Load()
+	}
+	return out
 }
 
 // post has the thread do something. It reports whether it will.

@@ -407,7 +407,7 @@ func TestUnknownVRID(t *testing.T) {
 	}) {
 		t.Errorf("log %q", a.lines[len(a.lines)-3:])
 	}
-	if got := a.stats("V").Rejects; got[RejectVRID] != 1 || got[RejectLength] != 1 {
+	if got := a.r.Strays(); got[RejectVRID] != 1 || got[RejectLength] != 1 {
 		t.Errorf("rejects %v", got)
 	}
 }
