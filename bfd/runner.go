@@ -20,7 +20,8 @@ import (
 type Options struct {
 	Clock clock.Clock
 	Log   *zap.Logger
-	// Notice is told of each change of state, in order, on the thread of Run. It must not block.
+	// Notice is told of each change of state, in order, on the thread of Run; and after each Set of how every session
+	// stands (From is To then), so that whoever listens need not ask and cannot miss anything between. It must not block.
 	Notice func(Notice)
 	// Prepare is called once on the thread of Run before all else: the place to give it real-time priority. May be nil.
 	Prepare func()
@@ -28,7 +29,7 @@ type Options struct {
 	Random func() float64
 }
 
-// Notice is a change of one session.
+// Notice is a change of one session, or how it stands.
 type Notice struct {
 	Name       string
 	From, To   State
@@ -258,6 +259,9 @@ func (r *Runner) adopt() {
 	for _, p := range before {
 		r.end(p)
 	}
+	for _, p := range r.peers {
+		r.notify(p, p.session.State(), now)
+	}
 	r.closeUnused()
 	r.openMissing()
 }
@@ -412,7 +416,13 @@ func (r *Runner) changed(p *peer, a Action, now clock.Mono) {
 	case Up, AdminDown:
 		r.opt.Log.Info(fmt.Sprintf("(%s) Entering %v state", s.config.Name, a.To))
 	}
-	r.opt.Notice(Notice{Name: s.config.Name, From: a.From, To: a.To, Diag: s.diag, RemoteDiag: s.remoteDiag, At: now})
+	r.notify(p, a.From, now)
+}
+
+// notify tells how a session stands that was in the state from.
+func (r *Runner) notify(p *peer, from State, now clock.Mono) {
+	s := p.session
+	r.opt.Notice(Notice{Name: s.config.Name, From: from, To: s.state, Diag: s.diag, RemoteDiag: s.remoteDiag, At: now})
 }
 
 // send sends a packet. That it cannot be sent is told once, until it can.

@@ -28,9 +28,10 @@ type side struct {
 	stop context.CancelFunc
 	logs *observer.ObservedLogs
 
-	mu    sync.Mutex
-	told  []Notice
-	times []time.Time
+	mu     sync.Mutex
+	told   []Notice // changes
+	times  []time.Time
+	stands []Notice // how sessions stand after Set
 }
 
 // run starts a Runner with sessions in a namespace. It ends with the test, or by stop.
@@ -41,6 +42,10 @@ func run(t *testing.T, in *testenv.Namespace, sessions ...Config) *side {
 	s.r = NewRunner(Options{Clock: clock.NewSystem(), Log: zap.New(core), Prepare: hurry, Notice: func(n Notice) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		if n.From == n.To {
+			s.stands = append(s.stands, n)
+			return
+		}
 		s.told, s.times = append(s.told, n), append(s.times, time.Now())
 	}})
 	if err := s.r.Set(sessions); err != nil {
@@ -215,6 +220,15 @@ func TestRunnerReload(t *testing.T) {
 	if s := list[0]; s.Diag != DiagNeighborDown || s.Changes < 2 {
 		t.Errorf("b4: %+v", s)
 	}
+	testenv.Await(t, "it is told how sessions stand", func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		var got []string
+		for _, n := range a.stands {
+			got = append(got, fmt.Sprint(n.Name, " ", n.To))
+		}
+		return fmt.Sprint(got) == "[four Down six Down four Up six Up]"
+	})
 	if err := a.r.Set([]Config{six, {Name: "bad"}}); err == nil {
 		t.Error("a session without a neighbour is taken")
 	}
