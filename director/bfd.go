@@ -41,19 +41,18 @@ func (d *Director) newBFD() *bfd.Runner {
 	}})
 }
 
-// meetBFD has the sessions of a model run, and tells how they stand: one that is new is down until its neighbour is heard.
+// meetBFD has the sessions of a model run. One that is new is down until its neighbour is heard, which is said before it
+// begins, so that nothing it tells comes first; how the others stand they tell themselves.
 func (d *Director) meetBFD(m *config.Model) error {
-	if err := d.bfd.Set(Sessions(m)); err != nil {
-		return err
-	}
 	known := map[string]bool{}
 	list, _ := d.bfd.Status()
 	for i := range list {
-		known[list[i].Config.Name] = list[i].State == bfd.Up
+		known[list[i].Config.Name] = true
 	}
 	for i := range m.VRRP.BFDs {
-		name := m.VRRP.BFDs[i].Name
-		d.hear(name, known[name])
+		if name := m.VRRP.BFDs[i].Name; !known[name] {
+			d.hear(name, false)
+		}
 	}
-	return nil
+	return d.bfd.Set(Sessions(m))
 }
