@@ -39,6 +39,7 @@ func scenarios() []scenario {
 		localScenario(),
 		workersScenario(),
 		haScenario(),
+		faultsScenario(),
 	}
 }
 
