@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -294,5 +297,39 @@ func TestPrintVRRPRandom(t *testing.T) {
 		m := &config.Model{}
 		g.vrrp(m)
 		sameModel(t, m, reparse(t, m))
+	}
+}
+
+// TestPrintVRRPRows prints the Models of testdata/vrrp.txt and testdata/dump and reads them again: what was filled in or
+// corrected once stays as it is.
+func TestPrintVRRPRows(t *testing.T) {
+	texts := map[string]string{}
+	rows, err := os.ReadFile("testdata/vrrp.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for row := range strings.SplitSeq(string(rows), "\n====\n") {
+		name, rest, _ := strings.Cut(row, "\n")
+		texts[name], _, _ = strings.Cut(rest, "\n----")
+	}
+	files, _ := filepath.Glob("testdata/dump/*.conf")
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[f] = string(b)
+	}
+	good := 0
+	for name, text := range texts {
+		m, _, err := Parse("f", strings.NewReader(text), nil)
+		if err != nil {
+			continue
+		}
+		good++
+		t.Run(name, func(t *testing.T) { sameModel(t, m, reparse(t, m)) })
+	}
+	if good < 15 {
+		t.Errorf("only %d of %d rows are without mistakes", good, len(texts))
 	}
 }
