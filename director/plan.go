@@ -14,11 +14,16 @@ import (
 func Plan(m *config.Model) vrrp.Plan {
 	g := &m.Globals.VRRP
 	p := vrrp.Plan{StartupDelay: g.StartupDelay, LogUnknown: g.LogUnknownVRIDs, Priority: g.RealTime, CPUs: g.CPUs}
+	without := notRun(m)
 	for i := range m.Instances {
-		p.Instances = append(p.Instances, instance(m, &m.Instances[i]))
+		c := instance(m, &m.Instances[i])
+		c.Track = tracks(m.Instances[i].Tracks, without)
+		p.Instances = append(p.Instances, c)
 	}
 	for i := range m.VRRP.Groups {
-		p.Groups = append(p.Groups, group(&m.VRRP.Groups[i]))
+		g := group(&m.VRRP.Groups[i])
+		g.Track = tracks(m.VRRP.Groups[i].Tracks, without)
+		p.Groups = append(p.Groups, g)
 	}
 	for _, group := range m.VRRP.Pacing {
 		p.Pacing = append(p.Pacing, vrrp.Pacing{Links: group.Interfaces, ARP: group.ARP, NA: group.NA})
@@ -72,7 +77,6 @@ func instance(m *config.Model, in *config.Instance) vrrp.Config {
 	c.PriorityNotices = in.Notify.PriorityChanges
 	c.GARP = vrrp.GARP{Repeat: in.Garp.Repeat, Delay: in.Garp.Delay, Refresh: in.Garp.Refresh, RefreshRepeat: in.Garp.RefreshRepeat,
 		LowerRepeat: in.Garp.LowerPrioRepeat, LowerDelay: in.Garp.LowerPrioDelay, ExtraIf: in.Garp.Extra, ExtraAll: in.Garp.ExtraAll}
-	c.Track = tracks(in.Tracks)
 	c.Debounce = debounce(m, in.Interface)
 	return c
 }
@@ -132,15 +136,19 @@ var trackKinds = [...]vrrp.TrackKind{config.TrackInterface: vrrp.TrackInterface,
 	config.TrackOfFile: vrrp.TrackFile, config.TrackOfProcess: vrrp.TrackProcess, config.TrackBFD: vrrp.TrackBFD,
 	config.TrackArbiter: vrrp.TrackArbiter}
 
-func tracks(list []config.Track) (out []vrrp.Track) {
+// tracks leaves out scripts that are not run.
+func tracks(list []config.Track, without map[string]bool) (out []vrrp.Track) {
 	for _, t := range list {
+		if t.Kind == config.TrackScript && without[t.Name] {
+			continue
+		}
 		out = append(out, vrrp.Track{Kind: trackKinds[t.Kind], Name: t.Name, Weight: t.Weight, Reverse: t.Reverse})
 	}
 	return out
 }
 
 func group(g *config.SyncGroup) vrrp.GroupConfig {
-	out := vrrp.GroupConfig{Name: g.Name, Track: tracks(g.Tracks), TrackingWeight: g.Weights}
+	out := vrrp.GroupConfig{Name: g.Name, TrackingWeight: g.Weights}
 	for _, in := range g.Instances {
 		out.Members = append(out.Members, in.Name)
 	}

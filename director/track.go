@@ -15,7 +15,7 @@ import (
 )
 
 // Objects are what is watched for a model: what instances, groups and checks depend on. Programs that cannot be run are left
-// out with a note, as keepalived does; who depends on one waits for it in vain unless it has a weight.
+// out with a note, as keepalived does, and so are they among what an instance depends on (see notRun).
 func Objects(m *config.Model) (out []track.Object, notes []config.Note) {
 	progs := newPrograms(&m.Globals.Scripts)
 	for i := range m.VRRP.Scripts {
@@ -26,7 +26,7 @@ func Objects(m *config.Model) (out []track.Object, notes []config.Note) {
 		}
 		c, err := progs.command(&s.Command, 0)
 		if err != nil {
-			notes = append(notes, config.Note{Pos: s.Pos, Text: fmt.Sprintf("vrrp_script %s: %v: it is not run", s.Name, err)})
+			notes = append(notes, config.Note{Pos: s.Pos, Text: fmt.Sprintf("vrrp_script %s: %v: it is not run, and nobody waits for it", s.Name, err)})
 			continue
 		}
 		out = append(out, track.Script{Name: s.Name, Command: c, Interval: s.Interval, Timeout: s.Timeout, Rise: s.Rise, Fall: s.Fall,
@@ -54,6 +54,17 @@ func Objects(m *config.Model) (out []track.Object, notes []config.Note) {
 		}
 	}
 	return out, notes
+}
+
+// notRun are the scripts that cannot be run: the election goes on without them.
+func notRun(m *config.Model) map[string]bool {
+	progs, out := newPrograms(&m.Globals.Scripts), map[string]bool{}
+	for i := range m.VRRP.Scripts {
+		if _, err := progs.command(&m.VRRP.Scripts[i].Command, 0); err != nil {
+			out[m.VRRP.Scripts[i].Name] = true
+		}
+	}
+	return out
 }
 
 func process(p *config.TrackProcess) track.Process {

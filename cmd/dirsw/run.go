@@ -21,6 +21,7 @@ import (
 	"dirsw/ctl"
 	"dirsw/director"
 	"dirsw/host"
+	"dirsw/script"
 	"dirsw/xsk"
 )
 
@@ -197,6 +198,9 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	ports, err := directorPorts(h, names, receive, local)
 	if err != nil {
 		return err
+	}
+	if os.Getpid() == 1 { // of a container: what scripts leave behind is ours to bury
+		go func() { _ = script.Reap(ctx, plane.clock) }() // it ends with ctx
 	}
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareProcs) // see spareProcs
 	net, closeNet, err := electionNet(h, m)
