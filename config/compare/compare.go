@@ -243,8 +243,8 @@ func (c *comparer) rest() {
 	}
 	if len(c.a.Marks.IPv4.Chains)+len(c.a.Marks.IPv6.Chains) > 0 || len(c.b.Marks.IPv4.Chains)+len(c.b.Marks.IPv6.Chains) > 0 {
 		old, new := &config.Model{Marks: c.a.Marks}, &config.Model{Marks: c.b.Marks}
-		if n := len(config.Diff(old, new)); n > 0 {
-			c.note(config.Pos{}, config.Pos{}, "write the same rules in both", "the rules that give firewall marks differ in %d places", n)
+		if d := config.Diff(old, new); len(d) > 0 {
+			c.note(config.Pos{}, config.Pos{}, "write the same rules in both", "the rules that give firewall marks differ; first: %v", d[0])
 		}
 	}
 }

@@ -15,6 +15,10 @@ type pair struct {
 }
 
 func (p pair) compare() {
+	if p.a.Is6() != p.b.Is6() {
+		p.wrong(p.a.Pos, p.b.Pos, "write the same in both", "%q is of IPv%s, and of IPv%s at the peer", p.a.Name, family(p.a), family(p.b))
+		return
+	}
 	p.protocol()
 	p.roles()
 	p.addresses()
@@ -27,10 +31,6 @@ func (p pair) protocol() {
 	const same = "write the same in both"
 	if a.RouterID != b.RouterID {
 		p.wrong(a.Pos, b.Pos, same, "virtual_router_id %d of %q, and %d at the peer: both become master", a.RouterID, a.Name, b.RouterID)
-	}
-	if a.Is6() != b.Is6() {
-		p.wrong(a.Pos, b.Pos, same, "%q is of IPv%s, and of IPv%s at the peer", a.Name, family(a), family(b))
-		return
 	}
 	if a.Version != b.Version {
 		p.wrong(a.Pos, b.Pos, same, "version %d of %q, and %d at the peer: adverts are dropped, and both become master", a.Version, a.Name, b.Version)
@@ -156,26 +156,22 @@ func (p pair) ways() {
 		p.wrong(a.Pos, b.Pos, "write unicast_peer in both, or in none", "%q sends unicast in one of the two, and multicast in the other: both become master", a.Name)
 		return
 	}
-	p.mirrored(a, b, "the peer's")
-	p.mirrored(b, a, "this")
+	p.mirrored(a, b, "")
+	p.mirrored(b, a, " at the peer")
 	if a.UnicastSrcIP.IsValid() && a.UnicastSrcIP == b.UnicastSrcIP {
 		p.wrong(a.Pos, b.Pos, "write the address of each director in its own file", "unicast_src_ip %v of %q in both", a.UnicastSrcIP, a.Name)
 	}
 }
 
-// mirrored requires that who is heard from is sent to. whose says whose unicast_src_ip it is.
-func (p pair) mirrored(in, other *config.Instance, whose string) {
-	has := func(list []config.Peer, a netip.Addr) bool {
-		return slices.ContainsFunc(list, func(peer config.Peer) bool { return peer.Addr == a })
+// mirrored requires that one sends to where the other one is, and not to itself. where says whose unicast_peer it is.
+func (p pair) mirrored(in, other *config.Instance, where string) {
+	has := func(a netip.Addr) bool {
+		return slices.ContainsFunc(in.UnicastPeers, func(peer config.Peer) bool { return peer.Addr == a })
 	}
-	if src := other.UnicastSrcIP; src.IsValid() && !has(in.UnicastPeers, src) {
-		if whose == "this" {
-			p.wrong(p.a.Pos, p.b.Pos, "write it there", "unicast_peer of %q at the peer lacks %v, this director's unicast_src_ip: it sends no adverts to it", in.Name, src)
-		} else {
-			p.wrong(p.a.Pos, p.b.Pos, "write it here", "unicast_peer of %q lacks %v, the peer's unicast_src_ip: it gets no adverts", in.Name, src)
-		}
+	if src := other.UnicastSrcIP; src.IsValid() && !has(src) {
+		p.wrong(p.a.Pos, p.b.Pos, "write it there", "unicast_peer of %q%s lacks %v, the other's unicast_src_ip: that one gets no adverts", in.Name, where, src)
 	}
-	if src := in.UnicastSrcIP; src.IsValid() && has(in.UnicastPeers, src) {
-		p.wrong(p.a.Pos, p.b.Pos, "write the other directors only", "unicast_peer of %q has its own address %v among them", in.Name, src)
+	if src := in.UnicastSrcIP; src.IsValid() && has(src) {
+		p.wrong(p.a.Pos, p.b.Pos, "write the other directors only", "unicast_peer of %q%s has its own address %v among them", in.Name, where, src)
 	}
 }

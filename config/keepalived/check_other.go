@@ -136,10 +136,12 @@ func (p *parser) hex(args []token, any bool) (data, mask []byte) {
 func (p *parser) misc(b *block, s *statement, to *config.MiscSettings) {
 	switch s.name() {
 	case "misc_path":
-		as := to.Command
-		p.setCommand(b, s, &to.Command)
-		if to.Command.User == "" {
-			to.Command.User, to.Command.Group = as.User, as.Group
+		args, ok := p.args(b, s, 1, 1)
+		if !ok {
+			return
+		}
+		if to.Command.Args = split(args[0].escaped()); len(s.args()) > 1 {
+			p.note(s.args()[1].pos, "the program of misc_path gets no %s: put it in quotation marks together with its arguments", show(s.args()[1].text))
 		}
 	case "misc_timeout":
 		p.setTime(b, s, 0, longest, &to.Timeout)

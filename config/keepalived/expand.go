@@ -16,6 +16,7 @@ const (
 	maxDepth    = 100     // of parameters in parameters, and of files in files
 	maxRepeats  = 1 << 20 // of one ~SEQ
 	maxExpanded = maxSize // bytes in all
+	maxLines    = 1 << 22 // lines that are looked at
 	maxReplaced = 1000    // parameters in one line
 	maxLine     = 1 << 16 // bytes of a line with what its parameters stand for
 	longestLine = 1023    // bytes that keepalived reads of a line
@@ -34,7 +35,8 @@ type expander struct {
 	rand   *rand.Rand
 	depth  int
 	told   map[string]bool // notes and complaints that are made once
-	full   bool            // the text has become too long
+	lines  int
+	full   bool // the text has become too long, or takes too long
 }
 
 // reading is a file being read, line by line.
@@ -136,6 +138,13 @@ func (e *expander) emit(p piece) {
 
 // line handles a line of a file, or of the value of a parameter.
 func (e *expander) line(p piece) {
+	if e.lines++; e.lines > maxLines && !e.full {
+		e.full = true
+		e.fail(p.posAt(0), "repeat less", "the parameters of this file make more than %d lines of it", maxLines)
+	}
+	if e.full {
+		return
+	}
 	if !special(p.text) {
 		e.emit(p)
 		return

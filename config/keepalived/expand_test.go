@@ -126,6 +126,11 @@ func TestExpandEndless(t *testing.T) {
 	for i := range 40 {
 		double += fmt.Sprintf("$%c%d=${%c%d}${%c%d}\n", 'B', i+1, 'B', i, 'B', i)
 	}
+	var nested strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&nested, "$N%d= \\\n  $N%d \\\n  $N%d\n", i+1, i, i)
+	}
+	nested.WriteString("$N0=@right x\n")
 	for _, row := range []struct{ name, text, want string }{
 		{"itself", "$A=${A}\n$A\n", "refers to itself without end"},
 		{"each other", "$A=x ${B}\n$B=y ${A}\n$A\n", "refers to itself without end"},
@@ -133,6 +138,7 @@ func TestExpandEndless(t *testing.T) {
 		{"doubling", strings.Replace(double, "${B0}${B0}", "xx", 1) + "${B40}\n", "without end"},
 		{"a long sequence", "~SEQ(A,1,2000000) x\n", "more than a million values"},
 		{"sequences", "~SEQ(A,1,1000000) ~SEQ(B,1,1000000) " + strings.Repeat("x", 10000) + "\n", "more than 64 MB"},
+		{"lines that double", nested.String() + "$N40\n", "lines of it"},
 		{"step 0", "~SEQ(A,1,0,5) x\n", "has no end"},
 		{"a condition in itself", "$A=@left $A\n$A\n", "without end"},
 	} {

@@ -23,7 +23,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(string(b))
 	}
-	for _, name := range []string{"testdata/notes.txt", "testdata/errors.txt"} {
+	for _, name := range []string{"testdata/notes.txt", "testdata/errors.txt", "testdata/vrrp.txt"} {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)
@@ -60,6 +60,40 @@ func FuzzParse(f *testing.F) {
 		clear(reflect.ValueOf(again))
 		if len(config.Diff(m, again)) > 0 {
 			t.Errorf("%v\n%s", config.Diff(m, again), print(t, m))
+		}
+	})
+}
+
+// FuzzExpand reads files that include each other, with conditions, parameters and repetitions: whatever they hold, it ends,
+// and what it says is at a place in one of them.
+func FuzzExpand(f *testing.F) {
+	b, err := os.ReadFile("testdata/expand.rows")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for row := range strings.SplitSeq(string(b), "\n====\n") {
+		_, rest, _ := strings.Cut(row, "\n")
+		text, _, _ := strings.Cut(rest, "\n----")
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		files := filesOf(text)
+		within := func(p config.Pos, what string) {
+			lines := strings.Split(files[p.File], "\n")
+			if p.Line < 1 || p.Line > len(lines) || p.Col < 1 || p.Col > utf8.RuneCountInString(lines[p.Line-1])+1 {
+				t.Errorf("%s: position %s is not in the text", what, p)
+			}
+		}
+		_, notes, err := Parse("f", strings.NewReader(files["f"]), files.options())
+		for _, n := range notes {
+			within(n.Pos, n.Text)
+		}
+		var list config.Errors
+		if err != nil && !errors.As(err, &list) {
+			t.Fatalf("not an Errors: %v", err)
+		}
+		for _, e := range list {
+			within(e.Pos, e.Message)
 		}
 	})
 }

@@ -216,8 +216,9 @@ func (l *lexer) word() {
 			}
 		}
 		if r == '"' || r == '\'' && b.Len() == 0 {
+			opener := l.pos
 			l.take(o, size)
-			l.quoted(&b, r)
+			l.quoted(&b, r, opener)
 			t.quoted = true
 			continue
 		}
@@ -273,11 +274,9 @@ func (w *wordBraces) inside(l *lexer, r rune) bool {
 	return w.last > l.at
 }
 
-// quoted consumes up to the closing quotation mark, which must be on the same line. Inside double ones, \" and \\ stand
+// quoted consumes up to the mark that closes the one at opener, and must be on the same line. Inside double ones, \" and \\ stand
 // for the second character. Nothing is folded: what is quoted is meant.
-func (l *lexer) quoted(b *strings.Builder, mark rune) {
-	opener := l.pos
-	opener.Col--
+func (l *lexer) quoted(b *strings.Builder, mark rune, opener config.Pos) {
 	for l.at < len(l.src) && l.src[l.at] != '\n' {
 		raw, size := utf8.DecodeRuneInString(l.src[l.at:])
 		folded, o := config.Fold(raw)

@@ -76,7 +76,7 @@ func (e *expander) valueLine(p piece) (value piece, more bool) {
 }
 
 // substitute replaces the parameters of a line, and those in what they stand for. Values of several lines make several
-// lines of it: these are still to be read as lines.
+// lines of it: these are still to be read as lines. Of a line that has no end nothing is left.
 func (e *expander) substitute(p piece) (lines []piece, changed bool) {
 	from := 0
 	for n := 0; ; n++ {
@@ -92,7 +92,7 @@ func (e *expander) substitute(p piece) (lines []piece, changed bool) {
 		}
 		if n > maxReplaced || len(p.text) > maxLine {
 			e.fail(p.posAt(i), "let no parameter lead to itself", "the parameter %s refers to itself without end", ref)
-			return []piece{p}, changed
+			return nil, true
 		}
 		value, ok := e.value(ref, p, i)
 		switch {

@@ -49,7 +49,10 @@ func (p *printer) settings(c *config.Check) {
 	case c.UDP != nil:
 		p.udp(c.UDP)
 	case c.Misc != nil:
-		p.command("misc_path", c.Misc.Command)
+		p.command("misc_path", config.Command{Args: c.Misc.Command.Args})
+		if as := c.Misc.Command; as.User != "" {
+			p.line(trailing("user", as.User, as.Group)...)
+		}
 		p.time("misc_timeout", c.Misc.Timeout)
 		p.flag("misc_dynamic", c.Misc.Dynamic)
 	case c.File != nil:
@@ -115,7 +118,7 @@ func (p *printer) udp(u *config.UDPSettings) {
 		p.line("payload", fmt.Sprintf("%x", u.Payload))
 	}
 	if u.RequireReply {
-		p.line(as("require_reply", masked(u.Reply, u.ReplyMask))...)
+		p.line(trailing("require_reply", masked(u.Reply, u.ReplyMask))...)
 	}
 	p.line("min_reply_length", strconv.Itoa(u.MinReply))
 	p.line("max_reply_length", strconv.Itoa(u.MaxReply))

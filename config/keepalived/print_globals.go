@@ -65,7 +65,7 @@ func (p *printer) mailGlobals(g *config.Globals) {
 
 func (p *printer) scriptGlobals(s *config.ScriptGlobals) {
 	if s.User != "" {
-		p.line(as("script_user", s.User, s.Group)...)
+		p.line(trailing("script_user", s.User, s.Group)...)
 	}
 	p.flag("enable_script_security", s.Security)
 	p.flag("set_supplementary_groups", s.SupplementaryGroups)
@@ -75,8 +75,8 @@ func (p *printer) scriptGlobals(s *config.ScriptGlobals) {
 	p.time("shutdown_script_timeout", s.ShutdownTimeout)
 }
 
-// as appends the account that something belongs to, or runs as, to words.
-func as(words ...string) []string {
+// trailing leaves out the empty words at the end.
+func trailing(words ...string) []string {
 	for len(words) > 0 && words[len(words)-1] == "" {
 		words = words[:len(words)-1]
 	}
@@ -90,7 +90,7 @@ func (p *printer) command(keyword string, c config.Command) {
 	}
 	p.indent()
 	p.w.WriteString(keyword + " " + quoteAll(c.Line()))
-	for _, w := range as(c.User, c.Group) {
+	for _, w := range trailing(c.User, c.Group) {
 		p.w.WriteString(" " + quote(w))
 	}
 	p.w.WriteByte('\n')
@@ -120,7 +120,7 @@ func (p *printer) escaped(keyword, value string) {
 
 func (p *printer) fifo(keyword string, f *config.FIFO) {
 	if f.Path != "" {
-		p.line(as(keyword, f.Path, f.User, f.Group)...)
+		p.line(trailing(keyword, f.Path, f.User, f.Group)...)
 	}
 	p.command(keyword+"_script", f.Script)
 }
