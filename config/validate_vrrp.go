@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"iter"
 	"net/netip"
 	"slices"
@@ -188,6 +189,9 @@ func (v *validator) bfds(list []BFD) {
 			v.fail(f.Pos, "write `neighbor_ip ADDRESS`", "the bfd_instance %q has no neighbor", f.Name)
 		case f.Neighbor.IsMulticast() || f.Neighbor.IsUnspecified():
 			v.fail(f.Pos, "write a unicast address", "the neighbor %s of the bfd_instance %q is not the address of a host", f.Neighbor, f.Name)
+		case f.Neighbor.IsLinkLocalUnicast() && f.Neighbor.Is6() && f.Neighbor.Zone() == "":
+			v.fail(f.Pos, fmt.Sprintf("write its interface behind it, %s%%eth0", f.Neighbor), "the neighbor %s of the bfd_instance %q is link-local",
+				f.Neighbor, f.Name)
 		case f.Source.IsValid() && f.Source.Is6() != f.Neighbor.Is6():
 			v.fail(f.Pos, "write addresses of one family", "the source %s of the bfd_instance %q is of another family than its neighbor", f.Source, f.Name)
 		case twice:

@@ -1,6 +1,7 @@
 package keepalived
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -20,9 +21,9 @@ func (p *parser) bfd(outer *block, s *statement) {
 	p.each(b, func(s *statement) {
 		switch s.name() {
 		case "neighbor_ip", "neighbour_ip":
-			p.setAddr(b, s, &f.Neighbor)
+			p.setZoned(b, s, &f.Neighbor)
 		case "source_ip":
-			p.setAddr(b, s, &f.Source)
+			p.setZoned(b, s, &f.Source)
 		case "min_rx":
 			p.milliseconds(b, s, time.Millisecond, &f.MinRx)
 		case "min_tx":
@@ -55,6 +56,19 @@ func (p *parser) bfd(outer *block, s *statement) {
 	}
 	f.NoVRRP, f.NoChecker = checker && !vrrp, vrrp && !checker
 	p.model.VRRP.BFDs = append(p.model.VRRP.BFDs, f)
+}
+
+// setZoned stores the single value of a statement, an address; a link-local one may have its interface, fe80::2%eth1.
+func (p *parser) setZoned(b *block, s *statement, to *netip.Addr) {
+	args, ok := p.args(b, s, 1, 1)
+	if !ok {
+		return
+	}
+	if a, err := netip.ParseAddr(args[0].text); err == nil && a.Zone() != "" && a.IsLinkLocalUnicast() && len(a.Zone()) <= maxLink {
+		*to = a
+	} else if a, ok := p.address(args[0]); ok {
+		*to = a
+	}
 }
 
 // milliseconds stores a number of them, with up to three decimals.

@@ -91,6 +91,8 @@ func (g generator) bfd(i int) config.BFD {
 		Weight: g.IntN(507) - 253, Reverse: g.flip()}
 	if g.flip() {
 		f.Source = g.addr(f.Neighbor.Is6())
+	} else if f.Neighbor.Is6() {
+		f.Neighbor = netip.MustParseAddr("fe80::2%eth1")
 	}
 	switch g.IntN(3) {
 	case 0:
