@@ -45,6 +45,13 @@ type Wording interface {
 	Failed(n Names, err error, try Try) string
 }
 
+// Remarker is a Checker that may have something to say of an answer, whatever that made of the check.
+type Remarker interface {
+	Checker
+	// Remark returns the line, and forgets it; "" is none. It is called after each Check.
+	Remark(n Names) string
+}
+
 // Try says which failure in a row this is.
 type Try struct {
 	N     int  // retries made before this failure, 0..Retry

@@ -21,13 +21,15 @@ import (
 // have 64 KiB instead of 4, and a check ends after 4 times connect_timeout even if bytes arrive all the time.
 type HTTP struct {
 	o HTTPOptions
-	// off is by how much each url's body last missed its length. It is the one thing that is not immutable: a memory
-	// of what was told already.
-	off []atomic.Int64
+	// What is not immutable is a memory of what was told already: off is by how much each url's body last missed its
+	// length, mismatch what is to be told of that.
+	off      []atomic.Int64
+	mismatch atomic.Pointer[mismatch]
 }
 
 var (
 	_ Sequence = (*HTTP)(nil)
+	_ Remarker = (*HTTP)(nil)
 	_ Wording  = (*HTTP)(nil)
 )
 
@@ -38,9 +40,6 @@ type HTTPOptions struct {
 	VirtualHost string // virtualhost of the check, else of the real server, else of the service
 	URLs        []URL  // at least one
 	TLS         *TLS   // nil for HTTP_GET
-	// Mismatch is told when the length of a body is not what its header said, once for each difference; MismatchLine
-	// words it. It is called on the goroutine of Check and must not block. May be nil.
-	Mismatch func(u *URL, said, got int64)
 }
 
 // URL is one url block.
@@ -168,21 +167,32 @@ func (h *HTTP) CheckStep(ctx context.Context, i int) error {
 	return err
 }
 
-// compareLength tells of a body that is not as long as its header said, unless it was told so the last time too.
+// mismatch is a body that is not as long as its header said.
+type mismatch struct {
+	url       *URL
+	said, got int64
+}
+
+// compareLength remembers a body that is not as long as its header said, unless it was told so the last time too.
 func (h *HTTP) compareLength(i int, r *response) {
 	var off int64
 	if r.length >= 0 {
 		off = r.length - r.got
 	}
-	if h.off[i].Swap(off) != off && off != 0 && h.o.Mismatch != nil {
-		h.o.Mismatch(&h.o.URLs[i], r.length, r.got)
+	if h.off[i].Swap(off) != off && off != 0 {
+		h.mismatch.Store(&mismatch{&h.o.URLs[i], r.length, r.got})
 	}
 }
 
-// MismatchLine is keepalived's line for a body that is not as long as its header said.
-func MismatchLine(n Names, u *URL, said, got int64) string {
+// Remark returns keepalived's line about a body that was not as long as its header said, once for each difference, and
+// "" if there is nothing to say.
+func (h *HTTP) Remark(n Names) string {
+	m := h.mismatch.Swap(nil)
+	if m == nil {
+		return ""
+	}
 	return fmt.Sprintf("http_check for RS %s VS %s url %s%s: content_length (%d) does not match received bytes (%d)",
-		n.Server, n.Service, u.VirtualHost, u.Path, said, got)
+		n.Server, n.Service, m.url.VirtualHost, m.url.Path, m.said, m.got)
 }
 
 // get asks for u and reads the answer. Whatever is counted into the digest is copied to w as well.

@@ -273,21 +273,20 @@ func TestHTTPMismatch(t *testing.T) {
 	for _, a := range answers {
 		next <- "HTTP/1.0 200 OK\r\nContent-Length: " + a
 	}
-	var told []string
 	h, err := NewHTTP(HTTPOptions{
 		Dial: Dial{Addr: serve(t, func(c net.Conn) { answering(<-next)(c) }), Timeout: time.Second},
-		URLs: []URL{{Path: "/", VirtualHost: "www.example.org"}}, Mismatch: func(u *URL, said, got int64) {
-			told = append(told, MismatchLine(Names{Server: "S", Service: "V"}, u, said, got))
-		},
+		URLs: []URL{{Path: "/", VirtualHost: "www.example.org"}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	var told []string
 	for range answers {
 		checkText(t, h, time.Second, "")
+		told = append(told, h.Remark(Names{Server: "S", Service: "V"}))
 	}
 	const line = "http_check for RS S VS V url www.example.org/: content_length (%d) does not match received bytes (5)"
-	want := []string{fmt.Sprintf(line, 20), fmt.Sprintf(line, 3), fmt.Sprintf(line, 3)}
+	want := []string{fmt.Sprintf(line, 20), "", fmt.Sprintf(line, 3), "", fmt.Sprintf(line, 3)}
 	if !slices.Equal(told, want) {
 		t.Errorf("told of\n%q, want\n%q", told, want)
 	}
@@ -416,4 +415,28 @@ func BenchmarkHTTPCheck(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// remarking is a Checker that is well and has something to say each second time.
+type remarking struct {
+	fake
+	n int
+}
+
+func (r *remarking) Remark(n Names) string {
+	r.n++
+	if r.n%2 == 0 {
+		return ""
+	}
+	return "a remark about " + n.Server
+}
+
+// TestProberLogsRemarks writes them before what the check itself says.
+func TestProberLogsRemarks(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		b.Set([]Target{one("a", &remarking{})})
+		b.until(4500 * time.Millisecond)
+		const remark = "a remark about [192.0.2.11]:tcp:80"
+		b.expect("lines", b.said(), remark, "TCP connection to [192.0.2.11]:tcp:80 success.", remark)
+	})
 }

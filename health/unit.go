@@ -106,6 +106,9 @@ func (p *Prober) silence(it *item, silent bool) {
 func (p *Prober) judge(a answer) {
 	it := a.it
 	n, w, try := it.unit.target.Names, it.check.wording(), it.probe.Try()
+	if r, ok := it.check.Checker.(Remarker); ok {
+		p.line(lineInfo, r.Remark(n))
+	}
 	wasUp, first := it.probe.Up(), !it.probe.Ran()
 	if a.err == nil {
 		it.graded(a.end, a.grade)
