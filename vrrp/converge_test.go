@@ -55,6 +55,9 @@ func newChaos(t testing.TB, r *rand.Rand) *chaos {
 		if r.IntN(4) == 0 && !one.NoPreempt {
 			one.PreemptDelay = time.Duration(r.IntN(5)) * base.Interval
 		}
+		if n == 0 && r.IntN(6) == 0 {
+			one.Priority, one.NoPreempt, one.PreemptDelay = PriorityOwner, false, 0
+		}
 		one.Track = []Track{{Kind: TrackScript, Name: "s", Weight: []int{0, 30, -30}[r.IntN(3)]}}
 		p := Plan{Instances: []Config{one}}
 		if grouped {

@@ -31,6 +31,13 @@ func (g *group) allOwners() bool {
 	return true
 }
 
+// wantMaster has all members want to be master.
+func (g *group) wantMaster() {
+	for _, i := range g.members {
+		i.want = Master
+	}
+}
+
 // mayMaster reports whether a member may become master: when the group is, or when all others want to be too. Else it
 // stays a backup that wants to, so that instances do not move one by one.
 func (g *group) mayMaster(i *Instance) bool {

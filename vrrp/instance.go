@@ -225,18 +225,23 @@ func (i *Instance) leaveMaster(now clock.Mono, stopping bool) {
 	}
 }
 
-// leaveFault enters i.want from FAULT, INIT or BACKUP.
+// leaveFault enters i.want from FAULT, INIT or BACKUP. One that wants to be master, and may not because of its group,
+// waits as a backup.
 func (i *Instance) leaveFault(now clock.Mono) {
 	i.masterInterval = i.cfg.Interval
-	if i.want == Master {
+	next := i.want
+	if next == Master && (i.group == nil || i.group.mayMaster(i)) {
 		i.gotoMaster(now, 0)
 		return
 	}
+	if next == Master {
+		next = Backup
+	}
 	prev := i.state
-	if prev != i.want {
-		i.logf("(%s) Entering %v STATE", i.cfg.Name, i.want)
+	if prev != next {
+		i.logf("(%s) Entering %v STATE", i.cfg.Name, next)
 		i.lastTransition = now
-		i.state = i.want
+		i.state = next
 		i.notice(now, prev, i.why())
 	}
 	i.preemptAt = 0

@@ -161,6 +161,9 @@ func (s *sim) runTo(d time.Duration) {
 		for _, n := range s.nodes {
 			if n.alive && !n.frozen {
 				next = min(next, n.r.m.Next(), n.r.renewAt)
+				if len(n.inbox) > 0 {
+					next = min(next, s.clock.Now())
+				}
 			}
 			if n.ends != 0 && n.alive {
 				next = min(next, n.ends)
@@ -258,8 +261,7 @@ func (n *node) Send(id int, dst netip.Addr, msg []byte) error {
 	ip := slices.Clone(msg)
 	if path.IPv6 {
 		src := n.links[link].Addrs[1]
-		head := append([]byte{0x6c, 0, 0, 0, byte(len(msg) >> 8), byte(len(msg)), ProtocolVRRP, hopLimit}, src.AsSlice()...)
-		ip = append(append(head, dst.AsSlice()...), msg...)
+		ip = header6(src, dst, msg)
 	}
 	n.sent = append(n.sent, sentAdvert{n.s.clock.Now(), link, dst, ip})
 	if n.s.tap != nil {
@@ -405,3 +407,9 @@ func simple(priority uint8, edit ...func(*Config)) Plan {
 }
 
 func mustPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// header6 puts an IPv6 header before a message, as Net does.
+func header6(src, dst netip.Addr, msg []byte) []byte {
+	head := append([]byte{0x6c, 0, 0, 0, byte(len(msg) >> 8), byte(len(msg)), ProtocolVRRP, hopLimit}, src.AsSlice()...)
+	return append(append(head, dst.AsSlice()...), msg...)
+}

@@ -223,6 +223,11 @@ func set(c *Config, k, v string) error {
 		c.TimerExpired = true
 	case "debounce":
 		c.Debounce = duration(v)
+	case "extra_if": // every, and all
+		f := strings.Split(v, ",")
+		c.GARP.ExtraIf, c.GARP.ExtraAll = duration(f[0]), len(f) > 1
+	case "ipv6":
+		c.IPv6, c.Version, c.Group = true, 3, Group6()
 	case "pass":
 		c.Auth = AuthPass
 		copy(c.Password[:], v)
@@ -311,7 +316,11 @@ func (tr *tracer) advert(name, priority, from string, changes []string) error {
 	if !dst.IsValid() {
 		dst = i.sources[path].Addr
 	}
-	p := packetOf(tr.rx.packet(&c, &a, addr(from), dst, ttl, false))
+	raw := tr.rx.packet(&c, &a, addr(from), dst, ttl, false)
+	if c.IPv6 {
+		raw = header6(addr(from), dst, raw)
+	}
+	p := packetOf(raw)
 	tr.print(i.Handle(tr.now, Event{Kind: PacketReceived, Packet: &p, Path: path}))
 	return nil
 }

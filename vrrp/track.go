@@ -250,6 +250,9 @@ func (i *Instance) comeUp(now clock.Mono) {
 	i.want = Backup
 	if i.cfg.Priority == PriorityOwner && (i.group == nil || i.group.allOwners()) {
 		i.want = Master
+		if i.group != nil {
+			i.group.wantMaster()
+		}
 	}
 	i.leaveFault(now)
 	if i.cfg.Unicast() && i.cfg.Interface != "" && i.sources[0].Addr.IsValid() && !i.m.delayed(now) {
