@@ -16,6 +16,10 @@ func (w *Worker) process(now clock.Mono, parsed, fresh int) {
 	for i := parsed; i < n; i++ {
 		w.reasons[i] = packet.Parse(w.in.Frames[i].Bytes(), &w.in.Metas[i])
 	}
+	if w.overload.share > 0 {
+		fresh = w.unload(fresh)
+		n = w.in.N
+	}
 	for i := range n {
 		w.hashes[i] = w.table.Hash(&w.in.Metas[i].Tuple)
 	}

@@ -77,6 +77,7 @@ type Worker struct {
 	uncommitted bool       // something has happened since
 
 	defence  defence
+	overload overload
 	sweeping bool   // for connections whose server is gone
 	sweepAt  uint32 // the slot to go on with
 
@@ -256,6 +257,7 @@ func (w *Worker) commit() {
 	p := &w.plain
 	p.Connections, p.Templates, p.TableBytes = uint64(w.table.Len()), uint64(w.table.Templates()), uint64(w.table.MemoryBytes())
 	p.Lane = w.lane.Counters()
+	w.overload.weigh(w.committed, p.Lane.RxDropped)
 	w.counters.publish(p)
 }
 

@@ -77,6 +77,8 @@ const (
 
 	// DropHandover: the worker that owns the client took no more frames from another one.
 	DropHandover
+	// DropOverload: more came than the worker could take, and this was a TCP packet that would open a connection.
+	DropOverload
 
 	// Counted by the lanes.
 
@@ -106,6 +108,6 @@ var dropNames = [DropReasons]string{
 	DropFragment: "fragment-incomplete", DropDuplicate: "fragment-duplicate", DropOverlap: "fragment-overlap",
 	DropBadFragment: "bad-fragment", DropNoFrame: "no-frame-left", DropBadOptions: "bad-ip-options", DropSourceRoute: "source-route",
 	DropICMP: "icmp-without-connection", DropTunnelError: "tunnel-error", DropMartian: "martian-source",
-	DropMethod: "method-not-served", DropNoCall: "no-call-id", DropProtocol: "protocol-not-served", DropHandover: "handover-full", DropSendFull: "send-ring-full",
+	DropMethod: "method-not-served", DropNoCall: "no-call-id", DropProtocol: "protocol-not-served", DropHandover: "handover-full", DropOverload: "overload", DropSendFull: "send-ring-full",
 	DropSendFailed: "send-failed",
 }

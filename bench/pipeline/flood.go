@@ -112,6 +112,7 @@ type side struct {
 	bare  *mixture // the same frames, for the lane's own cost
 	now   clock.Mono
 	batch packet.Batch
+	taken int // frames
 }
 
 // side makes a worker that knows the established connections, and its lane.
@@ -182,6 +183,7 @@ const floodFlows = 4
 func (d *side) step() int {
 	d.now += clockStep
 	n, _ := d.w.Step(d.now)
+	d.taken += n
 	return n
 }
 
