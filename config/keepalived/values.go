@@ -178,21 +178,6 @@ func account(args []token) (user, group string) {
 	return user, group
 }
 
-// joinWords writes words so that they can be read again.
-func joinWords(args []token) string {
-	if len(args) == 1 {
-		return args[0].text
-	}
-	words := make([]string, len(args))
-	for i, a := range args {
-		words[i] = a.text
-		if strings.ContainsAny(a.text, " \t") {
-			words[i] = quote(a.text)
-		}
-	}
-	return strings.Join(words, " ")
-}
-
 // setInt is number, stored.
 func (p *parser) setInt(b *block, s *statement, low, high int64, to *int) {
 	if n, ok := p.number(b, s, low, high); ok {
