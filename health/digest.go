@@ -21,13 +21,13 @@ type DigestOptions struct {
 // Digest fetches one page and returns the MD5 that a url's digest must have for it: of what follows the header, up to
 // its Content-Length or the end of the stream, chunks with their sizes. The status code does not matter. An error's text
 // is what genhash prints ("Connection failed", "no data received from remote webserver").
-func Digest(ctx context.Context, o DigestOptions) ([md5.Size]byte, error) {
+func Digest(ctx context.Context, o DigestOptions) (sum [md5.Size]byte, err error) {
 	u := URL{Path: o.Path, Digest: &[md5.Size]byte{}}
 	h, err := NewHTTP(HTTPOptions{
 		Dial: o.Dial, Protocol: o.Protocol, VirtualHost: o.VirtualHost, TLS: o.TLS, URLs: []URL{u},
 	})
 	if err != nil {
-		return u.digestOf(nil), err
+		return sum, err
 	}
 	var body bytes.Buffer
 	var w io.Writer = io.Discard
@@ -37,22 +37,14 @@ func Digest(ctx context.Context, o DigestOptions) ([md5.Size]byte, error) {
 	r, err := h.get(ctx, &u, w)
 	switch {
 	case r != nil && !r.headed && !isLate(err):
-		return u.digestOf(nil), &Failure{Text: "no data received from remote webserver"}
+		return sum, &Failure{Text: "no data received from remote webserver"}
 	case err != nil:
-		return u.digestOf(nil), err
+		return sum, err
 	}
 	if o.Verbose != nil {
 		err = listAnswer(o.Verbose, r, body.Bytes())
 	}
 	return r.digest(), err
-}
-
-// digestOf is the digest of an answer, zero if there is none.
-func (u *URL) digestOf(r *response) (d [md5.Size]byte) {
-	if r != nil {
-		d = r.digest()
-	}
-	return d
 }
 
 // isLate reports whether a check failed because time was up.
@@ -91,8 +83,7 @@ func listBytes(b *bytes.Buffer, data []byte) {
 		row := data[at:min(at+16, len(data))]
 		fmt.Fprintf(b, "%04d ", at)
 		for i := range 16 {
-			switch {
-			case i == 8 && i < len(row), i == 8:
+			if i == 8 {
 				b.WriteString(" -")
 			}
 			if i < len(row) {
