@@ -34,6 +34,7 @@ type Host interface {
 	Divert(link int, from []host.Endpoint) error
 	Resolve(host.Hop) error
 	Link(name string) (host.Link, error)
+	PromoteSecondaries(link string) (restore func() error, err error)
 }
 
 // Filter is what the director asks of the packet filter: which frames come to the workers.
@@ -105,7 +106,8 @@ type Director struct {
 	bfd      *bfd.Runner
 	mailer   *mail.Sender
 	notifier *notify.Notifier
-	alarms   sync.Map // names of instances whose split_brain_script runs
+	promoted map[string]func() error // by link, see promote
+	alarms   sync.Map                // names of instances whose split_brain_script runs
 
 	diverting  bool // what follows is in force
 	diverted   []host.Endpoint
@@ -131,12 +133,12 @@ type reloaded struct {
 // New prepares a director. Nothing happens before Run.
 func New(o Options) *Director {
 	d := &Director{o: o, wake: make(chan struct{}, 1), reloads: make(chan reload), edits: make(chan edit),
-		done: make(chan struct{}), ready: make(chan struct{}), file: o.Model}
+		done: make(chan struct{}), ready: make(chan struct{}), file: o.Model, promoted: map[string]func() error{}}
 	d.ports.Store(&o.Ports)
 	d.beats.came = make(chan struct{}, 1)
 	d.election = vrrp.NewRunner(vrrp.Options{Clock: o.Clock, Log: o.Log, Net: o.Net, Notice: d.notice})
 	if n, ok := o.Net.(*ElectionNet); ok {
-		n.link = d.election.Link
+		n.link, n.stranger = d.election.Link, d.strange
 	}
 	d.mailer = mail.New(mail.Options{Clock: o.Clock, Log: o.Log, Host: o.Name, Now: o.Now})
 	d.notifier = notify.New(notify.Options{Clock: o.Clock, Log: o.Log, Mail: d.mailer})
@@ -209,7 +211,7 @@ func (d *Director) Run(ctx context.Context) error {
 	defer d.background("tracking", d.tracker.Run)()
 	defer d.background("BFD", d.bfd.Run)()
 	defer d.background("the election", d.election.Run)() // the first to end: masters say so and give their addresses back
-	if err := errors.Join(d.tellWhom(d.o.Model), d.watch(d.o.Model), d.meetBFD(d.o.Model), d.election.Apply(Plan(d.o.Model))); err != nil {
+	if err := errors.Join(d.tellWhom(d.o.Model), d.watch(d.o.Model), d.meetBFD(d.o.Model), d.vote(d.o.Model)); err != nil {
 		return err
 	}
 	close(d.ready)
@@ -339,7 +341,7 @@ func (d *Director) reload() (r reloaded) {
 	}
 	d.file = file
 	d.confirm(false)
-	for _, err := range []error{d.watch(m), d.meetBFD(m), d.election.Apply(Plan(m)), d.tellWhom(m), d.holdStatic(m)} {
+	for _, err := range []error{d.watch(m), d.meetBFD(m), d.vote(m), d.tellWhom(m), d.holdStatic(m)} {
 		if err != nil { // the model is in force all the same, and this is tried again
 			d.o.Log.Error("not all of the configuration can be put in force", zap.Error(err))
 			r.notes = append(r.notes, config.Note{Text: err.Error()})
@@ -410,6 +412,7 @@ func (d *Director) tick() {
 // stop lets go of what is left once the election and the checks have ended: no client is sent here any more.
 func (d *Director) stop() {
 	d.releaseStatic()
+	d.demote()
 	if err := d.o.Filter.SetFilter(forward.Filter{}); err != nil {
 		d.o.Log.Error("the packet filter cannot be emptied", zap.Error(err))
 	}

@@ -154,6 +154,10 @@ func (w electorate) Link(name string) (vrrp.LinkState, bool) {
 	return vrrp.LinkState{Name: name, Up: true, Addrs: []netip.Addr{netip.MustParseAddr("192.0.2.254")}}, name == "eth0"
 }
 
+func (w *world) PromoteSecondaries(string) (func() error, error) {
+	return func() error { return nil }, nil
+}
+
 // Statics are not under test here.
 
 func (w *world) Hold([]host.Address, time.Duration) error    { return nil }

@@ -1,6 +1,74 @@
 package director
 
-import "dirsw/vrrp"
+import (
+	"errors"
+	"net/netip"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"dirsw/config"
+	"dirsw/host"
+	"dirsw/vrrp"
+)
+
+// vote has the election follow a model.
+func (d *Director) vote(m *config.Model) error {
+	if n, ok := d.o.Net.(*ElectionNet); ok {
+		probes := map[netip.Addr]bool{}
+		for i := range m.Instances {
+			for _, a := range m.Instances[i].Addresses {
+				probes[a.Prefix.Addr()] = probes[a.Prefix.Addr()] || m.Instances[i].ProbeAddresses
+			}
+		}
+		n.probes.Store(&probes)
+	}
+	return errors.Join(d.promote(m), d.election.Apply(Plan(m)))
+}
+
+// promote sets promote_secondaries where instances ask for it. At the end all is as it was.
+func (d *Director) promote(m *config.Model) error {
+	var errs []error
+	for i := range m.Instances {
+		in := &m.Instances[i]
+		if _, done := d.promoted[in.Interface]; done || !in.PromoteSecondaries || in.Interface == "" {
+			continue
+		}
+		restore, err := d.o.Host.PromoteSecondaries(in.Interface)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		d.promoted[in.Interface] = restore
+	}
+	return errors.Join(errs...)
+}
+
+// demote takes back what promote did.
+func (d *Director) demote() {
+	for link, restore := range d.promoted {
+		if err := restore(); err != nil {
+			d.o.Log.Warn("promote_secondaries is not as it was", zap.String("interface", link), zap.Error(err))
+		}
+	}
+}
+
+// strange is told by the election's thread that somebody else claims an address that is held here.
+func (d *Director) strange(a host.Answer) {
+	now := d.now.Load()
+	if now == nil {
+		return
+	}
+	i := slices.IndexFunc(now.wanted.Instances, func(in config.Instance) bool {
+		return slices.ContainsFunc(in.Addresses, func(v config.VirtualAddress) bool { return v.Prefix.Addr() == a.Addr })
+	})
+	if i < 0 {
+		return
+	}
+	d.o.Log.Error("somebody else has a virtual address that is held here", zap.Stringer("address", a.Addr), zap.String("interface", a.Link),
+		zap.Stringer("mac", macString(a.MAC)))
+	d.alarmSplit(now.wanted.Instances[i].Name, "STRANGER", macString(a.MAC).String())
+}
 
 // Election is how the instances and groups stand. Any goroutine.
 func (d *Director) Election() ([]vrrp.InstanceState, []vrrp.GroupState) { return d.election.States() }

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
+	"dirsw/clock"
 	"dirsw/config"
 	"dirsw/host"
 	"dirsw/vrrp"
@@ -23,14 +25,22 @@ type ElectionNet struct {
 
 	noSwap bool
 	ours   map[vrrp.Address]bool // nobody else's any more
+
+	clock   clock.Clock
+	probes  atomic.Pointer[map[netip.Addr]bool] // who else has these is asked for while they are held (probe_addresses)
+	guarded map[string][]netip.Addr             // such addresses that are held, by link
+	probeAt clock.Mono                          // when it is asked for the next time
 }
+
+// probeEvery is how often the others on a link are asked whether somebody has an address of ours.
+const probeEvery = 10 * time.Second
 
 var _ vrrp.Net = (*ElectionNet)(nil)
 
 // NewElectionNet makes it of what Host offers. NoSwap keeps the memory of the process from being swapped out.
-func NewElectionNet(v *host.VRRP, vmacs *host.VMACs, noSwap bool) *ElectionNet {
+func NewElectionNet(v *host.VRRP, vmacs *host.VMACs, c clock.Clock, noSwap bool) *ElectionNet {
 	return &ElectionNet{v: v, vmacs: vmacs, noSwap: noSwap, link: func(vrrp.LinkState) {}, stranger: func(host.Answer) {},
-		ours: map[vrrp.Address]bool{}}
+		ours: map[vrrp.Address]bool{}, clock: c, guarded: map[string][]netip.Addr{}}
 }
 
 // Open is vrrp.Net's.
@@ -50,7 +60,7 @@ func (n *ElectionNet) Wake() { n.v.Wake() }
 
 // Receive is vrrp.Net's.
 func (n *ElectionNet) Receive(wait time.Duration) (vrrp.Packet, bool) {
-	e, ok := n.v.Receive(wait)
+	e, ok := n.v.Receive(n.probe(wait))
 	if !ok {
 		return vrrp.Packet{}, false
 	}
@@ -68,14 +78,53 @@ func (n *ElectionNet) Receive(wait time.Duration) (vrrp.Packet, bool) {
 	return vrrp.Packet{}, false
 }
 
+// probe asks for strangers when it is time to, and returns how long may be waited.
+func (n *ElectionNet) probe(wait time.Duration) time.Duration {
+	if len(n.guarded) == 0 {
+		return wait
+	}
+	now := n.clock.Now()
+	if now >= n.probeAt {
+		n.probeAt = now.Add(probeEvery)
+		for link, addrs := range n.guarded {
+			for _, a := range addrs {
+				_ = n.v.Probe(link, a) // a link that is down has no strangers
+			}
+		}
+	}
+	return min(wait, n.probeAt.Sub(now))
+}
+
+// guard begins or ends to look for strangers that have an address.
+func (n *ElectionNet) guard(a vrrp.Address, on bool) {
+	addr, list := a.Prefix.Addr(), n.guarded[a.Link]
+	has := slices.Contains(list, addr)
+	probes := n.probes.Load()
+	switch on = on && probes != nil && (*probes)[addr]; {
+	case on == has:
+		return
+	case on:
+		list = append(list, addr)
+	default:
+		list = slices.DeleteFunc(list, func(b netip.Addr) bool { return b == addr })
+	}
+	if n.guarded[a.Link] = list; len(list) == 0 {
+		delete(n.guarded, a.Link)
+	}
+	_ = n.v.Guard(a.Link, list) // a link that vanishes is guarded again when it comes back
+}
+
 // Own is vrrp.Net's.
 func (n *ElectionNet) Own(a vrrp.Address, lifetime time.Duration) error {
-	return n.v.Own(hostAddress(a), lifetime)
+	err := n.v.Own(hostAddress(a), lifetime)
+	n.guard(a, err == nil)
+	return err
 }
 
 // Disown is vrrp.Net's. The first time an address is taken away whoever set it: what is not master must not have it, and a
 // keepalived that was killed leaves it.
 func (n *ElectionNet) Disown(a vrrp.Address) error {
+	n.guard(a, false)
 	if !n.ours[a] {
 		n.ours[a] = true
 		return n.v.Evict([]host.Address{hostAddress(a)})
@@ -94,7 +143,7 @@ func (n *ElectionNet) Announce(link string, a netip.Addr) error { return n.v.Ann
 
 // MakeVMAC is vrrp.Net's.
 func (n *ElectionNet) MakeVMAC(v vrrp.VMAC) error {
-	return n.vmacs.Make(host.VMAC{Name: v.Name, Base: v.Base, IPv6: v.MAC[4] == 2, MAC: v.MAC, IPvlan: v.IPvlan, Mode: v.Mode, Addr: v.Addr,
+	return n.vmacs.Make(host.VMAC{Name: v.Name, Base: v.Base, IPv6: v.IPv6, MAC: v.MAC, IPvlan: v.IPvlan, Mode: v.Mode, Addr: v.Addr,
 		Group: v.Group})
 }
 

@@ -128,8 +128,9 @@ func (o *ownNode) start(t *testing.T, conf string) {
 		}
 	})
 	log := zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(zapcore.EncoderConfig{MessageKey: "m"}), &o.out, zap.DebugLevel))
-	net := NewElectionNet(v, h.VMACs(), false)
-	r := vrrp.NewRunner(vrrp.Options{Clock: clock.NewSystem(), Log: log, Net: net})
+	sys := clock.NewSystem()
+	net := NewElectionNet(v, h.VMACs(), sys, false)
+	r := vrrp.NewRunner(vrrp.Options{Clock: sys, Log: log, Net: net})
 	net.link = r.Link
 	o.runner = r
 	if err := r.Apply(Plan(m)); err != nil {

@@ -133,13 +133,13 @@ func (d *Director) trouble(n vrrp.Notice) {
 	switch n.Kind {
 	case vrrp.SplitBrain:
 		d.o.Log.Error("split brain: another master is heard", at...)
-		d.alarmSplit(n, "SPLIT_BRAIN")
+		d.alarmSplit(n.Name, "SPLIT_BRAIN", n.Peer.String())
 	case vrrp.SplitHealed:
 		d.o.Log.Info("split brain has ended", at...)
-		d.alarmSplit(n, "HEALED")
+		d.alarmSplit(n.Name, "HEALED", n.Peer.String())
 	case vrrp.Conflict:
 		d.o.Log.Warn("somebody uses the virtual_router_id of an instance with other settings", append(at, zap.Stringer("reject", n.Reject))...)
-		d.alarmSplit(n, "CONFLICT")
+		d.alarmSplit(n.Name, "CONFLICT", n.Peer.String())
 	case vrrp.Stalled:
 		d.o.Log.Warn("an advert left late", append(at, zap.Duration("late", n.Late))...)
 	}
@@ -147,27 +147,27 @@ func (d *Director) trouble(n vrrp.Notice) {
 
 // alarmSplit runs the split_brain_script of an instance, with the name of the instance, what is the matter, and who the other
 // one is. While it runs, further alarms of the instance are not told to it.
-func (d *Director) alarmSplit(n vrrp.Notice, what string) {
+func (d *Director) alarmSplit(name, what, who string) {
 	now := d.now.Load()
 	if now == nil {
 		return
 	}
 	m := now.wanted
-	i := slices.IndexFunc(m.Instances, func(in config.Instance) bool { return in.Name == n.Name })
+	i := slices.IndexFunc(m.Instances, func(in config.Instance) bool { return in.Name == name })
 	if i < 0 || m.Instances[i].SplitBrainScript.IsZero() {
 		return
 	}
-	if _, busy := d.alarms.LoadOrStore(n.Name, true); busy {
+	if _, busy := d.alarms.LoadOrStore(name, true); busy {
 		return
 	}
 	go func() {
-		defer d.alarms.Delete(n.Name)
+		defer d.alarms.Delete(name)
 		program, err := newPrograms(&m.Globals.Scripts).command(&m.Instances[i].SplitBrainScript, alarmTime)
 		if err == nil {
-			err = d.notifier.Once(context.Background(), "split_brain", program.With(n.Name, what, n.Peer.String()))
+			err = d.notifier.Once(context.Background(), "split_brain", program.With(name, what, who))
 		}
 		if err != nil && !errors.Is(err, notify.ErrOnce) { // which the notifier has told
-			d.o.Log.Warn("the split_brain_script cannot be run", zap.String("instance", n.Name), zap.Error(err))
+			d.o.Log.Warn("the split_brain_script cannot be run", zap.String("instance", name), zap.Error(err))
 		}
 	}()
 }

@@ -40,6 +40,7 @@ func scenarios() []scenario {
 		workersScenario(),
 		haScenario(),
 		faultsScenario(),
+		stressScenario(),
 	}
 }
 

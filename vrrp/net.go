@@ -84,6 +84,7 @@ type Peer struct {
 type VMAC struct {
 	Name   string
 	Base   string  // the link it stands on
+	IPv6   bool    // the family of the virtual router
 	MAC    [6]byte // 00:00:5e:00:01:VRID for IPv4 (RFC 9568, section 7.3), 00:00:5e:00:02:VRID for IPv6
 	IPvlan bool    // an ipvlan instead, without a MAC address of its own (use_ipvlan)
 	Mode   string  // of an ipvlan: bridge, private or vepa

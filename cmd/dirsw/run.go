@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -202,8 +203,9 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	if os.Getpid() == 1 { // of a container: what scripts leave behind is ours to bury
 		go func() { _ = script.Reap(ctx, plane.clock) }() // it ends with ctx
 	}
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareProcs) // see spareProcs
-	net, closeNet, err := electionNet(h, m)
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(plane.cores)) + spareProcs)
+	debug.SetGCPercent(gcPercent)
+	net, closeNet, err := electionNet(h, m, plane.clock)
 	if err != nil {
 		return err
 	}
@@ -244,11 +246,15 @@ func hostname() string {
 }
 
 // spareProcs are processors of the Go scheduler beside those of the machine: workers never give theirs back, and the thread of
-// the election, which the kernel runs before all others, must find one whenever it wakes.
-const spareProcs = 2
+// the election, which the kernel runs before all others, must find one whenever it wakes (ADR 0016).
+const spareProcs = 3
+
+// gcPercent has garbage collected rarely: the tables are outside the heap, which is small, and each collection stops the world,
+// for as long as the kernel keeps a worker from running.
+const gcPercent = 1000
 
 // electionNet opens what the election uses of the machine, and sweeps up what a director before this one left.
-func electionNet(h *host.Host, m *config.Model) (net *director.ElectionNet, done func(), err error) {
+func electionNet(h *host.Host, m *config.Model, c clock.Clock) (net *director.ElectionNet, done func(), err error) {
 	v, err := h.OpenVRRP()
 	if err != nil {
 		return nil, nil, err
@@ -263,7 +269,7 @@ func electionNet(h *host.Host, m *config.Model) (net *director.ElectionNet, done
 	if err := errors.Join(vmacs.Sweep(func(name string) bool { return keep[name] }), v.Sweep()); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("sweep up what another director left: %w", err), v.Close())
 	}
-	return director.NewElectionNet(v, vmacs, m.Globals.VRRP.NoSwap), func() { _ = v.Close() }, nil
+	return director.NewElectionNet(v, vmacs, c, m.Globals.VRRP.NoSwap), func() { _ = v.Close() }, nil
 }
 
 // serve runs director, workers and control socket until the first of them ends or ctx does.
