@@ -24,7 +24,7 @@ type ways struct {
 func (r *Runner) apply(now clock.Mono, p Plan) error {
 	r.realTime(&p)
 	before := slices.Clone(r.m.Instances())
-	err := r.makeVMACs(before, &p)
+	err := r.makeVMACs(&p)
 	r.readLinks(now, &p)
 	r.do(now, r.m.Apply(now, p))
 	for _, i := range before {
@@ -32,7 +32,7 @@ func (r *Runner) apply(now clock.Mono, p Plan) error {
 			r.close(i)
 		}
 	}
-	err = errors.Join(err, r.removeVMACs(before))
+	err = errors.Join(err, r.removeVMACs())
 	for _, i := range r.m.Instances() {
 		err = errors.Join(err, r.open(i))
 	}
@@ -55,30 +55,49 @@ func (r *Runner) realTime(p *Plan) {
 	}
 }
 
-// makeVMACs makes those that are new.
-func (r *Runner) makeVMACs(before []*Instance, p *Plan) (err error) {
+// makeVMACs makes those of a plan that are not there yet, or not as they should be.
+func (r *Runner) makeVMACs(p *Plan) (err error) {
 	for n := range p.Instances {
 		v := p.Instances[n].VMAC
-		if v == nil || slices.ContainsFunc(before, func(i *Instance) bool { return sameVMAC(i.cfg.VMAC, v) }) {
+		if v == nil {
+			continue
+		}
+		if made, ok := r.vmacs[v.Name]; ok && made == *v {
 			continue
 		}
 		if e := r.net.MakeVMAC(*v); e != nil {
 			err = errors.Join(err, fmt.Errorf("vrrp_instance %s: make %s: %w", p.Instances[n].Name, v.Name, e))
+			continue
 		}
+		r.vmacs[v.Name] = *v
 	}
 	return err
 }
 
-// removeVMACs removes those that nobody has any more.
-func (r *Runner) removeVMACs(before []*Instance) (err error) {
-	for _, i := range before {
-		v := i.cfg.VMAC
-		if v == nil || slices.Contains(r.m.Instances(), i) ||
-			slices.ContainsFunc(r.m.Instances(), func(o *Instance) bool { return o.cfg.VMAC != nil && o.cfg.VMAC.Name == v.Name }) {
+// remakeVMACs makes those again that vanished with the link that they stand on, once it is back.
+func (r *Runner) remakeVMACs(base LinkState) {
+	for name, v := range r.vmacs {
+		if v.Base != base.Name || !base.Up {
 			continue
 		}
-		if e := r.net.RemoveVMAC(*v); e != nil {
-			err = errors.Join(err, fmt.Errorf("vrrp_instance %s: remove %s: %w", i.cfg.Name, v.Name, e))
+		if _, there := r.net.Link(name); there {
+			continue
+		}
+		if err := r.net.MakeVMAC(v); err != nil {
+			r.log.say(zap.WarnLevel, "cannot make the interface of a virtual router again", zap.String("interface", name), zap.Error(err))
+		}
+	}
+}
+
+// removeVMACs removes those that nobody has any more.
+func (r *Runner) removeVMACs() (err error) {
+	for name, v := range r.vmacs {
+		if slices.ContainsFunc(r.m.Instances(), func(i *Instance) bool { return i.cfg.VMAC != nil && i.cfg.VMAC.Name == name }) {
+			continue
+		}
+		delete(r.vmacs, name)
+		if e := r.net.RemoveVMAC(v); e != nil {
+			err = errors.Join(err, fmt.Errorf("remove %s: %w", name, e))
 		}
 	}
 	return err
@@ -181,11 +200,12 @@ func (r *Runner) shutdown() {
 func (r *Runner) finish(last states) {
 	now := r.clock.Now()
 	r.do(now, r.m.Stop(now))
-	before := slices.Clone(r.m.Instances())
-	for _, i := range before {
+	for _, i := range r.m.Instances() {
 		r.close(i)
-		if i.cfg.VMAC != nil {
-			r.warn("remove the interface of a virtual router", i, r.net.RemoveVMAC(*i.cfg.VMAC))
+	}
+	for name, v := range r.vmacs {
+		if err := r.net.RemoveVMAC(v); err != nil {
+			r.log.say(zap.WarnLevel, "cannot remove the interface of a virtual router", zap.String("interface", name), zap.Error(err))
 		}
 	}
 	r.mu.Lock()
@@ -243,12 +263,6 @@ func (r *Runner) write(e *Effect) {
 func (r *Runner) count(i *Instance, what string, err error) {
 	if err != nil {
 		i.stats.EffectErrors++
-		r.warn(what, i, err)
-	}
-}
-
-func (r *Runner) warn(what string, i *Instance, err error) {
-	if err != nil {
 		r.log.say(zap.WarnLevel, "cannot "+what, zap.String("instance", i.cfg.Name), zap.Error(err))
 	}
 }

@@ -65,12 +65,6 @@ func (i *Instance) Config() *Config { return i.cfg }
 // State returns the state.
 func (i *Instance) State() State { return i.state }
 
-// Stats returns the counters for the runner to add to.
-func (i *Instance) Stats() *Stats { return &i.stats }
-
-// Source returns the source address of a path.
-func (i *Instance) Source(path int) netip.Addr { return i.sources[path].Addr }
-
 // Next is when the instance's next timer falls due.
 func (i *Instance) Next() clock.Mono {
 	next := min(i.deadline, i.announce.next())

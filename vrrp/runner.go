@@ -36,6 +36,7 @@ type Runner struct {
 	ways    map[*Instance]*ways
 	routers [256][]*Instance // with open paths, by virtual router identifier
 	nextID  int
+	vmacs   map[string]VMAC           // made, by name
 	stray   [numRejects]atomic.Uint64 // packets for no instance; the thread writes, Strays reads
 	renewAt clock.Mono                // when lifetimes of addresses are to be prolonged
 	sched   schedule
@@ -79,7 +80,7 @@ func NewRunner(o Options) *Runner {
 	}
 	return &Runner{
 		clock: o.Clock, log: scribe{log: o.Log}, net: o.Net, notice: o.Notice, m: NewMachine(),
-		ways: map[*Instance]*ways{}, renewAt: never, sched: schedule{priority: -1},
+		ways: map[*Instance]*ways{}, vmacs: map[string]VMAC{}, renewAt: never, sched: schedule{priority: -1},
 	}
 }
 
@@ -269,7 +270,10 @@ func (r *Runner) Track(kind TrackKind, name string, s TrackState) {
 
 // Link tells the state of a link. Any goroutine may call it, and Net too while it receives.
 func (r *Runner) Link(l LinkState) {
-	r.post(order{do: func(now clock.Mono) { r.do(now, r.m.Link(now, l)) }})
+	r.post(order{do: func(now clock.Mono) {
+		r.remakeVMACs(l)
+		r.do(now, r.m.Link(now, l))
+	}})
 }
 
 // States returns what listings show: of now while the Runner runs, else of its end. Any goroutine may call it but the

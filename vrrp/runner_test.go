@@ -462,3 +462,61 @@ func TestRunnerDoesNotWaitForItsLog(t *testing.T) {
 		}
 	})
 }
+
+// TestVMACs: they are made before they are needed, made again when that failed or when the link below came back, and
+// removed when nobody has them.
+func TestVMACs(t *testing.T) {
+	s := newSim(t, 1)
+	n := s.add("a", 1, "eth0")
+	with := simple(150, quiet, func(c *Config) { c.VMAC = &VMAC{Name: "vrrp.51", Base: "eth0"} })
+	without := simple(150, quiet)
+	apply := func(p Plan) {
+		t.Helper()
+		if err := n.r.Apply(p); err != nil {
+			t.Fatal(err)
+		}
+		n.r.turn()
+	}
+	calls := func() (out []string) {
+		for _, c := range n.calls {
+			if strings.HasPrefix(c, "make") || strings.HasPrefix(c, "remove") {
+				out = append(out, c)
+			}
+		}
+		n.calls = nil
+		return out
+	}
+	expect := func(want ...string) {
+		t.Helper()
+		if got := calls(); !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	s.runTo(time.Second)
+	n.noVMAC = true
+	n.boot(with)
+	expect("make vrrp.51")
+	if f := n.r.m.instance("V").faults(); !slices.Equal(f, []string{"interface vrrp.51 down"}) {
+		t.Errorf("faults %q", f)
+	}
+	n.noVMAC = false
+	apply(with)
+	expect("make vrrp.51")
+	if st := n.state("V"); st != Backup {
+		t.Errorf("state %v, want BACKUP once the interface is there", st)
+	}
+	apply(with)
+	expect()
+	delete(n.links, "vrrp.51") // the card is pulled
+	n.r.Link(LinkState{Name: "vrrp.51"})
+	n.setLink("eth0", false)
+	expect()
+	n.setLink("eth0", true)
+	expect("make vrrp.51")
+	apply(without)
+	expect("remove vrrp.51")
+	apply(with)
+	expect("make vrrp.51")
+	n.stop()
+	expect("remove vrrp.51")
+}

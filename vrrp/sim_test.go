@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -64,6 +65,7 @@ type node struct {
 	calls  []string // of Net, but for Send and Receive
 	grow   func()   // called in Receive, for tests of what happens meanwhile
 	fail   error    // of Send
+	noVMAC bool     // MakeVMAC fails
 }
 
 type sentAdvert struct {
@@ -326,6 +328,9 @@ func (n *node) Announce(link string, a netip.Addr) error {
 
 func (n *node) MakeVMAC(v VMAC) error {
 	n.calls = append(n.calls, "make "+v.Name)
+	if n.noVMAC {
+		return errors.New("no such thing")
+	}
 	n.links[v.Name] = &LinkState{Name: v.Name, Up: true}
 	return nil
 }
