@@ -4,48 +4,65 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"dirsw/config"
 )
 
 // services writes the virtual servers in their order. Those of one group are written once, with the group before them; if
-// something made them differ, each is written by itself.
+// something made them differ, or moved them, each is written by itself.
 func (p *printer) services(m *config.Model) {
-	written := map[string]bool{}
+	groups := map[string][][]string{} // the entries of those that are written
 	for i := 0; i < len(m.Services); {
 		n := i + 1
 		for n < len(m.Services) && m.Services[i].Group.Name != "" && alike(&m.Services[i], &m.Services[n]) {
 			n++
 		}
-		if sv := &m.Services[i]; sv.Group.Name == "" {
-			p.service(sv, nil)
-		} else {
-			p.group(sv.Group.Name, m.Services[i:n], written)
+		sv := &m.Services[i]
+		if sv.Group.Name != "" && p.group(sv.Group.Name, entries(m.Services[i:n]), groups) {
 			p.service(sv, m.Services[i:n])
+			i = n
+			continue
 		}
-		i = n
+		p.service(sv, nil)
+		i++
 	}
 }
 
-// group writes the entries of a virtual_server_group, once.
-func (p *printer) group(name string, members []config.Service, written map[string]bool) {
-	if written[name] {
-		return
-	}
-	written[name] = true
-	p.block(func() {
-		for i := range members {
-			switch sv := &members[i]; {
-			case sv.Mark == 0:
-				p.value(sv.Addr.String(), strconv.Itoa(int(sv.Port)))
-			case sv.IPv6:
-				p.value("fwmark", strconv.FormatUint(uint64(sv.Mark), 10), "inet6")
-			default:
-				p.value("fwmark", strconv.FormatUint(uint64(sv.Mark), 10), "inet")
+// entries returns what the members of a group select, in words.
+func entries(members []config.Service) [][]string {
+	var list [][]string
+	for i := range members {
+		switch sv := &members[i]; {
+		case sv.Mark == 0:
+			words := []string{sv.Addr.String(), strconv.Itoa(int(sv.Port))}
+			if sv.Port == 0 {
+				words = words[:1]
 			}
+			list = append(list, words)
+		case sv.IPv6:
+			list = append(list, []string{"fwmark", strconv.FormatUint(uint64(sv.Mark), 10), "inet6"})
+		default:
+			list = append(list, []string{"fwmark", strconv.FormatUint(uint64(sv.Mark), 10), "inet"})
+		}
+	}
+	return list
+}
+
+// group writes a virtual_server_group unless it is written already. It reports whether the group of that name has these
+// entries then.
+func (p *printer) group(name string, list [][]string, groups map[string][][]string) bool {
+	if was, ok := groups[name]; ok {
+		return slices.EqualFunc(was, list, slices.Equal[[]string])
+	}
+	groups[name] = list
+	p.block(func() {
+		for _, words := range list {
+			p.value(words...)
 		}
 	}, "virtual_server_group", name)
+	return true
 }
 
 // alike reports whether two services are of one virtual_server of a group, and still say the same.

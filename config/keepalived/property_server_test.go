@@ -3,6 +3,8 @@ package keepalived
 import (
 	"net/netip"
 	"slices"
+	"strings"
+	"testing"
 	"time"
 
 	"dirsw/config"
@@ -118,7 +120,40 @@ func (g generator) group(name string) []config.Service {
 			g.port(&sorry, s)
 		}
 	}
-	return []config.Service{first, second, third}
+	list := []config.Service{first, second, third}
+	if g.flip() {
+		return list
+	}
+	for _, s := range []config.Service{first, second, third} { // the same addresses by another protocol
+		s.Group.Proto = first.Proto ^ config.TCP ^ config.UDP
+		if first.Proto == config.SCTP {
+			s.Group.Proto = config.TCP
+		}
+		if s.Mark == 0 {
+			s.Proto = s.Group.Proto
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// TestPrintTornGroup prints a group whose members commands have made different, or moved: each by itself.
+func TestPrintTornGroup(t *testing.T) {
+	text := "virtual_server_group G {\n192.0.2.1-3 80\n}\nvirtual_server group G {\nlvs_sched rr\nlvs_method DR\nprotocol TCP\n}\n"
+	m, _, err := Parse("f", strings.NewReader(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Services[1].Scheduler = "wrr"
+	again := reparse(t, m)
+	for i := range again.Services {
+		if a, b := &m.Services[i], &again.Services[i]; a.Key() != b.Key() || a.Scheduler != b.Scheduler {
+			t.Errorf("%v %s, was %v %s", b.Key(), b.Scheduler, a.Key(), a.Scheduler)
+		}
+	}
+	if len(again.Services) != 3 || again.Services[0].Group.Name != "G" || again.Services[1].Group.Name != "" || again.Services[2].Group.Name != "" {
+		t.Errorf("groups %+v", again.Services)
+	}
 }
 
 // port gives a real server the port that it has in another service of the group.
