@@ -53,7 +53,11 @@ func (d *Director) followHealth() {
 			told = append(told, news...)
 		}
 		if e.Weighed {
-			told = append(told, d.vitals.weigh(e.Key, e.Weight)...)
+			news := d.vitals.weigh(e.Key, e.Weight)
+			if e.Changed && len(news) > 0 { // keepalived writes one line
+				news[0].text = ""
+			}
+			told = append(told, news...)
 		}
 		d.alarm(&e)
 	}

@@ -179,7 +179,9 @@ const alarmTime = 30 * time.Second
 func (d *Director) tell(told []happening) {
 	for i := range told {
 		h := &told[i]
-		d.o.Log.Info(h.text)
+		if h.text != "" {
+			d.o.Log.Info(h.text)
+		}
 		switch h.kind {
 		case realUp, realDown:
 			d.notifier.Real(serviceName(h.service), realName(h.service, h.real), h.kind == realUp, h.why)
