@@ -3,9 +3,11 @@ package health
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -26,11 +28,17 @@ func certificate(t *testing.T, from, to time.Time) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return certificateOf(t, key, from, to)
+}
+
+// certificateOf makes one for a key.
+func certificateOf(t *testing.T, key crypto.Signer, from, to time.Time) tls.Certificate {
+	t.Helper()
 	c := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "other.example.org"}, DNSNames: []string{"other.example.org"},
 		NotBefore: from, NotAfter: to,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,6 +72,14 @@ func TestSSL(t *testing.T) {
 	garbage := tls.Certificate{Certificate: [][]byte{[]byte("no certificate")}, PrivateKey: good.PrivateKey}
 	old := configured(good)
 	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := configured(certificateOf(t, key, now.Add(-time.Hour), now.Add(time.Hour)))
+	older.MaxVersion, older.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}
+	ancient := configured(good)
+	ancient.MinVersion, ancient.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	const handshake = "SSL handshake/communication error connecting to"
 	for _, tt := range []struct {
 		name      string
@@ -74,6 +90,8 @@ func TestSSL(t *testing.T) {
 		{"self-signed, of another name", serveTLS(t, configured(good), say(true)), false, ""},
 		{"expired", serveTLS(t, configured(expired), say(true)), false, ""},
 		{"TLS 1.2", serveTLS(t, old, say(true)), false, ""},
+		{"TLS 1.2 with the server's RSA key only", serveTLS(t, older, say(true)), false, ""},
+		{"TLS 1.1", serveTLS(t, ancient, say(true)), false, handshake},
 		{"garbage for a certificate", serveTLS(t, configured(garbage), say(true)), false, handshake},
 		{"closes without close_notify", serveTLS(t, configured(good), say(false)), false, ""},
 		{"closes without close_notify, strictly", serveTLS(t, configured(good), say(false)), true, "SSL read error from"},
