@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"dirsw/bench/measure"
 	"dirsw/bench/wire"
@@ -27,7 +29,7 @@ func (b *bench) latency(ctx context.Context, w *wire.Bench, rounds int) error {
 	g := wireSetup{name: "latency, one-armed", Setup: wire.Setup{Arms: 1, Flows: 1},
 		makers: []wire.Maker{w.Dirsw(wire.DR), w.Forwarder}}
 	in, err := b.compete(ctx, &g, rounds, func(e *entrant) error {
-		l, err := w.Latency(ctx, e.c, probes)
+		l, err := w.Latency(ctx, e.c, probes, 50*time.Microsecond)
 		for i, q := range quantiles {
 			if err == nil {
 				e.latency[i] = append(e.latency[i], q.of(l))
@@ -45,5 +47,34 @@ func (b *bench) latency(ctx context.Context, w *wire.Bench, rounds int) error {
 				Ours: measure.Summarize(in[0].latency[i])})
 		}
 	}
+	if err != nil {
+		return err
+	}
+	return b.afterIdle(ctx, w, rounds)
+}
+
+// afterIdle measures what a director that sleeps adds to the way of a frame that comes after silence: to the kernel's own
+// forwarding, which wakes nobody.
+func (b *bench) afterIdle(ctx context.Context, w *wire.Bench, rounds int) error {
+	const silence = 20 * time.Millisecond
+	g := wireSetup{name: "first frame after 20 ms", Setup: wire.Setup{Arms: 1, Flows: 1, Sleeps: true},
+		makers: []wire.Maker{w.Dirsw(wire.DR), w.Forwarder, w.Forwarding}}
+	in, err := b.compete(ctx, &g, rounds, func(e *entrant) error {
+		l, err := w.Latency(ctx, e.c, 100, silence)
+		if err == nil {
+			e.latency[0] = append(e.latency[0], l.P50)
+		}
+		return err
+	})
+	if len(in) < 3 {
+		return err
+	}
+	const group, peer = "wire, first frame after 20 ms of silence: median, beyond the kernel's own forwarding", "AF_XDP in C, poll()"
+	kernel := in[2].latency[0]
+	dirsw, c := measure.Less(in[0].latency[0], kernel), measure.Less(in[1].latency[0], kernel)
+	b.report.Rows = append(b.report.Rows,
+		measure.Row{Group: group, Name: "dirsw sleeps", Unit: "us", Ours: measure.Summarize(dirsw), Target: measure.Target{AtMost: 100},
+			Note: fmt.Sprintf("the kernel takes %s", measure.Summarize(kernel))},
+		measure.Compare(group, "dirsw sleeps", "us", dirsw, peer, c, measure.Target{}))
 	return err
 }

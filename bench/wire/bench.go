@@ -36,6 +36,7 @@ type Bench struct {
 type Setup struct {
 	Arms    int  // interfaces: 1 or 2
 	OneCore bool // receiving and forwarding share a processor, and the director sleeps; else receiving is done on the first
+	Sleeps  bool // the director sleeps in any case
 	Flows   int  // a power of two
 }
 

@@ -64,7 +64,7 @@ func (b *Bench) startForwarder(ctx context.Context, r *rig, s *Setup) (*process,
 	}
 	defer fd.Close()
 	wait := "spin"
-	if s.OneCore {
+	if s.OneCore || s.Sleeps {
 		wait = "poll"
 	}
 	cmd := exec.CommandContext(ctx, b.forwarder, r.in, r.out, r.outgoingMAC().String(), r.sinkMAC().String(), wait,
@@ -112,7 +112,7 @@ func (b *Bench) Dirsw(method string) Maker {
 
 // wait is how the director waits for frames.
 func (s *Setup) wait() string {
-	if s.OneCore {
+	if s.OneCore || s.Sleeps {
 		return "sleep"
 	}
 	return "busy-poll"

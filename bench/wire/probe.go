@@ -131,8 +131,8 @@ func await(fd int, c clock.Clock, sent clock.Mono, n uint64) (clock.Mono, error)
 	}
 }
 
-// Latency measures a contender once with count probes. It must be one-armed.
-func (b *Bench) Latency(ctx context.Context, c *Contender, count int) (l *Latency, err error) {
+// Latency measures a contender once with count probes, so far from each other. It must be one-armed.
+func (b *Bench) Latency(ctx context.Context, c *Contender, count int, every time.Duration) (l *Latency, err error) {
 	if c.Arms != 1 || c.OneCore {
 		return nil, errors.New("latency is measured one-armed, the director on a processor of its own")
 	}
@@ -148,7 +148,7 @@ func (b *Bench) Latency(ctx context.Context, c *Contender, count int) (l *Latenc
 	if dut != nil {
 		defer dut.stop()
 	}
-	p := Probe{Interface: r.cl, DstMAC: mac(inMAC).String(), Dst: c.dst(r), CPU: b.first, Count: count, Every: 50 * time.Microsecond}
+	p := Probe{Interface: r.cl, DstMAC: mac(inMAC).String(), Dst: c.dst(r), CPU: b.first, Count: count, Every: every}
 	said, err := json.Marshal(&p)
 	if err != nil {
 		return nil, err
@@ -167,7 +167,7 @@ func (b *Bench) Latency(ctx context.Context, c *Contender, count int) (l *Latenc
 	if err := json.Unmarshal(out, l); err != nil {
 		return nil, fmt.Errorf("what the probe says: %w", err)
 	}
-	if l.Lost > count/100 {
+	if l.Lost > max(count/100, 10) {
 		return nil, fmt.Errorf("%d of %d probes were lost", l.Lost, count)
 	}
 	return l, nil

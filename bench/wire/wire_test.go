@@ -177,7 +177,7 @@ func TestLatency(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	l, err := b.Latency(context.Background(), c, 200)
+	l, err := b.Latency(context.Background(), c, 200, 50*time.Microsecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,12 +185,12 @@ func TestLatency(t *testing.T) {
 		t.Errorf("%+v: want growing times", l)
 	}
 	c.Arms = 2
-	if _, err := b.Latency(context.Background(), c, 200); err == nil {
+	if _, err := b.Latency(context.Background(), c, 200, 50*time.Microsecond); err == nil {
 		t.Error("two-armed: no error")
 	}
 	nobody := Contender{Setup: Setup{Arms: 1}, dst: toService,
 		start: func(context.Context, *rig, *Setup) (*process, error) { return nil, nil }}
-	if _, err := b.Latency(context.Background(), &nobody, 5); err == nil || !strings.Contains(err.Error(), "no probe has come back") {
+	if _, err := b.Latency(context.Background(), &nobody, 5, time.Millisecond); err == nil || !strings.Contains(err.Error(), "no probe has come back") {
 		t.Errorf("without a director: %v", err)
 	}
 }
