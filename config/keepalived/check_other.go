@@ -136,13 +136,7 @@ func (p *parser) hex(args []token, any bool) (data, mask []byte) {
 func (p *parser) misc(b *block, s *statement, to *config.MiscSettings) {
 	switch s.name() {
 	case "misc_path":
-		args, ok := p.args(b, s, 1, 1)
-		if !ok {
-			return
-		}
-		if to.Command.Args = split(args[0].escaped()); len(s.args()) > 1 {
-			p.note(s.args()[1].pos, "the program of misc_path gets no %s: put it in quotation marks together with its arguments", show(s.args()[1].text))
-		}
+		p.setProgram(b, s, &to.Command)
 	case "misc_timeout":
 		p.setTime(b, s, 0, longest, &to.Timeout)
 	case "misc_dynamic":

@@ -49,10 +49,7 @@ func (p *printer) settings(c *config.Check) {
 	case c.UDP != nil:
 		p.udp(c.UDP)
 	case c.Misc != nil:
-		p.command("misc_path", config.Command{Args: c.Misc.Command.Args})
-		if as := c.Misc.Command; as.User != "" {
-			p.line(trailing("user", as.User, as.Group)...)
-		}
+		p.program("misc_path", c.Misc.Command)
 		p.time("misc_timeout", c.Misc.Timeout)
 		p.flag("misc_dynamic", c.Misc.Dynamic)
 	case c.File != nil:

@@ -96,6 +96,14 @@ func (p *printer) command(keyword string, c config.Command) {
 	p.w.WriteByte('\n')
 }
 
+// program writes a keyword and its program, and the user in a line of its own.
+func (p *printer) program(keyword string, c config.Command) {
+	p.command(keyword, config.Command{Args: c.Args})
+	if c.User != "" {
+		p.line(trailing("user", c.User, c.Group)...)
+	}
+}
+
 // escaped writes a keyword that knows escapes, and its text unless that is empty.
 func (p *printer) escaped(keyword, value string) {
 	if value == "" {

@@ -81,7 +81,7 @@ func (p *printer) tracked(v *config.VRRP) {
 
 func (p *printer) script(s *config.Script) {
 	p.block(func() {
-		p.command("script", s.Command)
+		p.program("script", s.Command)
 		p.line("interval", inSeconds(s.Interval))
 		p.line("timeout", inSeconds(s.Timeout))
 		p.weight(s.Weight, s.Reverse)

@@ -28,7 +28,7 @@ func weightOf(k config.TrackKind) int64 {
 	return 253
 }
 
-// tracks reads lines of NAME [weight N [reverse|noreverse]].
+// tracks reads lines of NAME [weight N [reverse|noreverse]], and of NAME takeover.
 func (p *parser) tracks(s *statement, kind config.TrackKind, to *[]config.Track) {
 	for _, line := range p.values(s) {
 		t := config.Track{Pos: line.pos(), Kind: kind, Name: line.name(), Weight: unsetWeight}
@@ -53,6 +53,13 @@ func (p *parser) trackOptions(line *statement, t *config.Track) bool {
 		switch w := r.next(); w.text {
 		case "weight":
 			r.weight(&t.Weight, weightOf(t.Kind))
+		case "takeover":
+			if t.Kind != config.TrackBFD {
+				p.fail(w.pos, "write it behind a name in track_bfd", "takeover is for sessions of BFD")
+				return false
+			}
+			t.Takeover, t.Weight = true, 0
+			p.turn(t.Pos)
 		case "reverse", "noreverse", "no_reverse":
 			t.Reverse = w.text == "reverse"
 			p.turn(t.Pos)
@@ -110,7 +117,7 @@ func (p *parser) script(outer *block, s *statement) {
 	p.each(b, func(s *statement) {
 		switch s.name() {
 		case "script":
-			p.setCommand(b, s, &c.Command)
+			p.setProgram(b, s, &c.Command)
 		case "interval":
 			p.setTime(b, s, time.Millisecond, longest, &c.Interval)
 		case "timeout":

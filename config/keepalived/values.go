@@ -165,6 +165,22 @@ func (p *parser) setCommand(b *block, s *statement, to *config.Command) {
 	*to = c
 }
 
+// setProgram stores a command that says nothing of its user: one word, the program with its arguments.
+func (p *parser) setProgram(b *block, s *statement, to *config.Command) {
+	args := s.args()
+	if len(args) == 0 {
+		p.args(b, s, 1, 1)
+		return
+	}
+	if to.Args = split(args[0].escaped()); len(to.Args) == 0 {
+		p.fail(args[0].pos, "write the program", "%q names no program", s.name())
+	}
+	if len(args) > 1 {
+		p.note(args[1].pos, "%s is not passed to the program, in keepalived as well: put the program and its arguments in one pair of quotation marks",
+			show(args[1].text))
+	}
+}
+
 // account reads `user [group]`, `user:group` and `user :group`.
 func account(args []token) (user, group string) {
 	if len(args) == 0 {
