@@ -225,6 +225,9 @@ type Track struct {
 	// The content of a file is multiplied by it; with 0, content other than 0 is FAULT.
 	Weight  int
 	Reverse bool // up and down are exchanged
+	// Takeover, of BFD and dirsw's own: the session is one with the master. When it ends the backup takes over without waiting
+	// for adverts that are missing; weight and state of the session do not matter otherwise.
+	Takeover bool
 }
 
 // Notify is the programs that are told of changes of an instance or a sync group, and what else the FIFOs get.

@@ -99,6 +99,9 @@ func (p *Peer) Words() []string {
 
 // Words returns what is tracked as a line of its block says it, with the weight.
 func (t *Track) Words() []string {
+	if t.Takeover {
+		return phrase{t.Name, "takeover"}
+	}
 	w := phrase{t.Name, "weight", strconv.Itoa(t.Weight)}
 	switch {
 	case t.Reverse:

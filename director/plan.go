@@ -142,7 +142,7 @@ func tracks(list []config.Track, without map[string]bool) (out []vrrp.Track) {
 		if t.Kind == config.TrackScript && without[t.Name] {
 			continue
 		}
-		out = append(out, vrrp.Track{Kind: trackKinds[t.Kind], Name: t.Name, Weight: t.Weight, Reverse: t.Reverse})
+		out = append(out, vrrp.Track{Kind: trackKinds[t.Kind], Name: t.Name, Weight: t.Weight, Reverse: t.Reverse, Takeover: t.Takeover})
 	}
 	return out
 }

@@ -134,7 +134,7 @@ func (m *Machine) end(now clock.Mono, old []*Instance, p Plan) {
 		if slices.ContainsFunc(p.Instances, func(c Config) bool { return c.Name == i.cfg.Name }) {
 			last = Stop
 		}
-		i.stop(now, last)
+		i.stop(now, last, false)
 	}
 	for _, g := range m.groups {
 		if !slices.ContainsFunc(p.Groups, func(c GroupConfig) bool { return c.Name == g.cfg.Name }) {

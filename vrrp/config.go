@@ -196,10 +196,13 @@ func (k TrackKind) String() string {
 // instance is in FAULT while the thing is down. A weight above 0 is added to the priority while it is up, one below 0
 // while it is down. A file's value is multiplied by the weight, and FAULT if that is -254 or less.
 type Track struct {
-	Kind    TrackKind
-	Name    string
-	Weight  int
-	Reverse bool // up means down and the reverse; a weight is subtracted
+	Kind   TrackKind
+	Name   string
+	Weight int
+	// Takeover, of BFD: the session is with the master. When it ends a backup does not wait for adverts that are missing, but
+	// for its skew in takeoverSkew alone. Neither weight nor FAULT follow from it.
+	Takeover bool
+	Reverse  bool // up means down and the reverse; a weight is subtracted
 }
 
 // TrackState is what is known of a tracked thing.

@@ -166,8 +166,16 @@ func (i *Instance) splitSeen(now clock.Mono, a *Advert, src netip.Addr) {
 // splitOver is the end of the contact: the other one has been silent for as long as makes a master dead. Its last
 // announcements may be younger than our answer to its advert, so we announce once more.
 func (i *Instance) splitOver(now clock.Mono) {
-	peer := i.split.peer
-	i.split = split{}
 	i.announceLower(now)
-	i.m.notice(i, Notice{Kind: SplitHealed, Name: i.cfg.Name, Old: i.state, New: i.state, Priority: i.priority, At: now, Peer: peer})
+	i.endSplit(now)
+}
+
+// endSplit tells that there are not two masters any more, if there were.
+func (i *Instance) endSplit(now clock.Mono) {
+	if !i.split.on {
+		return
+	}
+	n := Notice{Kind: SplitHealed, Name: i.cfg.Name, Old: i.state, New: i.state, Priority: i.priority, At: now, Peer: i.split.peer}
+	i.split = split{}
+	i.m.notice(i, n)
 }

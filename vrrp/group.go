@@ -99,18 +99,22 @@ func (g *group) toFault(now clock.Mono, first *Instance) {
 	}
 	g.m.logf(nil, "VRRP_Group(%s) Syncing instances to FAULT state", g.cfg.Name)
 	g.enter(Fault)
+	g.pullDown(now, first)
+	g.notice(g.m, now, Fault)
+}
+
+// pullDown has all members but one follow the group into FAULT.
+func (g *group) pullDown(now clock.Mono, first *Instance) {
 	for _, i := range g.members {
-		if i == first || i.state == Fault {
-			continue
-		}
-		i.want = Fault
-		if i.state == Master {
+		switch {
+		case i == first || i.state == Fault:
+		case i.state == Master:
+			i.want = Fault
 			i.leaveMaster(now, false)
-		} else {
+		default:
 			i.pulledDown(now)
 		}
 	}
-	g.notice(g.m, now, Fault)
 }
 
 // settle makes members agree after a reload changed who they are. If one is held in FAULT all are; if not all are
@@ -120,25 +124,26 @@ func (g *group) settle(now clock.Mono) {
 	for _, i := range g.members {
 		if i.down {
 			g.toFault(now, i)
+			g.pullDown(now, i)
+			return
 		}
 		if i.state == Master {
 			masters++
 		}
 	}
-	for _, i := range g.members {
-		switch {
-		case i.state == Master && masters < len(g.members):
-			i.want = Backup
-			i.leaveMaster(now, false)
-			if !g.held() {
-				g.enter(Backup)
-			}
-		case i.state == Backup && g.state == Fault && g.held():
-			i.pulledDown(now)
-		}
-	}
-	if masters == len(g.members) && masters > 0 {
+	switch {
+	case masters == 0:
+	case masters == len(g.members):
 		g.enter(Master)
+	default:
+		g.enter(Backup)
+		for _, i := range g.members {
+			if i.state == Master {
+				i.want = Backup
+				i.leaveMaster(now, false)
+			}
+		}
+		g.notice(g.m, now, Backup)
 	}
 }
 

@@ -42,6 +42,7 @@ type Instance struct {
 	ahSeen   map[uint32]uint32 // by sender (SPI), the highest one heard
 	oldSum   bool              // a peer was heard that computes checksums the old way
 	logged   uint64            // bits of conditions that were logged since the last change of state or master
+	loggedAt clock.Mono        // when they were cleared because of another master
 	stats    Stats
 	advert   Advert // reused for what is received
 }
@@ -209,7 +210,7 @@ func (i *Instance) leaveMaster(now clock.Mono, stopping bool) {
 	}
 	i.release(now, stopping)
 	i.state = i.want
-	i.split.on = false
+	i.endSplit(now)
 	i.stats.ReleaseMaster++
 	i.lastTransition = now
 	i.notice(now, prev, i.why())
@@ -245,16 +246,16 @@ func (i *Instance) leaveFault(now clock.Mono) {
 	}
 }
 
-// stop ends the instance for good: at a shutdown, or because a reload removed it.
-func (i *Instance) stop(now clock.Mono, last State) {
+// stop ends the instance for good: at a shutdown, or because a reload removed it. keep leaves what a master has set.
+func (i *Instance) stop(now clock.Mono, last State, keep bool) {
 	prev := i.state
-	if i.state == Master && !(last == Stop && i.m.plan.KeepVIPs) {
+	if i.state == Master && !keep {
 		i.release(now, true)
 	} else {
 		i.farewell(now)
 	}
 	i.state, i.want, i.deadline = Init, Init, never
-	i.split.on = false
+	i.endSplit(now)
 	i.announce.stop()
 	i.m.notice(i, Notice{Kind: StateChanged, Name: i.cfg.Name, Old: prev, New: last, Priority: i.priority, At: now})
 }

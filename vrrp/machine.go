@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -81,8 +82,8 @@ func (m *Machine) Timers(now clock.Mono) []Effect {
 	for _, p := range m.pacers {
 		p.run(m, now)
 	}
-	for name, w := range m.waning {
-		if w.at <= now {
+	for _, name := range slices.Sorted(maps.Keys(m.waning)) {
+		if w := m.waning[name]; w.at <= now {
 			delete(m.waning, name)
 			m.setLink(now, w.state)
 		}
@@ -166,6 +167,9 @@ func (m *Machine) Track(now clock.Mono, kind TrackKind, name string, s TrackStat
 	for _, i := range m.instances {
 		if i.tracks(key) {
 			i.logTrack(key, old, s)
+			if old.Up && !s.Up {
+				i.masterLost(now, key)
+			}
 			i.reconsider(now)
 		}
 	}
@@ -200,7 +204,7 @@ func (m *Machine) Leaving() bool {
 func (m *Machine) Stop(now clock.Mono) []Effect {
 	m.out = m.out[:0]
 	for _, i := range m.instances {
-		i.stop(now, Stop)
+		i.stop(now, Stop, m.plan.KeepVIPs)
 	}
 	for _, g := range m.groups {
 		g.prev = g.state

@@ -31,8 +31,9 @@ func (i *Instance) received(now clock.Mono, p *Packet, path int) {
 	if a.Priority == PriorityStop {
 		i.stats.PriZeroRcvd++
 	}
-	if i.state == Backup && i.master != p.Src { // another master may be wrong in other ways
-		i.logged = 0
+	// Another master may be wrong in other ways; that masters alternate is no reason to tell everything each time.
+	if i.state == Backup && i.master != p.Src && now.Sub(i.loggedAt) >= i.downTime() {
+		i.logged, i.loggedAt = 0, now
 	}
 	i.noteAddrs(now, a, p.Src)
 	if i.state == Backup {
@@ -104,6 +105,8 @@ func (i *Instance) check(p *Packet, path int) (a *Advert, seq uint32, r Reject, 
 		if a.Interval != c.Interval {
 			return nil, 0, RejectInterval, name("advertisement interval mismatch mine=%d sec rcv'd=%d sec", c.Interval/time.Second, a.Interval/time.Second)
 		}
+	} else if a.Interval == 0 { // whoever followed it would take over at once, again and again
+		return nil, 0, RejectInterval, name("advertisement interval mismatch ours = %d centi-sec rcv'd=0 centi-sec", c.Interval/centisecond)
 	}
 	if parsed == RejectType {
 		return nil, 0, parsed, name("Invalid packet type. %d and expect %d", msg[0]&0x0f, typeAdvertisement)

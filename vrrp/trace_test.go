@@ -255,10 +255,11 @@ func setGARP(g *GARP, v string) error {
 }
 
 func setTrack(c *Config, v string) error {
-	f := strings.Split(v, ",") // kind,name,weight,reverse
+	f := strings.Split(v, ",") // kind,name,weight,reverse; or kind,name,takeover
 	t := Track{Kind: kindOf(f[0]), Name: f[1]}
 	if len(f) > 2 {
 		t.Weight, _ = strconv.Atoi(f[2])
+		t.Takeover = f[2] == "takeover"
 	}
 	t.Reverse = len(f) > 3
 	c.Track = append(c.Track, t)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 
 	"dirsw/clock"
 )
@@ -122,7 +123,7 @@ func (i *Instance) trackFault(t *Track) string {
 			return fmt.Sprintf("tracked file %s has status %d", t.Name, v)
 		}
 		return ""
-	case t.Weight != 0 || !s.Known || s.Up != t.Reverse:
+	case t.Takeover || t.Weight != 0 || !s.Known || s.Up != t.Reverse:
 		return ""
 	}
 	switch t.Kind {
@@ -198,7 +199,7 @@ func (i *Instance) weightNow(t *Track) int {
 // the instance is neither up nor down.
 func (i *Instance) undecided() bool {
 	for t := range i.trackers() {
-		if t.Kind != TrackFile && t.Weight == 0 && !i.m.track(t).Known {
+		if t.Kind != TrackFile && t.Weight == 0 && !t.Takeover && !i.m.track(t).Known {
 			return true
 		}
 	}
@@ -297,4 +298,23 @@ func btoi(b bool) int {
 		return 1
 	}
 	return 0
+}
+
+// takeoverSkew is the interval that the skew time is reckoned from when BFD says that the master is gone: the backup of the
+// highest priority is the first (RFC 9568, section 6.1), and none waits for longer.
+const takeoverSkew = 100 * time.Millisecond
+
+// masterLost ends the wait for adverts of a master whose session of BFD has ended.
+func (i *Instance) masterLost(now clock.Mono, key trackKey) {
+	if i.state != Backup || i.deadline == never || i.down {
+		return
+	}
+	for t := range i.trackers() {
+		if t.Takeover && t.Kind == key.kind && t.Name == key.name {
+			skew := takeoverSkew * time.Duration(int(PriorityOwner)+1-int(i.priority)) / 256
+			i.logf("(%s) BFD session %s with the master is down", i.cfg.Name, t.Name)
+			i.restartDown(now, min(skew, i.deadline.Sub(now)))
+			return
+		}
+	}
 }
