@@ -67,10 +67,9 @@ func (c *checks) loadTLS() {
 
 // check turns one check into one or, for the hosts of SMTP_CHECK, several.
 func (c *checks) check(s *config.Service, r *config.Real, k *config.Check) []health.Check {
-	out := health.Check{Kind: health.Kind(k.Kind), ID: identity(k), LogAll: k.LogAllFailures, Timing: health.Timing{Loop: k.DelayLoop,
+	out := health.Check{Kind: health.Kind(k.Kind), LogAll: k.LogAllFailures, Timing: health.Timing{Loop: k.DelayLoop,
 		BeforeRetry: k.DelayBeforeRetry, Warmup: k.Warmup, Retry: k.Retry, Alpha: k.Alpha || s.Alpha}}
 	d := dial(r, k)
-	out.ID = fmt.Sprintf("%v %s", d, out.ID)
 	var err error
 	switch k.Kind {
 	case config.TCPCheck:
@@ -106,15 +105,6 @@ func (c *checks) check(s *config.Service, r *config.Real, k *config.Check) []hea
 		c.errs = append(c.errs, config.Error{Pos: k.Pos, Message: err.Error(), Fix: "write another one"})
 	}
 	return []health.Check{out}
-}
-
-// identity is everything that a check asks, as text: what is equal over a reload keeps its state.
-func identity(k *config.Check) string {
-	s := ""
-	for _, part := range []any{k.HTTP, k.SMTP, k.DNS, k.UDP, k.Misc, k.File, k.BFD, k.Agent} {
-		s += fmt.Sprintf("%+v ", part)
-	}
-	return s
 }
 
 func dial(r *config.Real, k *config.Check) health.Dial {
@@ -190,19 +180,14 @@ func smtp(base health.Check, k *config.Check, d health.Dial) (out []health.Check
 			at.Timeout = h.ConnectTimeout
 		}
 		one := base
-		one.ID = fmt.Sprintf("%v %s", at, base.ID)
 		one.Checker = health.NewSMTP(health.SMTPOptions{Dial: at, Helo: k.SMTP.HeloName})
 		out = append(out, one)
 	}
 	return out
 }
 
-// dnsTypes are the record types that keepalived.conf names.
-var dnsTypes = map[string]health.DNSType{"A": health.DNSTypeA, "NS": health.DNSTypeNS, "CNAME": health.DNSTypeCNAME,
-	"SOA": health.DNSTypeSOA, "MX": health.DNSTypeMX, "TXT": health.DNSTypeTXT, "AAAA": health.DNSTypeAAAA}
-
 func dns(k *config.Check, d health.Dial) (health.Checker, error) {
-	t, ok := dnsTypes[k.DNS.Type]
+	t, ok := health.ParseDNSType(k.DNS.Type)
 	if !ok {
 		return nil, fmt.Errorf("type %q of DNS_CHECK is not known", k.DNS.Type)
 	}
