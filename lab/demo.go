@@ -27,7 +27,7 @@ const (
 // errInterrupted is the error of a demonstration whose context ended.
 var errInterrupted = errors.New("interrupted; the lab is removed")
 
-// demo is the first scenario under way.
+// demo is the scenario dr under way.
 type demo struct {
 	*scene
 	http     *http.Client

@@ -113,19 +113,20 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer, o Mai
 // demoCommand plays a scenario: the first, if none is named.
 func demoCommand(ctx context.Context, args []string, stdout io.Writer, self string) error {
 	name := scenarios()[0].name
-	switch {
-	case len(args) > 0 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help"):
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	if name == "-h" || name == "-help" || name == "--help" {
 		return flag.ErrHelp
-	case len(args) > 1:
-		return fmt.Errorf("%w: demo takes one scenario, not %q", errUsage, args)
-	case len(args) == 1:
-		name = args[0]
 	}
 	s, err := findScenario(name)
 	if err != nil {
 		return err
 	}
-	return s.play(ctx, stdout, self)
+	if len(args) > 0 && s.takes == "" {
+		return fmt.Errorf("%w: what is %q? demo takes one scenario", errUsage, args[0])
+	}
+	return s.play(ctx, stdout, self, args...)
 }
 
 // upCommand builds the cluster; interrupted meanwhile, it takes it down again.

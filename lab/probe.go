@@ -92,16 +92,21 @@ func (c *Cluster) WhoHas(ctx context.Context, node string, target netip.Addr, d 
 	if !ok || n.spec == nil || len(n.spec.Addrs) == 0 {
 		return nil, unknownNode(node)
 	}
-	mac, err := c.MAC(node, n.spec.Interface)
+	return c.whoHas(ctx, node, n.spec.Interface, n.spec.Addrs[0].Addr(), target, d)
+}
+
+// whoHas is WhoHas from one of the interfaces of a node, in the name of one of its addresses there.
+func (c *Cluster) whoHas(ctx context.Context, node, link string, from, target netip.Addr, d time.Duration) ([]net.HardwareAddr, error) {
+	mac, err := c.MAC(node, link)
 	if err != nil {
 		return nil, err
 	}
-	p, err := c.OpenCapture(node, n.spec.Interface)
+	p, err := c.OpenCapture(node, link)
 	if err != nil {
 		return nil, err
 	}
 	defer p.Close()
-	if err := p.Send(arpRequest(mac, n.spec.Addrs[0].Addr(), target)); err != nil {
+	if err := p.Send(arpRequest(mac, from, target)); err != nil {
 		return nil, fmt.Errorf("ask for %v: %w", target, err)
 	}
 	if err := pause(ctx, c.clk, d); err != nil {

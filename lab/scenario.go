@@ -20,13 +20,16 @@ type scenario struct {
 	spec  func() Spec
 	// conf is the keepalived.conf of the director; about is said of it instead of showing it, if not empty.
 	conf, about string
+	// takes says what words may follow its name on the command line; empty: none.
+	takes string
 	// steps are run once dirsw forwards. An error of one ends the scenario; what is only wrong is told by check.
 	steps []func(*scene) error
 }
 
-// scenarios lists them all.
+// scenarios lists them all, the one that is played without a name first.
 func scenarios() []scenario {
 	return []scenario{
+		haScenario(),
 		demoScenario(),
 		ipv6Scenario(),
 		tunScenario(),
@@ -38,7 +41,6 @@ func scenarios() []scenario {
 		proxyScenario(),
 		localScenario(),
 		workersScenario(),
-		haScenario(),
 		faultsScenario(),
 		stressScenario(),
 	}
@@ -64,13 +66,14 @@ type scene struct {
 	ctx  context.Context
 	self string // path of the dirsw program
 	c    *Cluster
-	dir  string // path
+	dir  string   // path
+	args []string // of the command line, after the name
 	*machine
 }
 
 // play builds the cluster of s, runs dirsw in it, takes the steps, and tells on w what happened. However it ends, also by
 // ctx, nothing is left behind. It needs root.
-func (s *scenario) play(ctx context.Context, w io.Writer, self string) (err error) {
+func (s *scenario) play(ctx context.Context, w io.Writer, self string, args ...string) (err error) {
 	spec := s.spec()
 	c, err := Up(spec, Options{})
 	if err != nil {
@@ -82,7 +85,7 @@ func (s *scenario) play(ctx context.Context, w io.Writer, self string) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	sc := &scene{report: &report{w: w}, ctx: ctx, self: self, c: c, dir: dir}
+	sc := &scene{report: &report{w: w}, ctx: ctx, self: self, c: c, dir: dir, args: args}
 	i := slices.IndexFunc(spec.Nodes, func(n NodeSpec) bool { return n.Role == Director })
 	sc.machine = sc.newMachine(spec.Nodes[i].Name)
 	fmt.Fprintf(w, "%s\n", s.title)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -21,13 +22,23 @@ import (
 func faultsScenario() scenario {
 	return scenario{name: "faults", title: "Every way in which a pair of directors breaks, and what its users see.", spec: faultsSpec,
 		conf: faultsConf("lb1", slowAdverts), about: " (two directors, one heartbeat, adverts each second; later with others)",
-		steps: []func(*scene) error{faultsPlay}}
+		takes: "NUMBER…", steps: []func(*scene) error{faultsPlay}}
 }
 
 const (
 	slowAdverts = "version 3\n    advert_int 1"
 	fastAdverts = "version 3\n    advert_int 0.01"
-	faultsVIP   = "192.168.56.200"
+	bfdSession  = `
+    track_bfd {
+        peer takeover
+    }
+outside:bfd_instance peer {
+    neighbor_ip PEER
+    min_rx 50
+    min_tx 50
+    multiplier 3
+}`
+	faultsVIP = "192.168.56.200"
 )
 
 // faultsSpec is the cluster of the articles with a second director, and a second network between the directors.
@@ -87,8 +98,9 @@ type fault struct {
 
 // broken is a pair during a fault.
 type broken struct {
-	*pair
-	fault *fault
+	*scene        // as seen from the first director
+	second *scene // as seen from the second
+	fault  *fault
 }
 
 // addressLives is how long the kernel keeps the addresses of a director that is gone, with adverts each second: three intervals
@@ -120,6 +132,8 @@ func faults() []fault {
 		{"kill -9, advert_int 0.01", fastAdverts, kill, nil, 100 * time.Millisecond, addressLives, 0},
 		{"link down, advert_int 0.01", fastAdverts, unplug, plugged, 100 * time.Millisecond, margin, 0},
 		{"frozen for 8 s, advert_int 0.01", fastAdverts, freeze, thaw, 100 * time.Millisecond, addressLives, 8 * time.Second},
+		{"kill -9, BFD 50 ms x 3", slowAdverts + bfdSession, kill, nil, 300 * time.Millisecond, addressLives, 0},
+		{"frozen for 8 s, BFD 50 ms x 3", slowAdverts + bfdSession, freeze, thaw, 300 * time.Millisecond, addressLives, 8 * time.Second},
 		{"directors cannot hear each other for 5 s", slowAdverts, apart(true), apart(false), margin, 6 * time.Second, 5 * time.Second},
 		{"the same with a second heartbeat", second, apart(true), apart(false), margin, 0, 5 * time.Second},
 	}
@@ -140,13 +154,16 @@ func (p *broken) port(node string, do func(*netlink.Handle, netlink.Link) error)
 }
 
 func faultsPlay(s *scene) error {
-	p := &pair{scene: s, vip: netip.MustParseAddrPort(faultsVIP + ":80")}
 	stopAll(s.machine)
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "fault\tfirst answer after\tanswers lost\ttwo masters for")
-	for _, f := range faults() {
-		b := &broken{pair: p, fault: &f}
+	chosen, err := chosenFaults(s.args)
+	if err != nil {
+		return err
+	}
+	for _, f := range chosen {
+		b := &broken{scene: s, fault: &f}
 		line, err := b.play()
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
@@ -156,9 +173,26 @@ func faultsPlay(s *scene) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	p.begin("What was seen.")
-	p.saw("%s", table.String())
+	s.begin("What was seen.")
+	s.saw("%s", table.String())
 	return nil
+}
+
+// chosenFaults are those with the given numbers, counted from 1; all of them, if there is none.
+func chosenFaults(numbers []string) ([]fault, error) {
+	all := faults()
+	if len(numbers) == 0 {
+		return all, nil
+	}
+	var out []fault
+	for _, s := range numbers {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > len(all) {
+			return nil, fmt.Errorf("%w: there is no fault %q; there are 1 to %d", errUsage, s, len(all))
+		}
+		out = append(out, all[n-1])
+	}
+	return out, nil
 }
 
 // play starts both directors, breaks them, and looks.
@@ -171,14 +205,14 @@ func (b *broken) play() (line string, err error) {
 	if err := errors.Join(b.boot(faultsConf("lb1", f.more)), b.second.boot(faultsConf("lb2", f.more))); err != nil {
 		return "", err
 	}
-	if err := b.said(0, 15*time.Second, "Entering MASTER STATE"); err != nil {
+	if err := b.said(place{}, 15*time.Second, "Entering MASTER STATE"); err != nil {
 		return "", err
 	}
 	if err := pause(b.ctx, b.c.clk, 500*time.Millisecond); err != nil {
 		return "", err
 	}
 	holders := b.watchHolders()
-	w := b.watch(demoClient, "http://"+b.vip.String()+"/", haEvery)
+	w := b.watch(demoClient, "http://"+faultsVIP+"/", haEvery)
 	err = pause(b.ctx, b.c.clk, 200*time.Millisecond)
 	begin := b.c.clk.Now()
 	err = errors.Join(err, f.broken(b))
@@ -186,7 +220,7 @@ func (b *broken) play() (line string, err error) {
 	case f.lasts > 0:
 		err = errors.Join(err, pause(b.ctx, b.c.clk, f.lasts))
 	default:
-		err = errors.Join(err, b.second.said(0, 15*time.Second, "Entering MASTER STATE"), pause(b.ctx, b.c.clk, time.Second))
+		err = errors.Join(err, b.second.said(place{}, 15*time.Second, "Entering MASTER STATE"), pause(b.ctx, b.c.clk, time.Second))
 	}
 	if f.mend != nil {
 		err = errors.Join(err, f.mend(b))
@@ -234,7 +268,7 @@ func (b *broken) watchHolders() *holders {
 				return
 			default:
 			}
-			if b.has("lb1") && b.has("lb2") {
+			if vip := netip.MustParseAddr(faultsVIP); b.has("lb1", vip) && b.has("lb2", vip) {
 				h.two = append(h.two, h.clk.Now())
 			}
 			if pause(b.ctx, h.clk, holdersEvery) != nil {
@@ -255,23 +289,4 @@ func (h *holders) end(since clock.Mono) (d time.Duration) {
 		}
 	}
 	return d
-}
-
-// has reports whether a director has the virtual address.
-func (b *broken) has(node string) bool {
-	h, err := b.c.Netlink(node)
-	if err != nil {
-		return false
-	}
-	defer h.Close()
-	all, err := h.AddrList(nil, unix.AF_INET)
-	if err != nil {
-		return false
-	}
-	for _, a := range all {
-		if a.IP.Equal(net.ParseIP(faultsVIP)) {
-			return true
-		}
-	}
-	return false
 }

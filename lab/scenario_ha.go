@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -77,18 +78,26 @@ virtual_server fwmark 6666 {
 }
 `
 
-// pair is the scenario under way.
-type pair struct {
-	*scene                // as seen from the first director
-	second *scene         // as seen from the second
-	vip    netip.AddrPort // the service
-}
-
+// haPlay takes all steps.
 func haPlay(s *scene) error {
-	p := &pair{scene: s, vip: netip.MustParseAddrPort(haVIP + ":80")}
-	p.second = s.at(s.newMachine("lb2"))
-	defer stopAll(p.second.machine)
-	for _, step := range []func() error{p.election, p.death, p.preemption, p.farewell, p.noPreemption, p.serverLost, p.serverBack, p.sorry, p.mark} {
+	p, page := haPair(s)
+	defer stopAll(p.lbs[1].machine)
+	rs1 := p.webs[0]
+	steps := []func() error{
+		func() error { return p.election(page) },
+		func() error { return p.reloads(page) },
+		func() error { return p.death(0) },
+		func() error { return p.comeback(0) },
+		func() error { return p.farewell(0) },
+		func() error { return p.noPreemption(page) },
+		func() error { return p.serverLost(rs1) },
+		func() error { return p.serverBack(rs1) },
+		func() error {
+			return p.sorry(apology{service: haService, url: page.url, page: "SORRY", site: page, webs: p.webs, found: haFound})
+		},
+		p.mark,
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
 		}
@@ -96,35 +105,53 @@ func haPlay(s *scene) error {
 	return nil
 }
 
-// url is the page.
-func (p *pair) url() string { return "http://" + p.vip.String() + "/" }
+// Of the configuration: advert_int, the skew of the backup (RFC 9568, section 6.1), and how long it may take until a web server
+// that is gone or back is known to be.
+const (
+	haAdvert  = time.Second
+	haMargin  = 200 * time.Millisecond
+	haFound   = 15 * time.Second
+	haService = "[192.168.56.200]:tcp:80"
+)
 
-// said waits until a director has logged a line with all words, after the first n bytes of its log.
-func (s *scene) said(n int, within time.Duration, words ...string) error {
-	err := poll(s.ctx, s.c.clk, within, func() (bool, error) { return lineWith(s.d.log.since(n), words...) != "", nil })
-	if err != nil {
-		return fmt.Errorf("%s does not log %q: %w", s.node, strings.Join(words, " … "), err)
+// haPair is the pair of the scenario; the first director runs.
+func haPair(s *scene) (*pair, *site) {
+	vip := netip.MustParseAddr(haVIP)
+	one := &site{instance: "VI_1", theirs: "VI_1", url: "http://" + haVIP + "/", vip: vip, link: demoInterface, reclaims: true,
+		limit: [2]time.Duration{haTakeover(200), haTakeover(100)}, lives: addressLives}
+	p := &pair{scene: s, lbs: [2]*scene{s, s.at(s.newMachine("lb2"))}, sites: []*site{one}, every: haEvery,
+		launch: func(lb *scene) error { return lb.boot(haConf(lb.node)) }}
+	for _, node := range []string{"rs1", "rs2"} {
+		addr := s.c.nodes[node].spec.Addrs[0].Addr()
+		p.webs = append(p.webs, &web{node: node, page: strings.ToUpper(node), turns: true,
+			stop: func() { s.c.StopServer(node) }, start: func() error { return s.c.StartServer(node) },
+			seats: []seat{{fmt.Sprintf("[%v]:tcp:80", addr), haService, one, haFound}}})
 	}
-	return nil
+	return p, one
 }
 
-// election is step 1.
-func (p *pair) election() error {
+// haTakeover is how soon a director of a priority becomes master when another has died.
+func haTakeover(priority int) time.Duration {
+	return 3*haAdvert + haAdvert*time.Duration(256-priority)/256
+}
+
+// election starts the second director.
+func (p *pair) election(s *site) error {
 	p.begin("The one with the higher priority is master, the other its backup.")
 	p.did("in lb2: dirsw run with the same file, but BACKUP and priority 100")
-	if err := p.second.boot(haConf("lb2")); err != nil {
+	if err := p.launch(p.lbs[1]); err != nil {
 		return err
 	}
-	if err := pause(p.ctx, p.c.clk, 4500*time.Millisecond); err != nil { // longer than it waits for adverts
+	if err := pause(p.ctx, p.c.clk, p.silence(1, p.sites)); err != nil {
 		return err
 	}
-	p.saw("lb1: %s", lineWith(p.d.log.text(), "Entering MASTER STATE"))
-	p.saw("lb2: %s", lineWith(p.second.d.log.text(), "Entering BACKUP STATE"))
-	p.check(!strings.Contains(p.second.d.log.text(), "Entering MASTER STATE"), "lb2 has not become master in 4.5 s")
-	if err := p.holder("lb1"); err != nil {
+	p.saw("lb1: %s", lineWith(p.lbs[0].d.log.text(), "Entering MASTER STATE"))
+	p.saw("lb2: %s", lineWith(p.lbs[1].d.log.text(), "Entering BACKUP STATE"))
+	p.check(lineWith(p.lbs[1].d.log.text(), masterLine(s.theirs)...) == "", "lb2 has not become master in %.1f s", p.silence(1, p.sites).Seconds())
+	if err := p.holder(s); err != nil {
 		return err
 	}
-	servers, err := p.pages(demoClient, p.url(), demoRequests)
+	servers, err := p.pages(demoClient, s.url, demoRequests)
 	p.saw("%d requests: %s", demoRequests, strings.Join(servers, " "))
 	n := counted(servers)
 	p.must(err, "every request is answered")
@@ -132,202 +159,89 @@ func (p *pair) election() error {
 	return nil
 }
 
-// holder checks that a director, and nobody else, answers for the virtual address.
-func (p *pair) holder(node string) error {
-	macs, err := p.c.WhoHas(p.ctx, demoClient, p.vip.Addr(), 300*time.Millisecond)
+// haAdded is an address that a reload adds.
+const haAdded = "192.168.56.201"
+
+// reloads changes the configuration of the master, and of both, while somebody asks for the page.
+func (p *pair) reloads(s *site) error {
+	p.begin("The configuration changes while it runs: nobody notices, but who asked for it.")
+	since := [2]place{p.lbs[0].here(), p.lbs[1].here()}
+	w := p.watch(demoClient, s.url, haEvery)
+	err := errors.Join(p.reloadPriority(), p.reloadAddress(), p.reloadNonsense())
+	for _, lb := range []int{1, 0} {
+		err = errors.Join(err, p.lbs[lb].reload(haConf(p.lbs[lb].node)))
+	}
+	list := w.end()
 	if err != nil {
 		return err
 	}
-	mac, err := p.c.MAC(node, demoInterface)
-	if err != nil {
-		return err
+	p.did("the first files again, and a reload of both")
+	p.check(!p.has("lb1", netip.MustParseAddr(haAdded)), "lb1 has given up %s", haAdded)
+	p.check(len(failures(list, 0, clock.Mono(1<<62))) == 0, "all %d requests meanwhile were answered", len(list))
+	for i, lb := range p.lbs {
+		p.check(lineWith(lb.logged(since[i]), "Entering") == "", "%s has not changed its state", lb.node)
 	}
-	p.check(len(macs) == 1 && macs[0].String() == mac.String(), "%s alone answers ARP for %v: %v", node, p.vip.Addr(), macs)
-	return nil
+	return p.holder(s)
 }
 
-// during runs f while somebody asks for the page, and waits until the director there is master. It returns the requests and
-// when f was called.
-func (p *pair) during(there *scene, f func() error) ([]asked, clock.Mono, error) {
-	n := 0
-	if there.d != nil {
-		n = there.d.log.size()
-	}
-	w := p.watch(demoClient, p.url(), haEvery)
-	err := pause(p.ctx, p.c.clk, 300*time.Millisecond)
-	begin := p.c.clk.Now()
-	err = errors.Join(err, f())
-	if err == nil {
-		err = there.said(n, 15*time.Second, "Entering MASTER STATE")
-	}
-	err = errors.Join(err, pause(p.ctx, p.c.clk, 500*time.Millisecond))
-	return w.end(), begin, err
-}
-
-// told says what the requests of a failover saw, and checks how long nobody was answered.
-func (p *pair) told(list []asked, begin clock.Mono, most time.Duration) error {
-	gap, err := outage(list, begin)
-	if err != nil {
+// reloadPriority gives the master another priority.
+func (p *pair) reloadPriority() error {
+	p.did("in lb1: priority 150 instead of 200, and SIGHUP")
+	if err := os.WriteFile(p.conf, []byte(haConf("lb1", "priority 200", "priority 150")), 0o600); err != nil {
 		return err
 	}
-	p.saw("%d requests, %d not answered; the first answer came %.2f s after", len(list), len(failures(list, begin, begin.Add(time.Minute))),
-		gap.Seconds())
-	p.check(gap <= most, "that is within %.2f s", most.Seconds())
-	return nil
-}
-
-// Of the configuration: advert_int, and the skew of the backup (RFC 9568, section 6.1).
-const (
-	haAdvert = time.Second
-	haSkew   = haAdvert * (256 - 100) / 256
-	haMargin = 200 * time.Millisecond
-)
-
-// death is step 2.
-func (p *pair) death() error {
-	p.begin("The master dies: the backup takes over.")
-	p.did("a request every 10 ms from client; kill -9 of dirsw in lb1")
-	list, begin, err := p.during(p.second, func() error { return p.d.stop(unix.SIGKILL, final) })
-	if err != nil {
-		return err
+	if err := p.d.cmd.Process.Signal(unix.SIGHUP); err != nil {
+		return fmt.Errorf("dirsw has ended: %w", err)
 	}
-	if err := p.told(list, begin, 3*haAdvert+haSkew+haMargin); err != nil {
-		return err
-	}
-	err = poll(p.ctx, p.c.clk, 10*time.Second, func() (bool, error) {
-		macs, err := p.c.WhoHas(p.ctx, demoClient, p.vip.Addr(), 100*time.Millisecond)
-		return len(macs) == 1, err
+	text := ""
+	err := poll(p.ctx, p.c.clk, 5*time.Second, func() (ok bool, err error) {
+		text, err = p.dirsw("vrrp")
+		return lineWith(text, "VI_1", "MASTER", " 150 ") != "", err
 	})
-	p.must(err, "the kernel of lb1 has given up %v %.1f s after the kill", p.vip.Addr(), p.c.clk.Now().Sub(begin).Seconds())
-	return p.holder("lb2")
+	p.saw("%s", text)
+	p.must(err, "lb1 is master with priority 150")
+	return pause(p.ctx, p.c.clk, 2*haAdvert)
 }
 
-// preemption is step 3.
-func (p *pair) preemption() error {
-	p.begin("The first returns and is master again: its priority is higher.")
-	p.did("a request every 10 ms; dirsw run in lb1")
-	fresh := p.at(p.newMachine("lb1"))
-	list, begin, err := p.during(fresh, func() error { return fresh.boot(haConf("lb1")) })
-	p.machine = fresh.machine
-	if err != nil {
-		return err
-	}
-	failed := failures(list, begin, begin.Add(time.Minute))
-	p.saw("%d requests, %d not answered", len(list), len(failed))
-	p.check(len(failed) <= len(list)/20, "the change back costs next to nothing")
-	return p.holder("lb1")
-}
-
-// farewell is step 4.
-func (p *pair) farewell() error {
-	p.begin("The master is stopped: it says so, and nobody waits.")
-	p.did("a request every 10 ms; SIGTERM to dirsw in lb1")
-	list, begin, err := p.during(p.second, func() error { return p.d.stop(unix.SIGTERM, gentle) })
-	if err != nil {
-		return err
-	}
-	if err := p.told(list, begin, haMargin); err != nil {
-		return err
-	}
-	return p.holder("lb2")
-}
-
-// noPreemption is step 5.
-func (p *pair) noPreemption() error {
-	p.begin("With nopreempt the one that returns stays backup.")
-	p.did("in lb1: dirsw run with state BACKUP and nopreempt")
-	if err := p.boot(haConf("lb1", "state MASTER ", "state BACKUP\n    nopreempt ")); err != nil {
-		return err
-	}
-	if err := pause(p.ctx, p.c.clk, 4500*time.Millisecond); err != nil {
-		return err
-	}
-	p.check(!strings.Contains(p.d.log.text(), "Entering MASTER STATE"), "lb1 with priority 200 has not become master in 4.5 s")
-	return p.holder("lb2")
-}
-
-// serverLost is step 6.
-func (p *pair) serverLost() error {
-	p.begin("A web server stops: it is taken out, and no request fails from then on.")
-	p.did("a request every 10 ms; the web server of rs1 stopped")
-	n := p.second.d.log.size()
-	w := p.watch(demoClient, p.url(), haEvery)
-	begin := p.c.clk.Now()
-	p.c.StopServer("rs1")
-	err := p.second.said(n, 15*time.Second, "Removing service [192.168.56.103]:tcp:80 from VS [192.168.56.200]:tcp:80")
-	found := p.c.clk.Now()
-	err = errors.Join(err, pause(p.ctx, p.c.clk, time.Second))
-	list := w.end()
-	if err != nil {
-		return err
-	}
-	p.saw("%s", lineWith(p.second.d.log.since(n), "Removing service [192.168.56.103]:tcp:80 from VS [192.168.56.200]:tcp:80"))
-	after := failures(list, found, found.Add(time.Minute))
-	p.saw("%d requests, %d not answered in the %.1f s until then, %d after", len(list), len(failures(list, begin, found)),
-		found.Sub(begin).Seconds(), len(after))
-	p.check(len(after) == 0, "no request fails after it was taken out")
-	listing, err := p.second.dirsw("ipvsadm", "-Ln")
-	p.saw("%s", listing)
-	p.check(err == nil && !strings.Contains(listing, "192.168.56.103:80"), "ipvsadm does not list it any more")
-	return err
-}
-
-// serverBack is step 7.
-func (p *pair) serverBack() error {
-	p.begin("It comes back: it is put in, and no request fails.")
-	p.did("a request every 10 ms; the web server of rs1 started")
-	n := p.second.d.log.size()
-	w := p.watch(demoClient, p.url(), haEvery)
-	begin := p.c.clk.Now()
-	err := p.c.StartServer("rs1")
-	if err == nil {
-		err = p.second.said(n, 15*time.Second, "Adding service [192.168.56.103]:tcp:80 to VS [192.168.56.200]:tcp:80")
-	}
-	took := p.c.clk.Now().Sub(begin)
-	err = errors.Join(err, pause(p.ctx, p.c.clk, time.Second))
-	list := w.end()
-	if err != nil {
-		return err
-	}
-	p.saw("put in after %.1f s; %d requests, answered by %s", took.Seconds(), len(list), strings.Join(serversOf(list), " and "))
-	p.check(len(failures(list, 0, begin.Add(time.Hour))) == 0, "every request was answered")
-	p.check(len(serversOf(list)) == 2, "both web servers answer")
-	return nil
-}
-
-// sorry is step 8.
-func (p *pair) sorry() error {
-	p.begin("No web server is left: another says sorry.")
-	p.did("both web servers stopped")
-	n := p.second.d.log.size()
-	p.c.StopServer("rs1")
-	p.c.StopServer("rs2")
-	if err := p.second.said(n, 15*time.Second, "Adding sorry server [192.168.56.105]:tcp:80 to VS [192.168.56.200]:tcp:80"); err != nil {
-		return err
-	}
-	p.saw("%s", lineWith(p.second.d.log.since(n), "Lost quorum", "192.168.56.200"))
-	servers, err := p.pages(demoClient, p.url(), 4)
-	p.saw("4 requests: %s", strings.Join(servers, " "))
-	p.must(err, "every request is answered")
-	p.check(counted(servers)["SORRY"] == 4, "by the sorry server")
-	p.did("both web servers started")
-	n = p.second.d.log.size()
-	if err := errors.Join(p.c.StartServer("rs1"), p.c.StartServer("rs2")); err != nil {
-		return err
-	}
-	for _, words := range [][]string{{"Removing sorry server"}, {"Adding service [192.168.56.103]:tcp:80"}, {"Adding service [192.168.56.104]:tcp:80"}} {
-		if err := p.second.said(n, 15*time.Second, words...); err != nil {
+// reloadAddress adds a virtual address to both, the backup first: adverts must name the addresses that it knows.
+func (p *pair) reloadAddress() error {
+	p.did("in both: %s is a second virtual address, and dirsw reload", haAdded)
+	for _, lb := range []int{1, 0} {
+		conf := haConf(p.lbs[lb].node, haVIP+"  ", haVIP+"\n        "+haAdded+"  ")
+		if err := p.lbs[lb].reload(conf); err != nil {
 			return err
 		}
 	}
-	servers, err = p.pages(demoClient, p.url(), 4)
-	p.saw("4 requests: %s", strings.Join(servers, " "))
-	p.must(err, "every request is answered")
-	p.check(counted(servers)["SORRY"] == 0, "by the web servers again")
+	added := netip.MustParseAddr(haAdded)
+	err := poll(p.ctx, p.c.clk, 2*time.Second, func() (bool, error) { return p.has("lb1", added), nil })
+	p.must(err, "lb1 has %s, and did not start anew", haAdded)
+	took, err := p.c.Ping(demoClient, added, 1)
+	p.must(err, "it answers ping, in %v", took.Round(time.Microsecond))
+	p.check(!p.has("lb2", added), "lb2 has it not")
+	return pause(p.ctx, p.c.clk, 2*haAdvert)
+}
+
+// reloadNonsense has the master read a file that cannot be.
+func (p *pair) reloadNonsense() error {
+	p.did("in lb1: lb_algo robin, and dirsw reload")
+	err := p.reload(haConf("lb1", "lb_algo rr", "lb_algo robin"))
+	if p.check(err != nil, "it is refused"); err != nil {
+		p.saw("%v", err)
+	}
+	p.check(p.has("lb1", netip.MustParseAddr(haAdded)), "lb1 goes on with what it had")
 	return nil
 }
 
-// mark is step 9.
+// noPreemption starts the first director again, which does not want the address back.
+func (p *pair) noPreemption(s *site) error {
+	p.launch = func(lb *scene) error {
+		return lb.boot(haConf(lb.node, "state MASTER ", "state BACKUP\n    nopreempt "))
+	}
+	s.reclaims = false
+	return p.comeback(0)
+}
+
+// mark asks for two ports that are one service.
 func (p *pair) mark() error {
 	p.begin("Two ports are one service, by firewall mark 6666.")
 	for _, node := range []string{"rs1", "rs2"} {
