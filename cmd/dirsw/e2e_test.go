@@ -86,9 +86,10 @@ func newRigOf(t *testing.T, spec lab.Spec) *rig {
 	return r
 }
 
-// plain is the pasted configuration without persistence.
+// plain is the pasted configuration without persistence, and with an election that takes no three seconds.
 func plain() string {
-	return strings.Replace(lab.Pasted, "persistence_timeout 50", "# persistence_timeout 50", 1)
+	return strings.NewReplacer("persistence_timeout 50", "# persistence_timeout 50", "router_id LVS_MASTER", "vrrp_version 3",
+		"advert_int 1 ", "advert_int 0.05 ").Replace(lab.Pasted)
 }
 
 func (r *rig) write(conf string) {
@@ -98,9 +99,10 @@ func (r *rig) write(conf string) {
 	}
 }
 
-// process is a dirsw run in lb1.
+// process is a dirsw run.
 type process struct {
 	r    *rig
+	conf string // its file
 	cmd  *lab.Cmd
 	mu   sync.Mutex
 	log  bytes.Buffer
@@ -111,9 +113,15 @@ type process struct {
 
 func (r *rig) run(args ...string) *process {
 	r.t.Helper()
-	p := &process{r: r, done: make(chan struct{})}
+	return r.runIn("lb1", r.conf, r.sock, args...)
+}
+
+// runIn runs dirsw in a node.
+func (r *rig) runIn(node, conf, sock string, args ...string) *process {
+	r.t.Helper()
+	p := &process{r: r, conf: conf, done: make(chan struct{})}
 	p.more = sync.NewCond(&p.mu)
-	p.cmd = r.c.Command(context.Background(), "lb1", r.bin, append([]string{"run", "-f", r.conf, "--socket", r.sock}, args...)...)
+	p.cmd = r.c.Command(context.Background(), node, r.bin, append([]string{"run", "-f", conf, "--socket", sock}, args...)...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -172,9 +180,13 @@ func (p *process) said(text string, times int) {
 	}
 }
 
+// ready waits until it forwards, and is master if it is to be at once.
 func (p *process) ready() *process {
 	p.r.t.Helper()
 	p.said(`"forwarding"`, 1)
+	if conf, err := os.ReadFile(p.conf); err == nil && strings.Contains(string(conf), "state MASTER") {
+		p.said("Entering MASTER STATE", 1)
+	}
 	return p
 }
 
