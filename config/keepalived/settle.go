@@ -237,6 +237,10 @@ func (p *parser) settlePath(d *draft, in *inheritance) {
 		d.correct(p, "vrf", "is for unicast without an interface: it has no effect, in keepalived as well")
 	}
 	if unicast {
+		if !d.UnicastSrcIP.IsValid() && d.Interface != "" {
+			p.noteOnce("unicast_src_ip", d.at("unicast_peer"), "%s names no unicast_src_ip: its adverts come from the first address of %s, which may "+
+				"become another one; write it, so that the others' unicast_peer can name it", d.Name, d.Interface)
+		}
 		return
 	}
 	if keyword := d.unicastKeyword(); keyword != "" && keyword != "unicast_peer" && !d.FaultNoPeer {
