@@ -1,53 +1,58 @@
 package host
 
 import (
-	"errors"
 	"net/netip"
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 )
 
+// hold sets an address of veth0 as a virtual router does.
+func hold(t *testing.T, h *Host, p netip.Prefix, label string, lifetime time.Duration) *Holdings {
+	t.Helper()
+	o, err := h.OpenHoldings()
+	must(t, err)
+	t.Cleanup(func() { must(t, o.Close()) })
+	must(t, o.Hold([]Address{{Link: "veth0", Prefix: p, Label: label, NoDAD: p.Addr().Is6(), Deprecated: p.Addr().Is6()}}, lifetime))
+	return o
+}
+
+// has reports whether the host lists an address.
+func has(t *testing.T, h *Host, a netip.Addr) bool {
+	t.Helper()
+	all, err := h.Addrs()
+	must(t, err)
+	for _, have := range all {
+		if have.Addr == a {
+			return true
+		}
+	}
+	return false
+}
+
 func TestHeldAddressLapses(t *testing.T) {
-	for _, vip := range []string{"192.0.2.200/32", "2001:db8::200/128"} {
-		t.Run(vip, func(t *testing.T) {
-			t.Parallel()
-			here, _, h := pair(t)
-			p := netip.MustParsePrefix(vip)
-			link := here.link("veth0").Attrs().Index
-			must(t, h.HoldAddr(link, p, "", 2*time.Second))
-			if name, ok := h.HasAddr(p.Addr()); !ok || name != "veth0" {
-				t.Fatalf("got %q, %v; want it on veth0", name, ok)
+	for _, s := range []string{"192.0.2.200/32", "2001:db8::200/128"} {
+		t.Run(s, func(t *testing.T) {
+			_, _, h := pair(t)
+			p := netip.MustParsePrefix(s)
+			o := hold(t, h, p, "", 2*time.Second)
+			for range 2 { // it is prolonged
+				time.Sleep(1500 * time.Millisecond)
+				must(t, o.Prolong([]Address{{Link: "veth0", Prefix: p, NoDAD: p.Addr().Is6(), Deprecated: p.Addr().Is6()}}, 2*time.Second))
 			}
-			for range 3 { // refreshed, it outlives its first lifetime
-				time.Sleep(time.Second)
-				must(t, h.HoldAddr(link, p, "", 2*time.Second))
+			if !has(t, h, p.Addr()) {
+				t.Fatal("it has lapsed in spite of its prolongation")
 			}
-			if _, ok := h.HasAddr(p.Addr()); !ok {
-				t.Fatal("gone although it was refreshed")
-			}
-			eventually(t, "the kernel removed it", func() bool { _, ok := h.HasAddr(p.Addr()); return !ok })
-			must(t, h.HoldAddr(link, p, "", 2*time.Second)) // and it can come back
-			if _, ok := h.HasAddr(p.Addr()); !ok {
-				t.Fatal("it did not come back")
-			}
-			must(t, h.ReleaseAddr(link, p))
-			if _, ok := h.HasAddr(p.Addr()); ok {
-				t.Error("still there after its release")
-			}
-			must(t, h.ReleaseAddr(link, p))
+			eventually(t, "the kernel removed it", func() bool { return !has(t, h, p.Addr()) })
 		})
 	}
 }
 
 func TestHeldAddressAnswersAtOnce(t *testing.T) {
 	here, there, h := pair(t)
-	link := here.link("veth0").Attrs().Index
-	must(t, h.HoldAddr(link, netip.MustParsePrefix("2001:db8::200/128"), "", time.Minute))
-	must(t, h.HoldAddr(link, netip.MustParsePrefix("192.0.2.200/32"), "veth0:vip", time.Minute))
+	hold(t, h, netip.MustParsePrefix("2001:db8::200/128"), "", time.Minute)
+	hold(t, h, netip.MustParsePrefix("192.0.2.200/32"), "veth0:vip", time.Minute)
 	peer := there.host()
 	for _, vip := range []string{"192.0.2.200", "2001:db8::200"} {
 		hop := nextHop(t, peer, vip)
@@ -69,46 +74,5 @@ func TestHeldAddressAnswersAtOnce(t *testing.T) {
 	}
 	if src := nextHop(t, h, "2001:db8::2").Src; src != ip("2001:db8::1") {
 		t.Errorf("the kernel sends from %v, want 2001:db8::1 and not the held address", src)
-	}
-}
-
-func TestAddressOfSomebodyElseIsLeftAlone(t *testing.T) {
-	here, _, h := pair(t)
-	here.addr("veth0", "192.0.2.200/32")
-	link := here.link("veth0").Attrs().Index
-	p := netip.MustParsePrefix("192.0.2.200/32")
-	core, logs := observer.New(zap.InfoLevel)
-	h.log = zap.New(core)
-	for range 3 {
-		must(t, h.HoldAddr(link, p, "", time.Second))
-	}
-	if logs.Len() != 1 {
-		t.Errorf("it was said %d times that the address is there, want once", logs.Len())
-	}
-	time.Sleep(2500 * time.Millisecond)
-	if _, ok := h.HasAddr(p.Addr()); !ok {
-		t.Error("a permanent address was given a lifetime")
-	}
-	must(t, h.ReleaseAddr(link, p))
-	if _, ok := h.HasAddr(p.Addr()); !ok {
-		t.Error("a permanent address was taken away")
-	}
-}
-
-func TestHoldAddrOnALinkThatIsGone(t *testing.T) {
-	_, _, h := pair(t)
-	if err := h.HoldAddr(4711, netip.MustParsePrefix("192.0.2.200/32"), "", time.Second); !errors.Is(err, unix.ENODEV) {
-		t.Errorf("got %v, want %v", err, unix.ENODEV)
-	}
-	must(t, h.ReleaseAddr(4711, netip.MustParsePrefix("192.0.2.200/32")))
-}
-
-func TestHasAddrOfAnother(t *testing.T) {
-	_, _, h := pair(t)
-	if name, ok := h.HasAddr(ip("192.0.2.2")); ok {
-		t.Errorf("it says that the neighbour's address is on %s", name)
-	}
-	if name, ok := h.HasAddr(ip("::ffff:192.0.2.1")); !ok || name != "veth0" {
-		t.Errorf("v4-mapped: got %q, %v", name, ok)
 	}
 }

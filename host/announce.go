@@ -26,23 +26,6 @@ const (
 	icmpv6                = 58
 )
 
-// Announce tells every neighbour on a link that a is at the link's MAC, so that those who knew it elsewhere change their
-// minds: an ARP announcement (RFC 5227, section 3; a request for the sender's own address), or an unsolicited
-// Neighbor Advertisement with the override flag (RFC 4861, section 7.2.6). One frame is sent; who wants certainty
-// calls again. It needs CAP_NET_RAW.
-func (h *Host) Announce(link int, a netip.Addr) error {
-	a = a.Unmap()
-	if !a.IsValid() || a.IsMulticast() || a.IsUnspecified() {
-		return fmt.Errorf("announce %v: not the address of a machine", a)
-	}
-	return h.transmit(link, "announce "+a.String(), func(mac net.HardwareAddr) []byte {
-		if a.Is4() {
-			return arpRequest(mac, a, a)
-		}
-		return neighborFrame(mac, []byte(allNodes), a, netip.IPv6LinkLocalAllNodes(), advertisement(mac, a))
-	})
-}
-
 // solicit asks all of the link for the MAC of hop's neighbour: an ARP request, or a Neighbor Solicitation to the
 // solicited-node group (RFC 4861, section 7.2.2). The answer goes to the kernel, which believes it.
 func (h *Host) solicit(hop Hop) error {

@@ -47,9 +47,7 @@ func TestAnnouncementMovesAnAddress(t *testing.T) {
 	for _, vip := range []string{"192.0.2.200", "2001:db8::200"} {
 		t.Run(vip, func(t *testing.T) {
 			here, there, h := pair(t)
-			link := here.link("veth0").Attrs().Index
-			p := netip.PrefixFrom(ip(vip), ip(vip).BitLen())
-			must(t, h.HoldAddr(link, p, "", time.Minute))
+			hold(t, h, netip.PrefixFrom(ip(vip), ip(vip).BitLen()), "", time.Minute)
 			peer := there.host()
 			must(t, peer.Resolve(nextHop(t, peer, vip)))
 			eventually(t, "the peer knows it", func() bool { return nextHop(t, peer, vip).Resolved })
@@ -59,7 +57,7 @@ func TestAnnouncementMovesAnAddress(t *testing.T) {
 			if got := nextHop(t, peer, vip).MAC; got == [6]byte(mac) {
 				t.Fatal("the peer knows the new MAC before it is announced")
 			}
-			must(t, h.Announce(link, ip(vip)))
+			announce(t, h, "veth0", ip(vip))
 			if !within(time.Second, func() bool { return nextHop(t, peer, vip).MAC == [6]byte(mac) }) {
 				t.Errorf("a second after the announcement the peer has %x, want %x", nextHop(t, peer, vip).MAC, mac)
 			}
@@ -67,25 +65,11 @@ func TestAnnouncementMovesAnAddress(t *testing.T) {
 	}
 }
 
-func TestAnnounceSaysWhatIsWrong(t *testing.T) {
-	here, _, h := pair(t)
-	for _, c := range []struct {
-		name string
-		link int
-		addr netip.Addr
-		want string
-	}{
-		{"no address", 1, netip.Addr{}, "not the address of a machine"},
-		{"a group", here.link("veth0").Attrs().Index, ip("224.0.0.18"), "not the address of a machine"},
-		{"no link", 4711, ip("192.0.2.1"), "interface 4711"},
-		{"the loopback", here.link("lo").Attrs().Index, ip("192.0.2.1"), "lo has no Ethernet address"},
-	} {
-		if err := h.Announce(c.link, c.addr); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want %q in it", c.name, err, c.want)
-		}
-	}
-	must(t, here.nl.LinkSetDown(here.link("veth0")))
-	if err := h.Announce(here.link("veth0").Attrs().Index, ip("192.0.2.1")); err == nil {
-		t.Error("no error on a link that is down")
-	}
+// announce tells the neighbours on a link where an address is.
+func announce(t *testing.T, h *Host, link string, a netip.Addr) {
+	t.Helper()
+	v, err := h.OpenVRRP()
+	must(t, err)
+	defer v.Close()
+	must(t, v.Announce(link, a))
 }

@@ -35,7 +35,6 @@ type Host struct {
 	ether int                      // socket for ethtool requests
 
 	mu    sync.Mutex
-	held  map[heldAddr]bool // true: HoldAddr added it; false: it found it there for good, and has said so
 	asked map[neighbour]int // solicitations sent for a stale neighbour since it was last confirmed; see Resolve
 }
 
@@ -54,7 +53,7 @@ type heldAddr struct {
 // Open connects to the kernel. It needs no privilege; HoldAddr and Resolve need CAP_NET_ADMIN, Announce and Resolve
 // CAP_NET_RAW.
 func Open(o Options) (*Host, error) {
-	h := &Host{log: o.Log, ns: netns.None(), ether: -1, held: map[heldAddr]bool{}, asked: map[neighbour]int{}}
+	h := &Host{log: o.Log, ns: netns.None(), ether: -1, asked: map[neighbour]int{}}
 	if h.log == nil {
 		h.log = zap.NewNop()
 	}

@@ -206,7 +206,7 @@ func TestNothingLeaks(t *testing.T) {
 		must(t, err)
 		must(t, h.Resolve(hop))
 		must(t, h.solicit(hop))
-		must(t, h.Announce(hop.Link, hop.Src))
+		announce(t, h, "veth0", hop.Src)
 		_, err = h.Links()
 		must(t, err)
 	}

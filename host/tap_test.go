@@ -269,7 +269,10 @@ func TestAddrs(t *testing.T) {
 		a.Flags = unix.IFA_F_NODAD
 		must(t, n.nl.AddrAdd(lo, a))
 	}
-	must(t, h.HoldAddr(lo.Attrs().Index, netip.MustParsePrefix("2001:db8::2/128"), "", time.Minute))
+	o, err := h.OpenHoldings()
+	must(t, err)
+	defer o.Close()
+	must(t, o.Hold([]Address{{Link: "lo", Prefix: netip.MustParsePrefix("2001:db8::2/128"), NoDAD: true, Deprecated: true}}, time.Minute))
 	got, err := h.Addrs()
 	must(t, err)
 	want := map[string]bool{"127.0.0.1": false, "192.0.2.1": true, "192.0.2.2": false, "::1": false, "2001:db8::1": true, "2001:db8::2": false}

@@ -82,24 +82,24 @@ func TestWatchIsSilentAboutMereConfirmation(t *testing.T) {
 }
 
 func TestWatchIsSilentAboutARefreshedAddress(t *testing.T) {
-	here, _, h := pair(t)
+	_, _, h := pair(t)
 	calls := watched(t, h)
-	link := here.link("veth0").Attrs().Index
 	for _, vip := range []string{"192.0.2.200/32", "2001:db8::200/128"} {
 		p := netip.MustParsePrefix(vip)
 		was := settle(calls)
-		must(t, h.HoldAddr(link, p, "", time.Minute))
+		o := hold(t, h, p, "", time.Minute)
+		a := []Address{{Link: "veth0", Prefix: p, NoDAD: p.Addr().Is6(), Deprecated: p.Addr().Is6()}}
 		now := settle(calls)
 		if now == was {
 			t.Errorf("%s: not told that it is there", vip)
 		}
 		for range 5 {
-			must(t, h.HoldAddr(link, p, "", time.Minute))
+			must(t, o.Prolong(a, time.Minute))
 		}
 		if again := settle(calls); again != now {
 			t.Errorf("%s: %d calls for more time: who refreshes when told would never rest", vip, again-now)
 		}
-		must(t, h.ReleaseAddr(link, p))
+		must(t, o.Release(a))
 		if settle(calls) == now {
 			t.Errorf("%s: not told that it is gone", vip)
 		}
@@ -117,7 +117,7 @@ func TestAnnouncementOfANeighbourIsToldAndSeen(t *testing.T) {
 			must(t, there.nl.LinkSetHardwareAddr(there.link("peer0"), mac))
 			was := settle(calls)
 			peer := there.host()
-			must(t, peer.Announce(there.link("peer0").Attrs().Index, ip(addr)))
+			announce(t, peer, "peer0", ip(addr))
 			if !within(time.Second, func() bool { return nextHop(t, h, addr).MAC == [6]byte(mac) }) {
 				t.Fatalf("a second after the announcement: got %+v, want MAC %v", nextHop(t, h, addr), mac)
 			}
