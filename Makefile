@@ -10,7 +10,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 
 # Packages whose tests make network namespaces and attach programs (they skip without root, and with -short).
-PRIVILEGED_PKGS := ./host/... ./xsk/... ./config/iptables ./director ./lab/... ./cmd/... ./bench/...
+PRIVILEGED_PKGS := ./host/... ./xsk/... ./config/... ./director ./health ./bfd ./script ./track ./notify ./lab/... ./cmd/... ./bench/...
 
 # Everything builds without cgo but the race detector.
 export CGO_ENABLED ?= 0
