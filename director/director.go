@@ -138,7 +138,7 @@ func New(o Options) *Director {
 	d.beats.came = make(chan struct{}, 1)
 	d.election = vrrp.NewRunner(vrrp.Options{Clock: o.Clock, Log: o.Log, Net: o.Net, Notice: d.notice})
 	if n, ok := o.Net.(*ElectionNet); ok {
-		n.link, n.stranger = d.election.Link, d.strange
+		n.link, n.stranger = d.election.Link, func(a host.Answer) { go d.strange(a) }
 	}
 	d.mailer = mail.New(mail.Options{Clock: o.Clock, Log: o.Log, Host: o.Name, Now: o.Now})
 	d.notifier = notify.New(notify.Options{Clock: o.Clock, Log: o.Log, Mail: d.mailer})

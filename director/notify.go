@@ -118,7 +118,7 @@ func (d *Director) notice(n vrrp.Notice) {
 			e.State = notify.MasterPriority
 		}
 	default:
-		d.trouble(n)
+		go d.trouble(n) // a log may have to wait, this thread must not
 		return
 	}
 	d.notifier.VRRP(e)
