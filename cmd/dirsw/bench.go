@@ -23,6 +23,8 @@ import (
 func cmdBench(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs, parse := flags("bench", "-f FILE in.pcap [-mac MAC] [-for DURATION] [-json]", stderr)
 	file := fs.String("f", defaultConfig, "configuration `file`")
+	var id string
+	defineID(fs, &id)
 	mac := fs.String("mac", "", "the director's own Ethernet `address` (default: where the first packet for a service goes)")
 	length := fs.Duration("for", 2*time.Second, "measure for this `duration`")
 	asJSON := fs.Bool("json", false, "print JSON")
@@ -39,7 +41,7 @@ func cmdBench(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintln(stderr, "dirsw bench: name one capture, and a duration above zero: dirsw bench -f FILE in.pcap -for 2s")
 		return exitUsage
 	}
-	m, _, err := load(*file)
+	m, _, err := loadAs(*file, id)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitConfig

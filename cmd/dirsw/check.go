@@ -24,8 +24,7 @@ func cmdCheck(args []string, stdout, stderr io.Writer) int {
 	fs, parse := flags("check", "[-f FILE] [-i ID] [-q] [--strict] [--print] [--peer FILE [--peer-id ID]]", stderr)
 	var c checkFlags
 	fs.StringVar(&c.file, "f", defaultConfig, "configuration `file`")
-	fs.StringVar(&c.id, "i", "", "`name` of the director that the file is read for: conditional lines, @NAME, are for it (default: this host's)")
-	fs.StringVar(&c.id, "config-id", "", "the same as -i")
+	defineID(fs, &c.id)
 	fs.BoolVar(&c.quiet, "q", false, "no notes, only complaints")
 	fs.BoolVar(&c.strict, "strict", false, "exit with status 1 where there are notes")
 	fs.BoolVar(&c.print, "print", false, "print the configuration as it is understood, with every default filled in")

@@ -15,6 +15,8 @@ import (
 func cmdExplain(args []string, stdout, stderr io.Writer) int {
 	fs, parse := flags("explain", "[-f FILE | --socket PATH] 'tcp CLIENT:PORT > VIP:PORT'", stderr)
 	file := fs.String("f", "", "explain by this `file` instead of asking the running director")
+	var id string
+	defineID(fs, &id)
 	socket := fs.String("socket", defaultSocket, "control socket `path`")
 	if code := parse(args); code >= 0 {
 		return code
@@ -37,7 +39,7 @@ func cmdExplain(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, answer)
 		return exitOK
 	}
-	m, _, err := load(*file)
+	m, _, err := loadAs(*file, id)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitConfig

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -37,6 +38,12 @@ func loadAs(file, id string) (*config.Model, []config.Note, error) {
 		return nil, notes, err
 	}
 	return m, append(notes, m.MarkNotes()...), nil
+}
+
+// defineID defines the flags that say for which director a file is read.
+func defineID(fs *flag.FlagSet, id *string) {
+	fs.StringVar(id, "i", "", "`name` of the director that the file is read for: lines that begin with @NAME are for it (default: this host's)")
+	fs.StringVar(id, "config-id", "", "the same as -i")
 }
 
 // options lets a configuration ask this machine.

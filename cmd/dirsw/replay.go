@@ -22,6 +22,8 @@ import (
 func cmdReplay(args []string, stdout, stderr io.Writer) int {
 	fs, parse := flags("replay", "-f FILE in.pcap [-w out.pcap] [-mac MAC] [-q]", stderr)
 	file := fs.String("f", defaultConfig, "configuration `file`")
+	var id string
+	defineID(fs, &id)
 	out := fs.String("w", "", "write what would leave to this `file`")
 	mac := fs.String("mac", "", "the director's own Ethernet `address` (default: where the first packet for a service goes)")
 	quiet := fs.Bool("q", false, "totals only, not a line for each packet")
@@ -38,7 +40,7 @@ func cmdReplay(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "dirsw replay: name one capture: dirsw replay -f FILE in.pcap")
 		return exitUsage
 	}
-	m, _, err := load(*file)
+	m, _, err := loadAs(*file, id)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitConfig

@@ -28,23 +28,25 @@ import (
 
 // runFlags are the flags of dirsw run. Those that are not given leave the dataplane block of the file in force.
 type runFlags struct {
-	file, socket string
-	debug        bool
-	interfaces   string
-	queues       int
-	workers      int
-	cores        string
-	steer        string
-	mode         string
-	zeroCopy     string
-	wait         string
-	connections  int
-	replace      bool
-	tap          string
+	file, id    string
+	socket      string
+	debug       bool
+	interfaces  string
+	queues      int
+	workers     int
+	cores       string
+	steer       string
+	mode        string
+	zeroCopy    string
+	wait        string
+	connections int
+	replace     bool
+	tap         string
 }
 
 func (r *runFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&r.file, "f", defaultConfig, "configuration `file`")
+	defineID(fs, &r.id)
 	fs.StringVar(&r.socket, "socket", defaultSocket, "control socket `path`")
 	fs.BoolVar(&r.debug, "debug", false, "log more")
 	fs.StringVar(&r.interfaces, "interface", "", "attach to these `names`, separated by commas (default: those of the configuration)")
@@ -122,7 +124,7 @@ func cmdRun(ctx context.Context, args []string, stderr io.Writer) int {
 		fail(stderr, "run", err)
 		return exitUsage
 	}
-	m, notes, err := load(r.file)
+	m, notes, err := loadAs(r.file, r.id)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitConfig
@@ -218,7 +220,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	d := director.New(director.Options{Clock: plane.clock, Log: log, Host: h, Statics: statics, Net: net, Filter: plane,
 		Workers: plane.workers, Ports: ports, Model: m, Name: hostname(), Now: time.Now,
 		Load: func() (*config.Model, []config.Note, error) {
-			m, notes, err := load(r.file)
+			m, notes, err := loadAs(r.file, r.id)
 			if err == nil {
 				err = r.apply(&m.Dataplane)
 			}
