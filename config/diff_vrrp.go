@@ -7,33 +7,39 @@ import (
 
 // instances tells what changed of the vrrp_instances, and of what each of them holds.
 func (d *differ) instances(old, new *Model) {
-	find := func(m *Model, name string) *Instance {
-		for i := range m.Instances {
-			if m.Instances[i].Name == name {
-				return &m.Instances[i]
-			}
-		}
-		return nil
-	}
+	was, now := byName(old.Instances, instanceName), byName(new.Instances, instanceName)
 	for i := range old.Instances {
 		in := &old.Instances[i]
-		if find(new, in.Name) == nil {
+		if now[in.Name] == nil {
 			d.add(Removed, instanceChange(in), "with "+count(len(in.Addresses), "address", "es"))
 		}
 	}
 	for i := range new.Instances {
 		in := &new.Instances[i]
-		was := find(old, in.Name)
-		if was == nil {
+		before := was[in.Name]
+		if before == nil {
 			d.add(Added, instanceChange(in), describe(beyond(instanceFields(in), instanceFields(freshInstance(in)))))
-			was = &Instance{}
+			before = &Instance{}
 		} else {
-			d.changed(instanceChange(in), instanceFields(was), instanceFields(in))
+			d.changed(instanceChange(in), instanceFields(before), instanceFields(in))
 		}
-		d.addresses(in.Name, was.Addresses, in.Addresses)
-		d.lines(KindRoute, in.Name, routeLines(was.Routes), routeLines(in.Routes))
-		d.lines(KindRule, in.Name, ruleLines(was.Rules), ruleLines(in.Rules))
+		d.addresses(in.Name, before.Addresses, in.Addresses)
+		d.lines(KindRoute, in.Name, routeLines(before.Routes), routeLines(in.Routes))
+		d.lines(KindRule, in.Name, ruleLines(before.Rules), ruleLines(in.Rules))
 	}
+}
+
+func instanceName(in *Instance) string { return in.Name }
+
+// byName finds entries by their names; of two with one name it is the first.
+func byName[T any](entries []T, name func(*T) string) map[string]*T {
+	of := make(map[string]*T, len(entries))
+	for i := range entries {
+		if n := name(&entries[i]); of[n] == nil {
+			of[n] = &entries[i]
+		}
+	}
+	return of
 }
 
 func instanceChange(in *Instance) Change {
@@ -50,25 +56,19 @@ func of(name, instance string) string {
 
 // addresses tells what changed of the addresses of an instance, or of the static ones.
 func (d *differ) addresses(instance string, old, new []VirtualAddress) {
-	find := func(list []VirtualAddress, a *VirtualAddress) *VirtualAddress {
-		for i := range list {
-			if list[i].Prefix == a.Prefix {
-				return &list[i]
-			}
-		}
-		return nil
-	}
+	prefix := func(a *VirtualAddress) string { return a.Prefix.String() }
+	before, after := byName(old, prefix), byName(new, prefix)
 	change := func(a *VirtualAddress) Change {
 		return Change{Kind: KindAddress, Instance: instance, Name: of(a.Prefix.String(), instance)}
 	}
 	for i := range old {
-		if a := &old[i]; find(new, a) == nil {
+		if a := &old[i]; after[prefix(a)] == nil {
 			d.add(Removed, change(a), "")
 		}
 	}
 	for i := range new {
 		a := &new[i]
-		if was := find(old, a); was != nil {
+		if was := before[prefix(a)]; was != nil {
 			d.changed(change(a), addressFields(was), addressFields(a))
 		} else {
 			d.add(Added, change(a), describe(addressFields(a)))
@@ -132,24 +132,17 @@ func (d *differ) vrrp(old, new *VRRP) {
 
 // named tells what changed of a list of entries that have names.
 func named[T any](d *differ, kind Kind, old, new []T, name func(*T) string, fields func(*T) []field) {
-	find := func(entries []T, n string) *T {
-		for i := range entries {
-			if name(&entries[i]) == n {
-				return &entries[i]
-			}
-		}
-		return nil
-	}
+	was, now := byName(old, name), byName(new, name)
 	for i := range old {
-		if n := name(&old[i]); find(new, n) == nil {
+		if n := name(&old[i]); now[n] == nil {
 			d.add(Removed, Change{Kind: kind, Name: n}, "")
 		}
 	}
 	var fresh T
 	for i := range new {
 		c := Change{Kind: kind, Name: name(&new[i])}
-		if was := find(old, c.Name); was != nil {
-			d.changed(c, fields(was), fields(&new[i]))
+		if before := was[c.Name]; before != nil {
+			d.changed(c, fields(before), fields(&new[i]))
 		} else {
 			d.add(Added, c, describe(beyond(fields(&new[i]), fields(&fresh))))
 		}

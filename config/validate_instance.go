@@ -8,8 +8,9 @@ import (
 )
 
 // instances checks each vrrp_instance, and that no two fight over a virtual router or an address.
-func (v *validator) instances(m *Model) {
+func (v *validator) instances(m *Model, known trackable) {
 	names, addrs := map[string]Pos{}, map[netip.Addr]string{}
+	routers := map[routerKey][]*Instance{}
 	for i := range m.Instances {
 		in := &m.Instances[i]
 		if p, ok := names[in.Name]; ok {
@@ -18,14 +19,13 @@ func (v *validator) instances(m *Model) {
 		}
 		names[in.Name] = in.Pos
 		v.instance(in)
-		v.tracks(&m.VRRP, in.Tracks, "vrrp_instance "+in.Name)
-		for k := range i {
-			if o := &m.Instances[k]; o.Name != in.Name && in.clashes(o) {
-				v.fail(in.Pos, "give each its own number", "the virtual_router_id %d of %q on %s is also that of %q", in.RouterID, in.Name,
-					or(in.Interface, "any interface"), o.Name)
-				break
-			}
+		v.tracks(known, in.Tracks, "vrrp_instance "+in.Name)
+		key := routerKey{in.Interface, in.RouterID, in.Is6()}
+		if k := slices.IndexFunc(routers[key], in.clashes); k >= 0 {
+			v.fail(in.Pos, "give each its own number", "the virtual_router_id %d of %q on %s is also that of %q", in.RouterID, in.Name,
+				or(in.Interface, "any interface"), routers[key][k].Name)
 		}
+		routers[key] = append(routers[key], in)
 		for _, a := range in.Addresses {
 			if other, ok := addrs[a.Prefix.Addr()]; ok {
 				v.fail(a.Pos, "keep one of them", "the address %s of %q is there already, in %q", a.Prefix.Addr(), in.Name, other)
@@ -35,10 +35,17 @@ func (v *validator) instances(m *Model) {
 	}
 }
 
-// clashes reports whether two instances hear each other's adverts as their own: the same number on one interface, sent to
-// the same group or to the same peer.
+// routerKey is what instances that may clash have in common.
+type routerKey struct {
+	link string
+	id   uint8
+	six  bool
+}
+
+// clashes reports whether two instances of one key hear each other's adverts as their own: sent to the same group or to the
+// same peer.
 func (in *Instance) clashes(o *Instance) bool {
-	if in.RouterID == 0 || in.RouterID != o.RouterID || in.Interface != o.Interface || in.Is6() != o.Is6() {
+	if in.RouterID == 0 {
 		return false
 	}
 	if len(in.UnicastPeers) == 0 && len(o.UnicastPeers) == 0 {

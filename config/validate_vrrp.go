@@ -3,14 +3,16 @@ package config
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 )
 
 // vrrp checks the instances and what stands around them.
 func (v *validator) vrrp(m *Model) {
-	v.instances(m)
-	v.groups(m)
+	known := m.VRRP.trackable()
+	v.instances(m, known)
+	v.groups(m, known)
 	v.scripts(m.VRRP.Scripts)
 	v.files(m.VRRP.Files)
 	v.processes(m.VRRP.Processes)
@@ -47,41 +49,44 @@ func (v *validator) unknown(pos Pos, known iter.Seq[string], keyword, name, by s
 	v.fail(pos, fix, "%s names the %s %q, which is nowhere", by, keyword, name)
 }
 
-// known returns the keyword of what is tracked, and the names there are; none for interfaces, which the file does not
-// define.
-func (m *VRRP) known(k TrackKind) (keyword string, names []string) {
-	switch k {
-	case TrackScript:
-		for i := range m.Scripts {
-			names = append(names, m.Scripts[i].Name)
+// trackable is the names of what can be tracked. Of a BFD session it says whether instances may; the file does not define
+// interfaces.
+type trackable map[TrackKind]map[string]bool
+
+// trackable returns what the file defines.
+func (m *VRRP) trackable() trackable {
+	t := trackable{}
+	add := func(k TrackKind, name string, usable bool) {
+		if t[k] == nil {
+			t[k] = map[string]bool{}
 		}
-		return "vrrp_script", names
-	case TrackOfFile:
-		for i := range m.Files {
-			names = append(names, m.Files[i].Name)
-		}
-		return "track_file", names
-	case TrackOfProcess:
-		for i := range m.Processes {
-			names = append(names, m.Processes[i].Name)
-		}
-		return "vrrp_track_process", names
-	case TrackBFD:
-		for i := range m.BFDs {
-			names = append(names, m.BFDs[i].Name)
-		}
-		return "bfd_instance", names
-	case TrackArbiter:
-		for i := range m.Arbiters {
-			names = append(names, m.Arbiters[i].Name)
-		}
-		return "vrrp_arbiter", names
+		t[k][name] = usable
 	}
-	return "", nil
+	for i := range m.Scripts {
+		add(TrackScript, m.Scripts[i].Name, true)
+	}
+	for i := range m.Files {
+		add(TrackOfFile, m.Files[i].Name, true)
+	}
+	for i := range m.Processes {
+		add(TrackOfProcess, m.Processes[i].Name, true)
+	}
+	for i := range m.BFDs {
+		add(TrackBFD, m.BFDs[i].Name, !m.BFDs[i].NoVRRP)
+	}
+	for i := range m.Arbiters {
+		add(TrackArbiter, m.Arbiters[i].Name, true)
+	}
+	return t
+}
+
+// definition returns the keyword of the blocks that can be tracked so, "" for interfaces.
+func (k TrackKind) definition() string {
+	return word(int(k), "", "vrrp_script", "track_file", "vrrp_track_process", "bfd_instance", "vrrp_arbiter")
 }
 
 // tracks checks what an instance or a group tracks.
-func (v *validator) tracks(m *VRRP, list []Track, by string) {
+func (v *validator) tracks(known trackable, list []Track, by string) {
 	for i := range list {
 		t := &list[i]
 		most := 253
@@ -91,26 +96,24 @@ func (v *validator) tracks(m *VRRP, list []Track, by string) {
 		if t.Weight < -most || t.Weight > most {
 			v.fail(t.Pos, "write a weight that a priority can change by", "the weight %d of %s in %s", t.Weight, t.Name, by)
 		}
-		keyword, names := m.known(t.Kind)
-		if keyword == "" {
+		if t.Kind == TrackInterface {
 			continue
 		}
-		if !slices.Contains(names, t.Name) {
-			v.unknown(t.Pos, slices.Values(names), keyword, t.Name, by)
-			continue
-		}
-		if k := slices.Index(names, t.Name); t.Kind == TrackBFD && m.BFDs[k].NoVRRP {
+		switch usable, ok := known[t.Kind][t.Name]; {
+		case !ok:
+			v.unknown(t.Pos, maps.Keys(known[t.Kind]), t.Kind.definition(), t.Name, by)
+		case !usable:
 			v.fail(t.Pos, "remove `checker` there", "%s tracks the bfd_instance %q, which is for health checks only", by, t.Name)
 		}
 	}
 }
 
 // groups checks each vrrp_sync_group, and that no instance is in two.
-func (v *validator) groups(m *Model) {
+func (v *validator) groups(m *Model, known trackable) {
 	seen, of := map[string]Pos{}, map[string]string{}
-	var names []string
+	names := map[string]bool{}
 	for i := range m.Instances {
-		names = append(names, m.Instances[i].Name)
+		names[m.Instances[i].Name] = true
 	}
 	for i := range m.VRRP.Groups {
 		g := &m.VRRP.Groups[i]
@@ -121,8 +124,8 @@ func (v *validator) groups(m *Model) {
 		for _, in := range g.Instances {
 			other, twice := of[in.Name]
 			switch {
-			case !slices.Contains(names, in.Name):
-				v.unknown(in.Pos, slices.Values(names), "vrrp_instance", in.Name, "vrrp_sync_group "+g.Name)
+			case !names[in.Name]:
+				v.unknown(in.Pos, maps.Keys(names), "vrrp_instance", in.Name, "vrrp_sync_group "+g.Name)
 			case twice && other == g.Name:
 				v.fail(in.Pos, "name it once", "the vrrp_sync_group %q names %q twice", g.Name, in.Name)
 			case twice:
@@ -130,7 +133,7 @@ func (v *validator) groups(m *Model) {
 			}
 			of[in.Name] = g.Name
 		}
-		v.tracks(&m.VRRP, g.Tracks, "vrrp_sync_group "+g.Name)
+		v.tracks(known, g.Tracks, "vrrp_sync_group "+g.Name)
 	}
 }
 

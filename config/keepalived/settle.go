@@ -12,7 +12,7 @@ import (
 // corrects when it starts: with a note, since keepalived says so in its log only.
 func (p *parser) settle() {
 	in := p.inherit()
-	groups := p.members()
+	groups, weights := p.members(), p.weights()
 	names := map[string]bool{}
 	for _, d := range p.vrrp {
 		if d.VMAC.Name != "" {
@@ -26,11 +26,11 @@ func (p *parser) settle() {
 		p.settlePath(d, &in)
 		p.settleVMAC(d, &in, names)
 		p.settleAddresses(d, &in)
-		p.settleTracks(&d.Tracks)
+		p.settleTracks(d.Tracks, weights)
 		p.settleWeights(d, groups[d.Name])
 		p.model.Instances = append(p.model.Instances, d.Instance)
 	}
-	p.settleGroups()
+	p.settleGroups(weights)
 	p.settleDelays()
 }
 

@@ -21,56 +21,57 @@ func (p *parser) members() map[string]*config.SyncGroup {
 	return of
 }
 
-// settleTracks gives lines without a weight that of what they track.
-func (p *parser) settleTracks(list *[]config.Track) {
-	for i := range *list {
-		t := &(*list)[i]
-		weight, reverse := p.weightOf(t)
-		if t.Weight == unsetWeight {
-			t.Weight = weight
-		}
-		if !p.turned[t.Pos] {
-			t.Reverse = reverse
-		}
-	}
+// trackKey names what is tracked.
+type trackKey struct {
+	kind config.TrackKind
+	name string
 }
 
-// weightOf returns the weight of what is tracked, 0 if there is no such thing.
-func (p *parser) weightOf(t *config.Track) (weight int, reverse bool) {
+// weight is the weight of what is tracked, for lines that name none.
+type weight struct {
+	n       int
+	reverse bool
+}
+
+// weights returns the weights of all that the file defines.
+func (p *parser) weights() map[trackKey]weight {
 	m := &p.model.VRRP
-	switch t.Kind {
-	case config.TrackScript:
-		for _, o := range m.Scripts {
-			if o.Name == t.Name {
-				return o.Weight, o.Reverse
-			}
-		}
-	case config.TrackOfFile:
-		for _, o := range m.Files {
-			if o.Name == t.Name {
-				return o.Weight, o.Reverse
-			}
-		}
-	case config.TrackOfProcess:
-		for _, o := range m.Processes {
-			if o.Name == t.Name {
-				return o.Weight, o.Reverse
-			}
-		}
-	case config.TrackBFD:
-		for _, o := range m.BFDs {
-			if o.Name == t.Name {
-				return o.Weight, o.Reverse
-			}
-		}
-	case config.TrackArbiter:
-		for _, o := range m.Arbiters {
-			if o.Name == t.Name {
-				return o.Weight, o.Reverse
-			}
+	of := map[trackKey]weight{}
+	add := func(k config.TrackKind, name string, n int, reverse bool) {
+		if _, twice := of[trackKey{k, name}]; !twice {
+			of[trackKey{k, name}] = weight{n, reverse}
 		}
 	}
-	return 0, false
+	for _, o := range m.Scripts {
+		add(config.TrackScript, o.Name, o.Weight, o.Reverse)
+	}
+	for _, o := range m.Files {
+		add(config.TrackOfFile, o.Name, o.Weight, o.Reverse)
+	}
+	for _, o := range m.Processes {
+		add(config.TrackOfProcess, o.Name, o.Weight, o.Reverse)
+	}
+	for _, o := range m.BFDs {
+		add(config.TrackBFD, o.Name, o.Weight, o.Reverse)
+	}
+	for _, o := range m.Arbiters {
+		add(config.TrackArbiter, o.Name, o.Weight, o.Reverse)
+	}
+	return of
+}
+
+// settleTracks gives lines without a weight that of what they track.
+func (p *parser) settleTracks(list []config.Track, of map[trackKey]weight) {
+	for i := range list {
+		t := &list[i]
+		w := of[trackKey{t.Kind, t.Name}]
+		if t.Weight == unsetWeight {
+			t.Weight = w.n
+		}
+		if !p.turned[t.Pos] {
+			t.Reverse = w.reverse
+		}
+	}
 }
 
 // settleWeights drops what has a weight where priorities may not change: the priority of an owner is 255, and the members
@@ -116,14 +117,14 @@ func (p *parser) settleWeights(d *draft, group *config.SyncGroup) {
 }
 
 // settleGroups settles what groups track. Where a member is the owner of its addresses no weight can work.
-func (p *parser) settleGroups() {
+func (p *parser) settleGroups(of map[trackKey]weight) {
 	owner := map[string]bool{}
 	for _, d := range p.vrrp {
 		owner[d.Name] = d.Priority == 255
 	}
 	for i := range p.model.VRRP.Groups {
 		g := &p.model.VRRP.Groups[i]
-		p.settleTracks(&g.Tracks)
+		p.settleTracks(g.Tracks, of)
 		k := slices.IndexFunc(g.Instances, func(m config.Ref) bool { return owner[m.Name] })
 		if k < 0 {
 			continue
