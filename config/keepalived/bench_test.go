@@ -56,3 +56,18 @@ func BenchmarkValidate(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkExpand makes 8 x 32 x 254 instances of one line, as the manual of keepalived does, and gives them to the lexer.
+func BenchmarkExpand(b *testing.B) {
+	const text = "$VI= \\\nvrrp_instance vrrp4.${IF}.${NUM}.${ID} { \\\n interface bond${IF}.${NUM} \\\n use_vmac vrrp4.${IF}.${NUM}.${ID} \\\n" +
+		" virtual_router_id ${ID} \\\n priority 130 \\\n virtual_ipaddress { \\\n 10.${IF}.${NUM}.${ID}/24 \\\n } \\\n}\n" +
+		"~SEQ(IF,0,7) ~SEQ(NUM,0,31) ~SEQ(ID,1,254) $VI\n"
+	b.ReportAllocs()
+	for b.Loop() {
+		e := expand("f", text, Options{})
+		words, marks := e.expanded()
+		if l := lex(words, marks, config.Pos{File: "f", Line: 1, Col: 1}); len(l.toks) < 65024*20 {
+			b.Fatal(len(l.toks))
+		}
+	}
+}
