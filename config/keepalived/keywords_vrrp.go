@@ -6,8 +6,8 @@ const (
 	staticTracking
 	otherMacvlans
 	reloadStates
-	programFiles
-	groupTracking
+	symlinks
+	creation
 )
 
 // whyVRRP is the note of a topic of VRRP, after the keywords.
@@ -16,13 +16,15 @@ func (t topic) whyVRRP() string {
 	case linkPolling:
 		return "links are not polled: the kernel tells at once when their state changes"
 	case staticTracking:
-		return "no instance depends on static addresses, routes and rules: those that are lost are set again"
+		return "no instance depends on static addresses, routes and rules"
 	case otherMacvlans:
 		return "no macvlan is made for addresses on other interfaces: they have the MAC of the interface that holds them"
 	case reloadStates:
 		return "a reload tells what changed, and nothing of instances that stay as they are"
-	case programFiles:
-		return "programs are run by their resolved paths, and files are made for their owner alone"
+	case symlinks:
+		return "whether a program is safe to run is looked at along its symbolic links and behind them"
+	case creation:
+		return "pipes are made for their owner alone, tracked files (init_file) for all to read"
 	}
 	return ""
 }
@@ -45,7 +47,8 @@ func vrrpRootKeywords() []entry {
 			"lvs_notify_fifo_script rs_init_notifies disable_local_igmp", ""},
 		{"global_defs", idle, otherMacvlans, "vmac_addr_prefix", ""},
 		{"global_defs", idle, reloadStates, "fifo_write_vrrp_states_on_reload", ""},
-		{"global_defs", idle, programFiles, "use_symlink_paths umask", ""},
+		{"global_defs", idle, symlinks, "use_symlink_paths", ""},
+		{"global_defs", idle, creation, "umask", ""},
 	}
 }
 
