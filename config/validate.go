@@ -116,7 +116,12 @@ func (v *validator) timeouts(t Timeouts) {
 }
 
 func (v *validator) services(list []Service) {
-	first := map[ServiceKey]Pos{}
+	// What members of a group have in common is told once for each kind of packets that they take.
+	type kind struct {
+		group     Group
+		six, mark bool
+	}
+	first, told := map[ServiceKey]Pos{}, map[kind]bool{}
 	for i := range list {
 		s := &list[i]
 		if p, ok := first[s.Key()]; ok {
@@ -124,6 +129,12 @@ func (v *validator) services(list []Service) {
 		} else {
 			first[s.Key()] = s.Pos
 		}
+		k := kind{s.Group, s.Key().Is6(), s.Mark != 0}
+		if told[k] && s.Group.Name != "" {
+			v.selector(s)
+			continue
+		}
+		told[k] = true
 		v.service(s)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"dirsw/config"
 )
@@ -22,6 +23,9 @@ func (m memory) options() *Options {
 			text, ok := m[name]
 			if !ok || text == "unreadable\n" {
 				return nil, errors.New("no such file")
+			}
+			if text == "directory\n" {
+				return io.NopCloser(iotest.ErrReader(errors.New("is a directory"))), nil
 			}
 			return io.NopCloser(strings.NewReader(text)), nil
 		},

@@ -1,6 +1,7 @@
 package keepalived
 
 import (
+	"errors"
 	"path"
 	"slices"
 	"strconv"
@@ -95,7 +96,7 @@ func (e *expander) include(p piece) {
 	}
 }
 
-// matches returns the files of a pattern, sorted.
+// matches returns the files of a pattern, sorted. As for a shell, wildcards stand for no dot at the beginning of a name.
 func (e *expander) matches(pattern string, pos config.Pos) []string {
 	if e.Glob == nil {
 		return []string{pattern}
@@ -104,6 +105,8 @@ func (e *expander) matches(pattern string, pos config.Pos) []string {
 	if err != nil {
 		e.fail(pos, "", "%s: %v", show(pattern), err)
 	}
+	hidden := strings.HasPrefix(path.Base(pattern), ".")
+	names = slices.DeleteFunc(names, func(name string) bool { return !hidden && strings.HasPrefix(path.Base(name), ".") })
 	slices.Sort(names)
 	return names
 }
@@ -146,26 +149,28 @@ func (e *expander) open(name string, pos config.Pos, check strictness) {
 		e.fail(pos, "include fewer files in files", "%d files are included in each other", len(e.files))
 		return
 	}
+	src, err := e.readFile(name)
+	var list config.Errors
+	switch {
+	case errors.As(err, &list):
+		e.errs = append(e.errs, list...)
+	case err != nil && check&readable != 0:
+		e.fail(pos, "", "%s cannot be read: %v", show(name), err)
+	case err != nil:
+		e.note("unread "+pos.String()+name, pos, "%s cannot be read, and is left out as keepalived does: %v", show(name), err)
+	default:
+		e.file(name, src, e.current().check)
+	}
+}
+
+// readFile returns the text of a file.
+func (e *expander) readFile(name string) (string, error) {
 	f, err := e.Open(name)
 	if err != nil {
-		if check&readable != 0 {
-			e.fail(pos, "", "%s cannot be read: %v", show(name), err)
-		} else {
-			e.note("unread "+pos.String()+name, pos, "%s cannot be read, and is left out as keepalived does: %v", show(name), err)
-		}
-		return
+		return "", err
 	}
 	defer f.Close()
-	src, err := readText(name, f)
-	if err != nil {
-		if list, ok := err.(config.Errors); ok {
-			e.errs = append(e.errs, list...)
-		} else {
-			e.fail(pos, "", "%v", err)
-		}
-		return
-	}
-	e.file(name, src, e.current().check)
+	return readText(name, f)
 }
 
 // setting handles random_seed NUMBER and include_check …, which have their effect from here on. Whether they are written

@@ -200,14 +200,15 @@ func (e *expander) randomNumber(args string, p piece, i int) (string, bool) {
 }
 
 // undefined tells of a name that stands for nothing. Inside quotation marks it may be meant for a shell, unless it comes
-// near to one that is defined.
+// near to one that is defined; inside a word, and in a password, a $ is more likely one.
 func (e *expander) undefined(ref string, p piece, i int) {
 	near := ""
 	if len(ref) > 2 {
 		near = config.Nearest(ref, maps.Keys(e.params))
 	}
 	quoted := strings.Count(p.text[:i], `"`)%2 == 1 || strings.Count(p.text[:i], `'`)%2 == 1
-	if quoted && near == "" || nameLen(ref) != len(ref) {
+	inWord := p.text[i+1] != '{' && i > 0 && !blankish(rune(p.text[i-1]))
+	if quoted && near == "" || nameLen(ref) != len(ref) || inWord || firstWord(strings.TrimLeftFunc(p.text, blankish)) == "auth_pass" {
 		return
 	}
 	hint := ""
