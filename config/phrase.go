@@ -54,9 +54,17 @@ func (a *VirtualAddress) Words() []string {
 	w := phrase{a.Prefix.String()}
 	if a.Peer.IsValid() {
 		w = phrase{a.Prefix.Addr().String()}
-		w.add("peer", a.Peer.String())
+		w.add("peer", hostOrPrefix(a.Peer))
 	}
 	return append(w, a.options()...)
+}
+
+// hostOrPrefix leaves the length of a host's prefix out, which keepalived 2.2.7 does not take of a peer.
+func hostOrPrefix(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
 }
 
 // options is what follows the address.
@@ -118,7 +126,7 @@ func (r *Route) Words() []string {
 	w.flag(r.Type, r.Type != "")
 	w = append(w, r.Dst.String())
 	w.addr("src", r.Src)
-	w.via(r.Via)
+	w.via(r.Via, r.Is6())
 	w.add("dev", r.Dev)
 	w.flag("onlink", r.OnLink)
 	w.add("table", r.Table)
@@ -143,9 +151,11 @@ func (r *Route) Words() []string {
 	w.add("track_group", r.TrackGroup)
 	for _, h := range r.Nexthops {
 		w.flag("nexthop", true)
-		w.via(h.Via)
+		w.via(h.Via, r.Is6())
 		w.add("dev", h.Dev)
-		w.add("weight", strconv.Itoa(h.Weight))
+		if h.Weight != 1 {
+			w.add("weight", strconv.Itoa(h.Weight))
+		}
 		w.flag("onlink", h.OnLink)
 		w.add("realms", h.Realm)
 	}
@@ -155,10 +165,16 @@ func (r *Route) Words() []string {
 // String returns the route as a line of virtual_routes says it.
 func (r *Route) String() string { return strings.Join(r.Words(), " ") }
 
-func (w *phrase) via(a netip.Addr) {
-	if a.IsValid() {
-		*w = append(*w, "via", familyWord(a.Is6()), a.String())
+// via names the family of a gateway where it is not that of the route.
+func (w *phrase) via(a netip.Addr, six bool) {
+	if !a.IsValid() {
+		return
 	}
+	w.flag("via", true)
+	if a.Is6() != six {
+		w.flag(familyWord(a.Is6()), true)
+	}
+	w.flag(a.String(), true)
 }
 
 func (w *phrase) metric(name string, lock bool, value string) {
@@ -176,9 +192,10 @@ func familyWord(six bool) string {
 	return "inet"
 }
 
-// Words returns the rule as a line of virtual_rules says it.
+// Words returns the rule as a line of virtual_rules says it. The family stands behind, and only where no network says it:
+// keepalived 2.2.7 loses the word after it.
 func (r *Rule) Words() []string {
-	w := phrase{familyWord(r.IPv6)}
+	var w phrase
 	w.flag("not", r.Not)
 	w.prefix("from", r.From)
 	w.prefix("to", r.To)
@@ -215,6 +232,7 @@ func (r *Rule) Words() []string {
 	w.add("realms", r.Realm)
 	w.flag("no_track", r.NoTrack)
 	w.add("track_group", r.TrackGroup)
+	w.flag("inet6", r.IPv6 && !r.From.IsValid() && !r.To.IsValid())
 	return w
 }
 

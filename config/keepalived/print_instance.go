@@ -8,8 +8,8 @@ import (
 	"dirsw/config"
 )
 
-// instance writes a vrrp_instance with all that it has, given or by default.
-func (p *printer) instance(v *config.Instance) {
+// instance writes a vrrp_instance with all that it has, given or by default. g is what global_defs says.
+func (p *printer) instance(v *config.Instance, g *config.VRRPGlobals) {
 	p.block(func() {
 		p.line("state", v.State)
 		p.text("interface", v.Interface)
@@ -26,9 +26,9 @@ func (p *printer) instance(v *config.Instance) {
 				p.text("auth_pass", v.AuthPass)
 			}, "authentication")
 		}
-		p.election(v)
+		p.election(v, g)
 		p.path(v)
-		p.garp(&v.Garp)
+		p.garp(&v.Garp, g)
 		p.held(v)
 		p.flag("dont_track_primary", v.DontTrackPrimary)
 		p.tracks(v.Tracks)
@@ -41,20 +41,28 @@ func (p *printer) instance(v *config.Instance) {
 			}, "heartbeat")
 		}
 		p.command("split_brain_script", v.SplitBrainScript)
-		p.bool("probe_addresses", v.ProbeAddresses)
+		p.differing("probe_addresses", v.ProbeAddresses, false)
 	}, "vrrp_instance", v.Name)
 }
 
-func (p *printer) election(v *config.Instance) {
+// differing writes a switch that is not as it is by default: keepalived 2.2.7 does not know the keyword, or takes it for on
+// whatever follows it (skip_check_adv_addr).
+func (p *printer) differing(keyword string, on, otherwise bool) {
+	if on != otherwise {
+		p.bool(keyword, on)
+	}
+}
+
+func (p *printer) election(v *config.Instance, g *config.VRRPGlobals) {
 	p.flag("nopreempt", v.NoPreempt)
 	p.time("preempt_delay", v.PreemptDelay)
 	p.number("down_timer_adverts", int64(v.DownAdverts))
 	p.number("timer_expired_backup", int64(v.StallPriority))
-	p.bool("skip_check_adv_addr", v.SkipAddressCheck)
 	p.bool("lower_prio_no_advert", v.LowerSilent)
 	p.bool("higher_prio_send_advert", v.HigherAnswer)
-	p.bool("owner_ignore_adverts", v.OwnerIgnores)
-	p.bool("v3_checksum_as_v2", v.ChecksumAsV2)
+	p.differing("skip_check_adv_addr", v.SkipAddressCheck, g.SkipCheckAdvAddr)
+	p.differing("owner_ignore_adverts", v.OwnerIgnores, g.OwnerIgnoreAdverts)
+	p.differing("v3_checksum_as_v2", v.ChecksumAsV2, g.ChecksumAsV2)
 }
 
 func (p *printer) path(v *config.Instance) {
@@ -112,14 +120,16 @@ func (p *printer) vmac(v *config.VMAC) {
 	p.line(words...)
 }
 
-func (p *printer) garp(g *config.GarpTiming) {
+func (p *printer) garp(g *config.GarpTiming, otherwise *config.VRRPGlobals) {
 	p.line("garp_master_delay", inSeconds(g.Delay))
 	p.line("garp_master_repeat", strconv.Itoa(g.Repeat))
 	p.line("garp_master_refresh", inSeconds(g.Refresh))
 	p.line("garp_master_refresh_repeat", strconv.Itoa(g.RefreshRepeat))
 	p.line("garp_lower_prio_delay", inSeconds(g.LowerPrioDelay))
 	p.line("garp_lower_prio_repeat", strconv.Itoa(g.LowerPrioRepeat))
-	p.garpExtra("garp_extra_if", g)
+	if g.Extra > 0 || otherwise.Garp.Extra > 0 {
+		p.garpExtra("garp_extra_if", g)
+	}
 }
 
 // garpExtra writes [all] SECONDS.

@@ -37,7 +37,7 @@ func (p *printer) vrrp(m *config.Model) {
 		p.syncGroup(&v.Groups[i])
 	}
 	for i := range m.Instances {
-		p.instance(&m.Instances[i])
+		p.instance(&m.Instances[i], &m.Globals.VRRP)
 	}
 }
 
