@@ -125,7 +125,7 @@ func (p *printer) bfd(f *config.BFD) {
 		}
 		p.line(keyword, strconv.Itoa(f.TTL))
 		p.line("max_hops", strconv.Itoa(f.MaxHops))
-		p.bool("multihop", f.Multihop)
+		p.flag("multihop", f.Multihop)
 		p.weight(f.Weight, f.Reverse)
 		p.flag("vrrp", f.NoChecker)
 		p.flag("checker", f.NoVRRP)
