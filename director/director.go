@@ -40,6 +40,9 @@ type Host interface {
 // Filter is what the director asks of the packet filter: which frames come to the workers.
 type Filter interface {
 	SetFilter(forward.Filter) error
+	// SetMACs says to which Ethernet addresses the frames go that are taken on a port, by its place in Options.Ports. Until
+	// then it is the interface's own alone.
+	SetMACs(port int, macs []packet.MAC) error
 }
 
 // Port is an interface that the lanes send by; its place in Options.Ports is the port's index in every Lane.
@@ -108,6 +111,8 @@ type Director struct {
 	notifier *notify.Notifier
 	promoted map[string]func() error // by link, see promote
 	alarms   sync.Map                // names of instances whose split_brain_script runs
+	masters  sync.Map                // names of instances that are master
+	stations stations
 
 	diverting  bool // what follows is in force
 	diverted   []host.Endpoint
@@ -192,7 +197,8 @@ func (d *Director) Run(ctx context.Context) error {
 	defer close(d.done)
 	d.facts = d.meet(d.o.Model)
 	d.facts.asked().log(d.o.Log, d.facts)
-	if err := d.apply(d.o.Model); err != nil {
+	told, err := d.apply(d.o.Model)
+	if err != nil {
 		return err
 	}
 	d.confirm(false)
@@ -207,11 +213,14 @@ func (d *Director) Run(ctx context.Context) error {
 	defer d.background("sending mail", d.mailer.Run)()
 	defer d.background("notifying", d.notifier.Run)()
 	d.once("startup", &d.o.Model.Globals.Scripts.Startup, &d.o.Model.Globals.Scripts)
+	defer d.farewell()
 	defer d.background("checking", func(ctx context.Context) error { d.prober.Run(ctx); return nil })()
 	defer d.background("tracking", d.tracker.Run)()
 	defer d.background("BFD", d.bfd.Run)()
 	defer d.background("the election", d.election.Run)() // the first to end: masters say so and give their addresses back
-	if err := errors.Join(d.tellWhom(d.o.Model), d.watch(d.o.Model), d.meetBFD(d.o.Model), d.vote(d.o.Model)); err != nil {
+	err = d.tellWhom(d.o.Model)
+	d.tell(told)
+	if err := errors.Join(err, d.watch(d.o.Model), d.meetBFD(d.o.Model), d.vote(d.o.Model)); err != nil {
 		return err
 	}
 	close(d.ready)
@@ -240,25 +249,24 @@ func (d *Director) Run(ctx context.Context) error {
 	}
 }
 
-// apply puts a model in force and has its servers checked; on an error the one before stays.
-func (d *Director) apply(m *config.Model) error {
+// apply puts a model in force and has its servers checked; on an error the one before stays. It returns what is to be told as
+// soon as it is known to whom.
+func (d *Director) apply(m *config.Model) ([]happening, error) {
 	targets, notes, err := Targets(m, d.runner())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, n := range notes {
 		d.o.Log.Warn(n.Text, zap.Stringer("at", n.Pos))
 	}
 	known := d.vitals.clone()
-	d.check(m, targets)
-	told := d.vitals.judgeAll()
+	told := append(d.check(m, targets), d.vitals.judgeAll()...)
 	if err := d.publish(); err != nil {
 		d.vitals = known
 		d.uncheck()
-		return err
+		return nil, err
 	}
-	d.tell(told)
-	return nil
+	return told, nil
 }
 
 // publish compiles what follows from the model and from what is known of its servers, and puts it in force. What is new is
@@ -335,13 +343,16 @@ func (d *Director) reload() (r reloaded) {
 	before := d.facts
 	d.facts = d.meet(m)
 	r.changes = config.Diff(old, m)
-	if r.err = d.apply(m); r.err != nil {
+	told, err := d.apply(m)
+	if r.err = err; err != nil {
 		d.facts = before
 		return r
 	}
 	d.file = file
 	d.confirm(false)
-	for _, err := range []error{d.watch(m), d.meetBFD(m), d.vote(m), d.tellWhom(m), d.holdStatic(m)} {
+	heard := d.tellWhom(m)
+	d.tell(told)
+	for _, err := range []error{heard, d.watch(m), d.meetBFD(m), d.vote(m), d.holdStatic(m)} {
 		if err != nil { // the model is in force all the same, and this is tried again
 			d.o.Log.Error("not all of the configuration can be put in force", zap.Error(err))
 			r.notes = append(r.notes, config.Note{Text: err.Error()})
@@ -378,6 +389,7 @@ func (d *Director) reachable(m *config.Model) error {
 
 // follow compiles anew if the facts have changed.
 func (d *Director) follow() {
+	d.settle()
 	now := d.now.Load()
 	facts := d.gather(now.wanted)
 	if facts.equal(d.facts) {

@@ -74,14 +74,15 @@ func (d *Director) replace(old, m *config.Model) error {
 	if !sameServers(old, m) || marked(old) != marked(m) {
 		d.facts = d.meet(m)
 	}
-	err := d.apply(m)
+	told, err := d.apply(m)
 	if err == nil {
+		d.tell(told)
 		d.confirm(false)
 		return nil
 	}
 	d.facts = before
 	if d.now.Load().wanted != old { // it was published, but the filter did not follow
-		if undo := d.apply(old); undo != nil {
+		if _, undo := d.apply(old); undo != nil {
 			d.o.Log.Error("an edit failed and cannot be undone", zap.Error(undo))
 			err = errors.Join(err, undo)
 		}

@@ -84,15 +84,20 @@ func (d *Director) alarm(e *health.Event) {
 }
 
 // check has the servers of a model checked, instead of those before, and notes how the new ones stand. What is left of the
-// old model keeps its state.
-func (d *Director) check(m *config.Model, targets []health.Target) {
+// old model keeps its state; what is not is returned.
+func (d *Director) check(m *config.Model, targets []health.Target) []happening {
 	d.prober.Set(d.withPaths(m, targets))
 	d.suspend(m)
+	gone := d.vitals.leave(m)
 	d.vitals.adopt(m)
 	for _, s := range d.prober.States() {
 		d.vitals.set(s.Key, s.Up, s.Weight)
 	}
+	return gone
 }
+
+// farewell tells of the end, once nobody is checked any more.
+func (d *Director) farewell() { d.tell(d.vitals.end()) }
 
 // suspend stops the checks of services with ha_suspend whose address this host does not have, and resumes those of others.
 func (d *Director) suspend(m *config.Model) {

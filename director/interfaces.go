@@ -28,7 +28,9 @@ func Interfaces(m *config.Model, h Host, links []host.Link) (names []string, rec
 	for i := range m.Instances {
 		add(m.Instances[i].Interface, true)
 		for _, a := range m.Instances[i].Addresses {
-			add(a.Dev, true)
+			if bearing(links, a.Dev) {
+				add(a.Dev, true)
+			}
 		}
 	}
 	clients := len(names) > 0
@@ -51,4 +53,11 @@ func Interfaces(m *config.Model, h Host, links []host.Link) (names []string, rec
 			"that is reached by one; name it with --interface or in the dataplane block")
 	}
 	return names, receive, nil
+}
+
+// bearing reports whether frames of others come by an interface: an address on the loopback, or on a dummy, is reached by the
+// other interfaces. One that does not exist is said to, which is found out later.
+func bearing(links []host.Link, name string) bool {
+	i := slices.IndexFunc(links, func(l host.Link) bool { return l.Name == name })
+	return i < 0 || links[i].MAC != [6]byte{} && links[i].Kind != "dummy"
 }

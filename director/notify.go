@@ -109,6 +109,9 @@ func (d *Director) notice(n vrrp.Notice) {
 	switch n.Kind {
 	case vrrp.StateChanged:
 		e.State = notify.State(n.New.String())
+		if !n.Group {
+			d.crown(n.Name, n.New)
+		}
 		d.Wake() // services may begin or end to be suspended
 	case vrrp.LowerPriority:
 		e.State = notify.MasterRxLower

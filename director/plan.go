@@ -86,7 +86,7 @@ func vmac(in *config.Instance) *vrrp.VMAC {
 	if !in.VMAC.Use {
 		return nil
 	}
-	v := &vrrp.VMAC{Name: in.VMAC.Name, Base: in.Interface, MAC: in.VMAC.MAC, IPvlan: in.VMAC.IPVLAN, Mode: in.VMAC.Mode, Addr: in.VMAC.Addr,
+	v := &vrrp.VMAC{Name: in.VMAC.Name, Base: in.Interface, IPv6: in.Is6(), MAC: in.VMAC.MAC, IPvlan: in.VMAC.IPVLAN, Mode: in.VMAC.Mode, Addr: in.VMAC.Addr,
 		Group: in.VMAC.Group}
 	family, name := byte(1), "vrrp."
 	if in.Is6() {

@@ -11,6 +11,7 @@ import (
 
 	"dirsw/clock"
 	"dirsw/forward"
+	"dirsw/packet"
 	"dirsw/stats"
 	"dirsw/xsk"
 )
@@ -36,6 +37,17 @@ func (p *dataplane) SetFilter(f forward.Filter) error {
 	defer p.mu.Unlock()
 	p.filter = f
 	return p.applyFilter()
+}
+
+// SetMACs satisfies director.Filter. While an interface is away there is nothing to set: its return makes the director
+// say all of it again.
+func (p *dataplane) SetMACs(port int, macs []packet.MAC) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.set == nil {
+		return nil
+	}
+	return p.set.SetMACs(port, macs)
 }
 
 // applyFilter needs p.mu.

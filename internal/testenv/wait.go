@@ -19,3 +19,14 @@ func Await(t testing.TB, what string, ok func() bool) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// AwaitOr is Await with a word of its own for the failure: fail ends the test.
+func AwaitOr(t testing.TB, ok func() bool, fail func()) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			fail()
+			return
+		}
+	}
+}
