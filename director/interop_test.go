@@ -160,7 +160,6 @@ var complaints = []string{"bogus", "invalid", "Invalid", "mismatch", "wrong", "i
 type interop struct {
 	name  string
 	block string
-	six   bool
 	more  string // outside the instance
 	own   string // lines of the instance, on dirsw's side only
 	their string // likewise, on keepalived's
