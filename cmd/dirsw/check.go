@@ -46,7 +46,7 @@ func (c *checkFlags) run(stdout, stderr io.Writer) int {
 		return code
 	}
 	findings, unsafe := scriptFindings(m)
-	if len(findings) > 0 && !c.quiet {
+	if !c.quiet && !c.print {
 		for _, f := range findings {
 			fmt.Fprintf(stdout, "%v: note: %s\n", f.Pos, f.Text)
 		}

@@ -98,8 +98,11 @@ func TestCheckScripts(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s%s", c.name, code, out, errs)
 		}
 	}
-	if out, _, code := call("check", "-f", file(t, "k.conf", "vrrp_script S {\n  script /not/there\n}\n"), "--strict"); code != exitFailed ||
-		!strings.Contains(out, "cannot be accessed") {
+	missing := file(t, "k.conf", "vrrp_script S {\n  script /not/there\n}\n")
+	if out, _, code := call("check", "-f", missing, "--strict"); code != exitFailed || !strings.Contains(out, "cannot be accessed") {
 		t.Errorf("exit %d\n%s", code, out)
+	}
+	if out, _, code := call("check", "-f", missing, "--print"); code != exitOK || strings.Contains(out, "note") {
+		t.Errorf("--print: exit %d, and what is printed is no configuration\n%s", code, out)
 	}
 }

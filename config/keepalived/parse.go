@@ -51,8 +51,19 @@ func Parse(name string, r io.Reader, o *Options) (*config.Model, []config.Note, 
 	p.settle()
 	p.notes = append(p.notes, l.notes()...)
 	p.notes = append(p.notes, p.idleNotes()...)
+	p.errs, p.notes = once(p.errs), once(p.notes)
 	slices.SortStableFunc(p.notes, func(a, b config.Note) int { return a.Pos.Compare(b.Pos) })
 	return p.model, p.notes, limit(p.errs).Or()
+}
+
+// once leaves out what is said again of the same place: a line that is repeated has its mistakes repeated, too.
+func once[T config.Error | config.Note](list []T) []T {
+	seen := make(map[T]bool, len(list))
+	return slices.DeleteFunc(list, func(e T) bool {
+		again := seen[e]
+		seen[e] = true
+		return again
+	})
 }
 
 // limit leaves out what nobody would read: after maxComplaints it says how many more there are.
