@@ -26,9 +26,9 @@ const readyLine = "forwarding"
 
 // startDirector starts dirsw inside a node and returns when it says that it forwards. If ctx ends it is asked to stop; it
 // never outlives this process.
-func (c *Cluster) startDirector(ctx context.Context, node, self, conf, socket string) (*director, error) {
+func (c *Cluster) startDirector(ctx context.Context, node, self, conf, socket string, more ...string) (*director, error) {
 	d := &director{log: newLogBuffer(readyLine), ended: make(chan struct{})}
-	d.cmd = c.Command(ctx, node, self, "run", "-f", conf, "--socket", socket)
+	d.cmd = c.Command(ctx, node, self, append([]string{"run", "-f", conf, "--socket", socket}, more...)...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{
 		Pdeathsig: syscall.SIGKILL,

@@ -34,6 +34,8 @@ real servers on one switch, with the addresses of an article about keepalived.
   exec NODE -- CMD...   run a command inside a node
   demo [SCENARIO]       build one of its own, show dirsw at work in it, check
                         every step, and remove it
+  drill -f A -f B       the same exercise with your own two configurations; -n
+                        shows the cluster that follows from them
 
 All need root. Nodes: client, lb1, rs1, rs2 and switch. Scenarios:
 
@@ -43,7 +45,10 @@ All need root. Nodes: client, lb1, rs1, rs2 and switch. Scenarios:
 func help() string {
 	var b strings.Builder
 	b.WriteString(usage)
-	for _, s := range scenarios() {
+	for i, s := range scenarios() {
+		if i == 0 {
+			s.title += " Also without a name."
+		}
 		fmt.Fprintf(&b, "  %-8s %s\n", s.name, s.title)
 	}
 	return b.String()
@@ -90,6 +95,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer, o Mai
 		return serveCommand(ctx, rest, stdout)
 	case "demo":
 		return demoCommand(ctx, rest, stdout, o.Self)
+	case "drill":
+		return drillCommand(ctx, rest, stdout, o.Self)
 	case "-h", "-help", "--help", "help":
 		return flag.ErrHelp
 	}

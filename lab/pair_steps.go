@@ -23,9 +23,7 @@ func (p *pair) death(lb int) error {
 		return err
 	}
 	for _, s := range moved {
-		if err := p.told(s, lists[s], begin, s.limit[1-lb]+haMargin); err != nil {
-			return err
-		}
+		p.told(s, lists[s], begin, s.limit[1-lb]+haMargin)
 	}
 	p.undisturbed(lists, moved)
 	for _, s := range moved {
@@ -59,10 +57,13 @@ func (p *pair) comeback(lb int) error {
 			left = append(left, s)
 		}
 	}
-	if len(taken) > 0 {
+	switch {
+	case len(left) == 0:
 		p.begin("It returns and is master again: its priority is higher.")
-	} else {
+	case len(taken) == 0:
 		p.begin("It returns and is the backup: it does not take back what the other has.")
+	default:
+		p.begin("It returns and takes back what it is to take back, and no more.")
 	}
 	p.did("a request every 10 ms; dirsw run in %s", back.node)
 	wait := p.patience(taken)
@@ -112,9 +113,7 @@ func (p *pair) farewell(lb int) error {
 		return err
 	}
 	for _, s := range moved {
-		if err := p.told(s, lists[s], begin, haMargin); err != nil {
-			return err
-		}
+		p.told(s, lists[s], begin, haMargin)
 	}
 	p.undisturbed(lists, moved)
 	for _, s := range moved {
@@ -125,11 +124,11 @@ func (p *pair) farewell(lb int) error {
 	return nil
 }
 
-// watched lists the sites that a web server has a part in, each once.
-func (w *web) watched() (out []*site) {
+// watched lists the pages that a web server and others serve, each once.
+func (w *web) watched() (out []string) {
 	for _, s := range w.seats {
-		if !slices.Contains(out, s.site) {
-			out = append(out, s.site)
+		if !s.alone && !slices.Contains(out, s.url) {
+			out = append(out, s.url)
 		}
 	}
 	return out
@@ -140,14 +139,15 @@ func (w *web) watched() (out []*site) {
 func (p *pair) change(w *web, f func() error, words func(seat) [][]string) (list []asked, begin, end clock.Mono, err error) {
 	since := [2]place{p.lbs[0].here(), p.lbs[1].here()}
 	var watches []*watch
-	for _, s := range w.watched() {
-		watches = append(watches, p.watch(demoClient, s.url, p.every))
+	for _, url := range w.watched() {
+		watches = append(watches, p.watch(demoClient, url, p.every))
 	}
 	begin = p.c.clk.Now()
 	err = f()
 	for _, s := range w.seats {
 		if err == nil {
-			err = p.saidAny(p.lbs[s.site.at], since[s.site.at], s.found, words(s))
+			told := p.saidAny(p.lbs[s.site.at], since[s.site.at], s.found, words(s))
+			p.must(told, "%s logs %q", p.lbs[s.site.at].node, words(s)[0][0])
 		}
 	}
 	end = p.c.clk.Now()
@@ -179,6 +179,10 @@ func (p *pair) serverLost(w *web) error {
 	if err != nil {
 		return err
 	}
+	if len(list) == 0 {
+		p.saw("out after %.1f s; nobody else of whom it is known serves its pages", found.Sub(begin).Seconds())
+		return nil
+	}
 	after := failures(list, found, clock.Mono(1<<62))
 	p.saw("%d requests, %d not answered in the %.1f s until it was out, %d after", len(list), len(failures(list, begin, found)),
 		found.Sub(begin).Seconds(), len(after))
@@ -195,6 +199,10 @@ func (p *pair) serverBack(w *web) error {
 	})
 	if err != nil {
 		return err
+	}
+	if len(list) == 0 {
+		p.saw("put in after %.1f s", found.Sub(begin).Seconds())
+		return nil
 	}
 	p.saw("put in after %.1f s; %d requests, answered by %s", found.Sub(begin).Seconds(), len(list), strings.Join(serversOf(list), " and "))
 	p.check(len(failures(list, 0, clock.Mono(1<<62))) == 0, "every request was answered")

@@ -71,10 +71,27 @@ type scene struct {
 	*machine
 }
 
-// play builds the cluster of s, runs dirsw in it, takes the steps, and tells on w what happened. However it ends, also by
-// ctx, nothing is left behind. It needs root.
-func (s *scenario) play(ctx context.Context, w io.Writer, self string, args ...string) (err error) {
-	spec := s.spec()
+// play builds the cluster of s, runs dirsw in it, takes the steps, and tells on w what happened.
+func (s *scenario) play(ctx context.Context, w io.Writer, self string, args ...string) error {
+	return stage(ctx, w, self, s.spec(), func(sc *scene) error {
+		sc.args = args
+		fmt.Fprintf(w, "%s\n", s.title)
+		sc.introduce()
+		if err := sc.start(s.conf, s.about); err != nil {
+			return err
+		}
+		for _, step := range s.steps {
+			if err := step(sc); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// stage builds a cluster and has f act in it; then it tells the result. However it ends, also by ctx, nothing is left behind.
+// It needs root.
+func stage(ctx context.Context, w io.Writer, self string, spec Spec, f func(*scene) error) (err error) {
 	c, err := Up(spec, Options{})
 	if err != nil {
 		return err
@@ -85,19 +102,12 @@ func (s *scenario) play(ctx context.Context, w io.Writer, self string, args ...s
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	sc := &scene{report: &report{w: w}, ctx: ctx, self: self, c: c, dir: dir, args: args}
+	sc := &scene{report: &report{w: w}, ctx: ctx, self: self, c: c, dir: dir}
 	i := slices.IndexFunc(spec.Nodes, func(n NodeSpec) bool { return n.Role == Director })
 	sc.machine = sc.newMachine(spec.Nodes[i].Name)
-	fmt.Fprintf(w, "%s\n", s.title)
-	sc.introduce()
 	defer func() { stopAll(sc.machine) }()
-	if err := sc.start(s.conf, s.about); err != nil {
+	if err := f(sc); err != nil {
 		return sc.stopped(err)
-	}
-	for _, step := range s.steps {
-		if err := step(sc); err != nil {
-			return sc.stopped(err)
-		}
 	}
 	if err := sc.result(); err != nil {
 		return sc.stopped(err)

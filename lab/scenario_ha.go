@@ -118,6 +118,7 @@ const (
 func haPair(s *scene) (*pair, *site) {
 	vip := netip.MustParseAddr(haVIP)
 	one := &site{instance: "VI_1", theirs: "VI_1", url: "http://" + haVIP + "/", vip: vip, link: demoInterface, reclaims: true,
+		pages: []string{"RS1", "RS2"},
 		limit: [2]time.Duration{haTakeover(200), haTakeover(100)}, lives: addressLives}
 	p := &pair{scene: s, lbs: [2]*scene{s, s.at(s.newMachine("lb2"))}, sites: []*site{one}, every: haEvery,
 		launch: func(lb *scene) error { return lb.boot(haConf(lb.node)) }}
@@ -125,7 +126,7 @@ func haPair(s *scene) (*pair, *site) {
 		addr := s.c.nodes[node].spec.Addrs[0].Addr()
 		p.webs = append(p.webs, &web{node: node, page: strings.ToUpper(node), turns: true,
 			stop: func() { s.c.StopServer(node) }, start: func() error { return s.c.StartServer(node) },
-			seats: []seat{{fmt.Sprintf("[%v]:tcp:80", addr), haService, one, haFound}}})
+			seats: []seat{{real: fmt.Sprintf("[%v]:tcp:80", addr), service: haService, url: one.url, site: one, found: haFound}}})
 	}
 	return p, one
 }

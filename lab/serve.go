@@ -33,7 +33,12 @@ func listen(ctx context.Context, addr string) (net.Listener, error) {
 
 // serve answers on l until ctx ends.
 func serve(ctx context.Context, l net.Listener, name string) error {
-	s := &http.Server{Handler: page(name), ReadHeaderTimeout: 10 * time.Second}
+	return serveHandler(ctx, l, page(name))
+}
+
+// serveHandler is serve with other answers than the one page.
+func serveHandler(ctx context.Context, l net.Listener, h http.Handler) error {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(ctx, func() { s.Close() })
 	defer stop()
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -87,8 +87,8 @@ var importTable = map[string]edges{
 		why: "the director decides; sockets and files are behind the interfaces it declares",
 	},
 	"lab": {
-		own: "clock host packet stats ctl", other: netlinks + " " + sysUnix, noStd: "log log/… unsafe",
-		why: "the lab builds networks and runs the real program in them, which it knows by its command line only",
+		own: "clock config config/compare config/keepalived host packet stats ctl", other: netlinks + " " + sysUnix, noStd: "log log/… unsafe",
+		why: "the lab builds networks and runs the real program in them, which it knows by its command line and its configurations only",
 	},
 	"bench": {
 		own:   "clock packet conntrack sched forward forward/forwardtest xsk lab bench/… internal/…",
