@@ -134,16 +134,16 @@ func TestFlood(t *testing.T) {
 // TestSaturation: what a worker can take gets through; of too much the connections do, as far as they can.
 func TestSaturation(t *testing.T) {
 	alone(t, func() error {
-		few, err := MeasureSaturation(context.Background(), FloodCase{Established: 100, PerEstablished: 1, Room: 1 << 12}, 0.01, quick)
-		if err == nil && (len(few.Share) != 2 || few.Share[0] < 0.9 || few.Counters.Drops[packet.DropOverload] != 0) {
+		e := Effort{Rounds: 2, Each: 20 * time.Millisecond}
+		few, err := MeasureSaturation(context.Background(), FloodCase{Established: 100, PerEstablished: 1, Room: 1 << 12}, 0.05, e)
+		if err == nil && (len(few.Share) != 2 || !(few.Share[0] > 0.9) || !(few.Share[1] > 0.9) || few.Counters.Drops[packet.DropOverload] != 0) {
 			t.Errorf("%+v, want all of what is not too much", few)
 		}
 		if err != nil {
 			return err
 		}
-		many, err := MeasureSaturation(context.Background(), FloodCase{Established: 100, PerEstablished: 9, Room: 1 << 12}, 1000,
-			Effort{Rounds: 2, Each: 20 * time.Millisecond})
-		if err == nil && (many.Share[0] >= 1 || many.SYNs[0] >= 1 || many.Counters.Drops[packet.DropOverload] == 0) {
+		many, err := MeasureSaturation(context.Background(), FloodCase{Established: 100, PerEstablished: 9, Room: 1 << 12}, 1000, e)
+		if err == nil && (!(many.Share[0] < 1) || !(many.SYNs[0] < 1) || many.Counters.Drops[packet.DropOverload] == 0) {
 			t.Errorf("%+v, want losses, and SYNs that were dropped for that", many)
 		}
 		return err
