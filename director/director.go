@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -125,9 +124,13 @@ type decided struct {
 	model  *config.Model // what of it is forwarded, see vitals
 	snap   *forward.Snapshot
 	facts  facts
+	vitals vitals // a copy of its own
 }
 
-type reload struct{ answer chan<- reloaded }
+type reload struct {
+	answer chan<- reloaded
+	look   bool // change nothing
+}
 
 type reloaded struct {
 	changes []config.Change
@@ -176,10 +179,15 @@ var ErrStopped = errors.New("the director has stopped")
 
 // Reload reads the configuration again and puts it in force. It returns when all workers follow it, or with the reason
 // why everything stays as it was.
-func (d *Director) Reload() ([]config.Change, []config.Note, error) {
+func (d *Director) Reload() ([]config.Change, []config.Note, error) { return d.readAgain(false) }
+
+// Foresee reads the configuration as Reload does and returns what Reload would, but nothing changes.
+func (d *Director) Foresee() ([]config.Change, []config.Note, error) { return d.readAgain(true) }
+
+func (d *Director) readAgain(look bool) ([]config.Change, []config.Note, error) {
 	answer := make(chan reloaded, 1)
 	select {
-	case d.reloads <- reload{answer}:
+	case d.reloads <- reload{answer, look}:
 	case <-d.done:
 		return nil, nil, ErrStopped
 	}
@@ -235,7 +243,7 @@ func (d *Director) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case r := <-d.reloads:
-			r.answer <- d.reload()
+			r.answer <- d.reload(r.look)
 		case e := <-d.edits:
 			e.answer <- d.edit(e.change)
 		case <-d.beats.came:
@@ -293,7 +301,7 @@ func (d *Director) publish() error {
 	for _, w := range d.o.Workers {
 		w.Publish(snap)
 	}
-	d.now.Store(&decided{wanted: d.vitals.model, model: m, snap: snap, facts: d.facts})
+	d.now.Store(&decided{wanted: d.vitals.model, model: m, snap: snap, facts: d.facts, vitals: d.vitals.clone()})
 	d.awaitAdoption(snap.Gen)
 	d.divert(snap)
 	if err := d.o.Filter.SetFilter(filter); err != nil {
@@ -316,49 +324,6 @@ func (d *Director) awaitAdoption(gen uint64) {
 			<-again
 		}
 	}
-}
-
-// reload is Reload on Run's goroutine.
-func (d *Director) reload() (r reloaded) {
-	file, notes, err := d.o.Load()
-	if r.notes, r.err = notes, err; err != nil {
-		return r
-	}
-	old := d.now.Load().wanted
-	m, notes := config.Merge(d.file, old, file)
-	r.notes = append(r.notes, notes...)
-	if r.err = Unserved(m); r.err != nil {
-		return r
-	}
-	if r.err = d.reachable(m); r.err != nil {
-		return r
-	}
-	was, is := old.Dataplane, m.Dataplane
-	was.Sysctls, is.Sysctls = nil, nil
-	was.Steer, is.Steer = 0, 0 // followed at once
-	if was.Pos, is.Pos = (config.Pos{}), (config.Pos{}); !reflect.DeepEqual(was, is) {
-		r.notes = append(r.notes, config.Note{Pos: m.Dataplane.Pos, Text: "dataplane: what has changed here is in force " +
-			"from the next start on"})
-	}
-	before := d.facts
-	d.facts = d.meet(m)
-	r.changes = config.Diff(old, m)
-	told, err := d.apply(m)
-	if r.err = err; err != nil {
-		d.facts = before
-		return r
-	}
-	d.file = file
-	d.confirm(false)
-	heard := d.tellWhom(m)
-	d.tell(told)
-	for _, err := range []error{heard, d.watch(m), d.meetBFD(m), d.vote(m), d.holdStatic(m)} {
-		if err != nil { // the model is in force all the same, and this is tried again
-			d.o.Log.Error("not all of the configuration can be put in force", zap.Error(err))
-			r.notes = append(r.notes, config.Note{Text: err.Error()})
-		}
-	}
-	return r
 }
 
 // reachable refuses a model whose addresses belong on an interface that does not exist or that no lane serves. Interfaces

@@ -65,8 +65,9 @@ func ParseFlow(q string) (packet.Spec, error) {
 // Inquiry is a flow that explain is asked about: the question for a worker, and what came of it.
 type Inquiry struct {
 	Flow     packet.Spec
-	Question forward.Question // for a Command, or Worker.Explain
-	given    []byte           // the frame as it came
+	Question forward.Question                // for a Command, or Worker.Explain
+	Checks   func(forward.ServiceKey) string // what the checks have changed of a service; nil: nothing
+	given    []byte                          // the frame as it came
 }
 
 // NewInquiry makes the frame of a flow as it would come in by a port.
@@ -103,7 +104,11 @@ func (in *Inquiry) Answer(m *config.Model, ports []string) string {
 		fmt.Fprintf(&b, "because: %s\n", because(q, d))
 	}
 	if chosen, asked := scheduled(v, q.Snapshot); asked {
-		b.WriteString(candidates(&q.Snapshot.Services[v.Service], chosen))
+		svc := &q.Snapshot.Services[v.Service]
+		b.WriteString(candidates(svc, chosen))
+		if in.Checks != nil {
+			b.WriteString(in.Checks(svc.Key))
+		}
 	}
 	switch {
 	case v.Drop != packet.NoDrop:

@@ -189,6 +189,7 @@ func (d *Director) Explain(flow string) (string, error) {
 			break
 		}
 	}
+	in.Checks = func(k forward.ServiceKey) string { return now.vitals.absent(k, d.prober.States()) }
 	return in.Answer(now.model, names), nil
 }
 

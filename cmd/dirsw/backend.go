@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -79,16 +78,11 @@ func (b *backend) Reload() (string, error) {
 		}
 		return "", err
 	}
-	var out strings.Builder
 	for _, c := range changes {
 		b.log.Info("changed", zap.Stringer("what", c))
-		fmt.Fprintln(&out, c)
 	}
 	b.log.Info("reloaded", zap.String("config", b.file), zap.Int("changes", len(changes)))
-	if len(changes) == 0 {
-		return "nothing has changed\n", nil
-	}
-	return out.String(), nil
+	return planText(changes), nil
 }
 
 // Do runs a command line in the director's own process. What it changed is in force when it returns.
@@ -104,6 +98,8 @@ func (b *backend) Do(verb string, args []string, stdin string) (ctl.Outcome, err
 		return b.vrrp(args), nil
 	case "health":
 		return b.health(args), nil
+	case "reload":
+		return b.foresee(), nil
 	}
 	return ctl.Outcome{}, fmt.Errorf("this director does not know the command %q", verb)
 }

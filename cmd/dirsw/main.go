@@ -46,7 +46,7 @@ const usage = `dirsw: a director for LVS clusters in user space
   dirsw stats    [-json]                         interfaces, workers, next hops, and every drop by its reason
   dirsw explain  'tcp CLIENT:PORT > VIP:PORT'    ask the running director which server, why, and which frame would leave
   dirsw explain  -f FILE 'tcp …'                 the same for a file, without a director
-  dirsw reload                                   read the file again (as SIGHUP) and say what changed
+  dirsw reload   [-n]                            read the file again (as SIGHUP) and say what changed; -n: only say it
   dirsw genhash  -s ADDRESS -p PORT -u PATH      the digest of a page, for the keyword digest of HTTP_GET
   dirsw replay   -f FILE in.pcap [-w out.pcap]   play a capture through the same pipeline
   dirsw bench    -f FILE in.pcap [-json]         what a packet of a capture costs in the pipeline
