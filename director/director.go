@@ -228,7 +228,13 @@ func (d *Director) Run(ctx context.Context) error {
 	defer d.background("the election", d.election.Run)() // the first to end: masters say so and give their addresses back
 	err = d.tellWhom(d.o.Model)
 	d.tell(told)
-	if err := errors.Join(err, d.watch(d.o.Model), d.meetBFD(d.o.Model), d.vote(d.o.Model)); err != nil {
+	err = errors.Join(err, d.watch(d.o.Model), d.meetBFD(d.o.Model))
+	voted := d.vote(d.o.Model)
+	if errors.Is(voted, host.ErrNoLink) && d.o.Model.Globals.Interfaces.Dynamic {
+		d.o.Log.Warn("an interface does not exist yet: its instances wait for it, and the workers for the next start", zap.Error(voted))
+		voted = nil
+	}
+	if err := errors.Join(err, voted); err != nil {
 		return err
 	}
 	close(d.ready)
@@ -340,7 +346,9 @@ func (d *Director) reachable(m *config.Model) error {
 			}
 		}
 		attached := slices.ContainsFunc(*d.ports.Load(), func(p Port) bool { return p.Name == in.Interface })
-		if _, err := d.o.Host.Link(in.Interface); err != nil {
+		if _, err := d.o.Host.Link(in.Interface); err != nil && m.Globals.Interfaces.Dynamic {
+			continue
+		} else if err != nil {
 			errs = append(errs, config.Error{Pos: in.Pos, Message: "vrrp_instance " + in.Name + ": " + err.Error(),
 				Fix: "name one that exists"})
 		} else if !attached && len(m.Dataplane.Interfaces) == 0 {

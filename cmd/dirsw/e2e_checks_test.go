@@ -86,7 +86,7 @@ func TestWeightsOfChecks(t *testing.T) {
 	r.listed(false, "192.168.56.103:80", "192.168.56.104:80")
 	r.listed(true, "192.168.56.105:80 Route 0")
 	out, _ := r.tool("explain", "--socket", r.sock, "tcp 192.168.56.1:4000 > 192.168.56.200:80")
-	for _, want := range []string{"192.168.56.103:80 weight 5 is down: MISC_CHECK ", "192.168.56.104:80 weight 5 is down: AGENT_CHECK "} {
+	for _, want := range []string{"192.168.56.103:80 weight 10 is down: MISC_CHECK ", "192.168.56.104:80 weight 10 is down: AGENT_CHECK "} {
 		if !strings.Contains(out, want) {
 			t.Errorf("dirsw explain lacks %q:\n%s", want, out)
 		}
