@@ -36,7 +36,7 @@ func (v *vitals) absent(key forward.ServiceKey, states []health.State) string {
 		}
 	}
 	if s.SorryServer != nil && !v.quorum[unitKey(s)] {
-		fmt.Fprintf(&b, "  - no quorum: servers of weight %d are up, of %d; the sorry server %s stands in for all\n", v.strength(s),
+		fmt.Fprintf(&b, "  - no quorum: servers of weight %d are up, of %d; the sorry server %s stands in for all\n", v.strength(i),
 			max(s.Quorum, 1)+s.Hysteresis, s.SorryServer.Key())
 	}
 	if b.Len() == 0 {

@@ -14,12 +14,19 @@ import (
 type vitals struct {
 	model  *config.Model
 	at     map[string]seat  // by checkKey
+	names  []names          // of each service of the model: they are needed with every answer, and dear to make
 	reals  map[string]pulse // likewise
 	quorum map[string]bool  // by unitKey: it has its quorum
 }
 
 // seat is where a real server stands in a model.
 type seat struct{ service, real int }
+
+// names are the keys of a service and of its real servers.
+type names struct {
+	unit  string   // unitKey
+	reals []string // checkKey
+}
 
 // pulse is what is known of a real server. The zero pulse is one that answers, with the weight that the model says.
 type pulse struct {
@@ -89,15 +96,18 @@ func unitKey(s *config.Service) string {
 // adopt follows a change of the model: what is new there counts as down if it is to prove itself first (alpha), what is gone
 // is forgotten, the rest stays as it is known.
 func (v *vitals) adopt(m *config.Model) {
-	reals, quorum, at := map[string]pulse{}, map[string]bool{}, map[string]seat{}
+	reals, quorum, at, all := map[string]pulse{}, map[string]bool{}, map[string]seat{}, make([]names, len(m.Services))
 	for i := range m.Services {
 		s := &m.Services[i]
-		if up, ok := v.quorum[unitKey(s)]; ok {
-			quorum[unitKey(s)] = up
+		n := &all[i]
+		n.unit, n.reals = unitKey(s), make([]string, len(s.Reals))
+		if up, ok := v.quorum[n.unit]; ok {
+			quorum[n.unit] = up
 		}
 		for k := range s.Reals {
 			r := &s.Reals[k]
 			key := checkKey(s, r)
+			n.reals[k] = key
 			if _, ok := at[key]; !ok {
 				at[key] = seat{i, k}
 			}
@@ -116,7 +126,7 @@ func (v *vitals) adopt(m *config.Model) {
 			}
 		}
 	}
-	v.model, v.at, v.reals, v.quorum = m, at, reals, quorum
+	v.model, v.at, v.names, v.reals, v.quorum = m, at, all, reals, quorum
 }
 
 // unproven reports whether a real server counts as down until its checks have succeeded.
@@ -134,7 +144,7 @@ func (p *pulse) of(r *config.Real) int {
 
 // answer notes that a real server answers, or why it does not. It returns what is new.
 func (v *vitals) answer(key string, up bool, why string) []happening {
-	s, r := v.find(key)
+	i, s, r := v.find(key)
 	p := v.reals[key]
 	if r == nil || p.down != up {
 		return nil
@@ -153,12 +163,12 @@ func (v *vitals) answer(key string, up bool, why string) []happening {
 	}
 	v.reals[key] = p
 	h := happening{kind: kind, service: s, real: r, text: fmt.Sprintf(text, realName(s, r), serviceName(s)), why: why}
-	return append([]happening{h}, v.judge(s, false)...)
+	return append([]happening{h}, v.judge(i, false)...)
 }
 
 // set notes how a real server stands, as a thing that needs no telling.
 func (v *vitals) set(key string, up bool, weight int) {
-	_, r := v.find(key)
+	_, _, r := v.find(key)
 	if r == nil {
 		return
 	}
@@ -184,7 +194,7 @@ func (v *vitals) clone() vitals {
 
 // weigh notes the weight that a check wants for a real server.
 func (v *vitals) weigh(key string, weight int) []happening {
-	s, r := v.find(key)
+	i, s, r := v.find(key)
 	if r == nil {
 		return nil
 	}
@@ -202,40 +212,42 @@ func (v *vitals) weigh(key string, weight int) []happening {
 	}
 	h := happening{kind: said, service: s, real: r, text: fmt.Sprintf("Changing weight from %d to %d for %sactive service %s of VS %s", was,
 		weight, active, realName(s, r), serviceName(s))}
-	return append([]happening{h}, v.judge(s, false)...)
+	return append([]happening{h}, v.judge(i, false)...)
 }
 
-func (v *vitals) find(key string) (*config.Service, *config.Real) {
+// find returns the first service that has a real server, by its place, and the server; nil if nobody has it.
+func (v *vitals) find(key string) (int, *config.Service, *config.Real) {
 	p, ok := v.at[key]
 	if !ok {
-		return nil, nil
+		return 0, nil, nil
 	}
 	s := &v.model.Services[p.service]
-	return s, &s.Reals[p.real]
+	return p.service, s, &s.Reals[p.real]
 }
 
 // judgeAll looks at the quorum of every service, as after a change of the model.
 func (v *vitals) judgeAll() (told []happening) {
 	seen := map[string]bool{}
-	for i := range v.model.Services {
-		if s := &v.model.Services[i]; !seen[unitKey(s)] {
-			seen[unitKey(s)] = true
-			told = append(told, v.judge(s, true)...)
+	for i := range v.names {
+		if unit := v.names[i].unit; !seen[unit] {
+			seen[unit] = true
+			told = append(told, v.judge(i, true)...)
 		}
 	}
 	return told
 }
 
-// judge decides whether a service has its quorum: it gains it when the weights of the servers that answer reach quorum plus
-// hysteresis, and loses it when they are below quorum minus hysteresis, or when nobody is left. With first, a service that
-// never had a quorum is told of its sorry server.
-func (v *vitals) judge(s *config.Service, first bool) (told []happening) {
+// judge decides whether the service at a place has its quorum: it gains it when the weights of the servers that answer reach
+// quorum plus hysteresis, and loses it when they are below quorum minus hysteresis, or when nobody is left. With first, a
+// service that never had a quorum is told of its sorry server.
+func (v *vitals) judge(i int, first bool) (told []happening) {
+	s := &v.model.Services[i]
 	if s.Origin == config.FromCommand {
 		return nil // it has neither quorum nor sorry server
 	}
-	key, name := unitKey(s), serviceName(s)
+	key, name := v.names[i].unit, serviceName(s)
 	had, known := v.quorum[key]
-	sum, quorum := v.strength(s), max(s.Quorum, 1)
+	sum, quorum := v.strength(i), max(s.Quorum, 1)
 	say := func(kind happeningKind, format string, args ...any) {
 		told = append(told, happening{kind: kind, service: s, text: fmt.Sprintf(format, args...), weight: sum, first: first})
 	}
@@ -271,11 +283,11 @@ func sorryVerb(s *config.Service, inhibited, otherwise string) string {
 	return otherwise
 }
 
-// strength is the sum of the weights of the servers that answer.
-func (v *vitals) strength(s *config.Service) (sum int) {
-	for i := range s.Reals {
-		if p := v.reals[checkKey(s, &s.Reals[i])]; !p.down {
-			sum += p.of(&s.Reals[i])
+// strength is the sum of the weights of the servers that answer of the service at a place.
+func (v *vitals) strength(i int) (sum int) {
+	for k, key := range v.names[i].reals {
+		if p := v.reals[key]; !p.down {
+			sum += p.of(&v.model.Services[i].Reals[k])
 		}
 	}
 	return sum
@@ -289,18 +301,20 @@ func (v *vitals) inForce() *config.Model {
 	out.Services = slices.Clone(out.Services)
 	for i := range out.Services {
 		s := &out.Services[i]
-		s.Reals = v.servers(s)
+		s.Reals = v.servers(i)
 		s.SorryServer = nil
 	}
 	return &out
 }
 
-func (v *vitals) servers(s *config.Service) []config.Real {
-	sorry := s.SorryServer != nil && !v.quorum[unitKey(s)]
-	var list []config.Real
-	for i := range s.Reals {
-		r := s.Reals[i]
-		p := v.reals[checkKey(s, &r)]
+// servers is what of the service at a place is in force.
+func (v *vitals) servers(i int) []config.Real {
+	s, n := &v.model.Services[i], &v.names[i]
+	sorry := s.SorryServer != nil && !v.quorum[n.unit]
+	list := make([]config.Real, 0, len(s.Reals)+1)
+	for k, key := range n.reals {
+		r := s.Reals[k]
+		p := v.reals[key]
 		r.Weight, r.Edits = p.of(&r), r.Edits+p.edits<<32
 		if p.down || sorry {
 			if !r.Inhibit {

@@ -83,7 +83,7 @@ func lines(told []happening) (out []string) {
 // keyNamed finds a real server by its names in the log.
 func keyNamed(v *vitals, real, service string) string {
 	for key := range v.at {
-		if s, r := v.find(key); realName(s, r) == real && serviceName(s) == service {
+		if _, s, r := v.find(key); realName(s, r) == real && serviceName(s) == service {
 			return key
 		}
 	}
@@ -199,5 +199,23 @@ func TestVitalsWeigh(t *testing.T) {
 	v.adopt(changed)
 	if got := weights(); got != "[20 1]" {
 		t.Errorf("after another weight in the file: weights %s", got)
+	}
+}
+
+// TestVitalsCost: with every answer the weights of a whole service are added up. That must not make the names of its servers
+// anew each time: 2 000 of them failing at once held the director up for nine seconds.
+func TestVitalsCost(t *testing.T) {
+	m := crowd(1, 2000)
+	var v vitals
+	v.adopt(m)
+	v.judgeAll()
+	key, up := checkKey(&m.Services[0], &m.Services[0].Reals[7]), true
+	allocs := testing.AllocsPerRun(10, func() {
+		if up = !up; len(v.answer(key, up, "test")) != 1 {
+			t.Fatal("nothing is told")
+		}
+	})
+	if allocs > 50 {
+		t.Errorf("an answer allocates %v times, want at most 50", allocs)
 	}
 }
