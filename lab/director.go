@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -13,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// director is a `dirsw run` inside a node.
+// director is a `dirsw run` inside a node, or what stands for it.
 type director struct {
 	cmd   *Cmd
 	log   *logBuffer
@@ -27,8 +28,13 @@ const readyLine = "forwarding"
 // startDirector starts dirsw inside a node and returns when it says that it forwards. If ctx ends it is asked to stop; it
 // never outlives this process.
 func (c *Cluster) startDirector(ctx context.Context, node, self, conf, socket string, more ...string) (*director, error) {
-	d := &director{log: newLogBuffer(readyLine), ended: make(chan struct{})}
-	d.cmd = c.Command(ctx, node, self, append([]string{"run", "-f", conf, "--socket", socket}, more...)...)
+	return c.startProcess(ctx, node, readyLine, self, append([]string{"run", "-f", conf, "--socket", socket}, more...)...)
+}
+
+// startProcess is startDirector for any program: it returns when that has written the word.
+func (c *Cluster) startProcess(ctx context.Context, node, ready, program string, args ...string) (*director, error) {
+	d := &director{log: newLogBuffer(ready), ended: make(chan struct{})}
+	d.cmd = c.Command(ctx, node, program, args...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{
 		Pdeathsig: syscall.SIGKILL,
@@ -36,8 +42,9 @@ func (c *Cluster) startDirector(ctx context.Context, node, self, conf, socket st
 	}
 	d.cmd.Cancel = func() error { return d.cmd.Process.Signal(unix.SIGTERM) }
 	d.cmd.WaitDelay = gentle
+	name := filepath.Base(program)
 	if err := d.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start dirsw: %w", err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() {
 		d.err = d.cmd.Wait()
@@ -49,9 +56,9 @@ func (c *Cluster) startDirector(ctx context.Context, node, self, conf, socket st
 	case <-d.log.said:
 		return d, nil
 	case <-d.ended:
-		return nil, fmt.Errorf("dirsw ended (%v) before it forwarded; it said:\n%s", d.err, d.log.tail(20))
+		return nil, fmt.Errorf("%s ended (%v) before it said %q; it said:\n%s", name, d.err, ready, d.log.tail(20))
 	case <-limit.Done():
-		err := fmt.Errorf("dirsw does not say that it forwards (%w); it said:\n%s", limit.Err(), d.log.tail(20))
+		err := fmt.Errorf("%s does not say %q (%w); it said:\n%s", name, ready, limit.Err(), d.log.tail(20))
 		return nil, errors.Join(err, d.stop(unix.SIGTERM, gentle))
 	}
 }
@@ -70,7 +77,7 @@ func (d *director) stop(sig unix.Signal, wait time.Duration) error {
 	case <-limit.Done():
 		_ = d.cmd.Process.Kill() // it may end meanwhile
 		<-d.ended
-		return fmt.Errorf("dirsw did not end within %v of %v", wait, unix.SignalName(sig))
+		return fmt.Errorf("the director did not end within %v of %v", wait, unix.SignalName(sig))
 	}
 }
 

@@ -83,6 +83,11 @@ func (m *member) read(ctx context.Context, self string) error {
 	if out, err := exec.CommandContext(ctx, self, check...).CombinedOutput(); err != nil {
 		return fmt.Errorf("dirsw %s: %w\n%s", strings.Join(check, " "), err, out)
 	}
+	return m.parse()
+}
+
+// parse reads a configuration that dirsw takes.
+func (m *member) parse() error {
 	f, err := os.Open(m.file)
 	if err != nil {
 		return err
@@ -114,7 +119,7 @@ func (p *plan) introduce(w io.Writer) {
 			if i > 0 {
 				name, what = "", ""
 			}
-			fmt.Fprintf(w, "   %-7s %-10s in %-6s %-36s %s\n", name, wire.Interface, bridge(wire.Net), strings.Join(at, " "), what)
+			fmt.Fprintf(w, "   %-7s %-10s in %-9s %-36s %s\n", name, wire.Interface, bridge(wire.Net), strings.Join(at, " "), what)
 		}
 	}
 	for _, s := range p.services {
@@ -141,6 +146,7 @@ func (p *plan) list(w io.Writer, title string, lines []string) {
 func (p *plan) compared() {
 	for _, f := range compare.Peers(p.members[0].model, p.members[1].model) {
 		if f.Wrong {
+			p.unfit = true
 			p.faults = append(p.faults, f.String())
 		} else {
 			p.notes = append(p.notes, f.String())

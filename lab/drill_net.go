@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -21,6 +22,13 @@ func around(a netip.Addr) netip.Prefix {
 func (n *lan) add(p netip.Prefix) {
 	if !slices.ContainsFunc(n.prefixes, func(x netip.Prefix) bool { return x.Bits() <= p.Bits() && x.Contains(p.Addr()) }) {
 		n.prefixes = append(n.prefixes, p.Masked())
+	}
+}
+
+// near puts the network around an address into a network, unless one of its prefixes holds it already.
+func (n *lan) near(a netip.Addr) {
+	if _, ok := n.holds(a); !ok {
+		n.prefixes = append(n.prefixes, around(a))
 	}
 }
 
@@ -58,20 +66,20 @@ func (p *plan) prefixes() {
 			in := &m.Instances[i]
 			n := p.lanOf(k, linkOf(in))
 			for _, a := range append(sourcesOf(in), peersOf(in.UnicastPeers)...) {
-				n.add(around(a))
+				n.near(a)
 			}
 			for _, h := range in.Heartbeats {
 				if n := p.lanOf(k, h.Interface); n != nil {
 					for _, a := range append(peersOf(h.Peers), h.SrcIP) {
 						if a.IsValid() {
-							n.add(around(a))
+							n.near(a)
 						}
 					}
 				}
 			}
 		}
 	}
-	p.eachAddress(func(n *lan, a netip.Prefix) { n.add(around(a.Addr())) })
+	p.eachAddress(func(n *lan, a netip.Prefix) { n.near(a.Addr()) })
 	for k := range p.members {
 		p.routes(k)
 	}
@@ -134,7 +142,7 @@ func (p *plan) routes(k int) {
 		}
 		for _, via := range hops {
 			if via.IsValid() && n != nil {
-				n.add(around(via))
+				n.near(via)
 				p.gateways[via] = true
 			}
 		}
@@ -221,7 +229,7 @@ func (p *plan) addresses() error {
 			if x.Addr().IsLinkLocalUnicast() {
 				continue
 			}
-			for a := range p.gateways {
+			for _, a := range slices.SortedFunc(maps.Keys(p.gateways), netip.Addr.Compare) {
 				if x.Contains(a) {
 					n.client = append(n.client, netip.PrefixFrom(a, x.Bits()))
 				}

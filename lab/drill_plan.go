@@ -21,6 +21,7 @@ type plan struct {
 	left     []string // what is not played, and why
 	faults   []string // of the pair
 	notes    []string
+	unfit    bool                // the files do not make a pair
 	gateways map[netip.Addr]bool // that routes of the files go by; the client has them
 	stopped  int                 // how many web servers are stopped one after the other; negative: all
 	own      bool                // the directors serve a page themselves, at addresses without a service
@@ -54,6 +55,7 @@ type host struct {
 // port is a TCP port on which pages are served.
 type port struct {
 	tls   bool
+	plain bool           // a check asks without TLS
 	codes map[string]int // by path: what to answer, if not 200
 }
 
@@ -109,6 +111,11 @@ func (p *plan) partnerOf(in *config.Instance) *config.Instance {
 	}
 	for i := range list {
 		if list[i].RouterID == in.RouterID && list[i].Is6() == in.Is6() {
+			return &list[i]
+		}
+	}
+	for i := range list {
+		if list[i].Name == in.Name { // the number is a mistake, of which compared tells
 			return &list[i]
 		}
 	}

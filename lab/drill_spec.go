@@ -151,8 +151,8 @@ func (p *plan) gate(v *served, h *host, r *config.Real) {
 		return
 	}
 	p.blame("%v: no virtual address is in the network of %v to be its gateway: replies cannot return after a failover", r.Pos, h.addr)
-	for _, list := range h.lan.addrs[0] {
-		for _, a := range list {
+	for _, link := range h.lan.links[0] {
+		for _, a := range h.lan.addrs[0][link] {
 			if x.Contains(a.Addr()) {
 				h.gateway = a.Addr()
 			}

@@ -183,7 +183,9 @@ func (d *drill) steps() error {
 	if err := d.answers(); err != nil {
 		return err
 	}
-	if len(d.sites) == 0 {
+	if d.unfit {
+		d.begin("The rest is not played.")
+		d.saw("who takes over from whom is not to be seen before the two files fit")
 		return nil
 	}
 	for _, fail := range []func(int) error{d.death, d.farewell} {

@@ -173,13 +173,25 @@ func (p *plan) serve(s *config.Service, vip netip.Addr, n uint16) {
 		p.leave(s.Pos, "%s: nothing is known of its real servers beforehand", s.Key())
 		return
 	}
-	first := v.backs[0]
-	at := first.real.Port
-	if at == 0 || first.host.ports[at] == nil {
-		at = n
-	}
-	v.url = pageURL(vip, n, first.host.ports[at].tls)
+	v.url = pageURL(vip, n, v.agree())
 	p.services = append(p.services, v)
+}
+
+// agree has all real servers of a service speak TLS on its port if one of them does, and reports whether they do.
+func (v *served) agree() (tls bool) {
+	var all []*port
+	for _, b := range v.backs {
+		at := b.real.Port
+		if at == 0 {
+			at = v.port
+		}
+		all = append(all, b.host.ports[at])
+		tls = tls || b.host.ports[at].tls && b.known
+	}
+	for _, x := range all {
+		x.tls = tls && !x.plain
+	}
+	return tls
 }
 
 // uses reports whether a machine is a real server of a service.
@@ -215,7 +227,7 @@ func (h *host) open(own, service uint16, r *config.Real) {
 		case config.SSLGet:
 			at.tls = true
 		case config.HTTPGet:
-			at.tls = false
+			at.tls, at.plain = false, true
 		}
 		if c.HTTP == nil {
 			continue

@@ -22,7 +22,8 @@ type pair struct {
 	launch func(s *scene) error
 	sites  []*site
 	webs   []*web
-	every  time.Duration // between two requests while web servers come and go
+	runs   map[string]string // what directors run that do not run dirsw
+	every  time.Duration     // between two requests while web servers come and go
 }
 
 // site is a page that users ask for, and the virtual router whose address it is at.
@@ -208,10 +209,11 @@ func (p *pair) during(there int, sites []*site, within time.Duration, f func() e
 	return lists, begin, err
 }
 
-// judged returns the requests as they are to be judged when a director is to be master of the site: answers of others do not count.
-func (s *site) judged(list []asked, master string) (out []asked) {
+// judged returns the requests as they are to be judged: answers of others than the web servers, or than one of these
+// directors where they answer themselves, do not count.
+func (s *site) judged(list []asked, directors []string) (out []asked) {
 	for _, a := range list {
-		if a.err == nil && (s.own && a.server != strings.ToUpper(master) || !s.own && !slices.Contains(s.pages, a.server)) {
+		if a.err == nil && (s.own && !slices.Contains(directors, strings.ToLower(a.server)) || !s.own && !slices.Contains(s.pages, a.server)) {
 			a.err = fmt.Errorf("%s answered", a.server)
 		}
 		out = append(out, a)
@@ -219,9 +221,10 @@ func (s *site) judged(list []asked, master string) (out []asked) {
 	return out
 }
 
-// told says what the requests for a site saw while its master changed, and checks how long nobody was answered.
-func (p *pair) told(s *site, list []asked, begin clock.Mono, most time.Duration) {
-	list = s.judged(list, p.lbs[s.at].node)
+// told says what the requests for a site saw while its master changed, and checks how long nobody was answered: by the web
+// servers, or by one of these directors where they answer themselves.
+func (p *pair) told(s *site, list []asked, begin clock.Mono, most time.Duration, directors ...string) {
+	list = s.judged(list, directors)
 	gap, err := outage(list, begin)
 	if !p.must(err, "%s is answered again", s.url) {
 		return

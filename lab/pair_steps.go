@@ -17,15 +17,10 @@ func (p *pair) death(lb int) error {
 	dead := p.lbs[lb]
 	p.begin("The master dies: the backup takes over.")
 	p.did("a request every 10 ms from %s; kill -9 of dirsw in %s", demoClient, dead.node)
-	moved := p.of(lb)
-	lists, begin, err := p.during(1-lb, moved, p.patience(moved), func() error { return dead.d.stop(unix.SIGKILL, final) })
+	begin, moved, err := p.killed(lb, func() error { return dead.d.stop(unix.SIGKILL, final) })
 	if err != nil {
 		return err
 	}
-	for _, s := range moved {
-		p.told(s, lists[s], begin, s.limit[1-lb]+haMargin)
-	}
-	p.undisturbed(lists, moved)
 	for _, s := range moved {
 		err := poll(p.ctx, p.c.clk, s.lives+5*time.Second, func() (bool, error) { return !p.has(dead.node, s.vip), nil })
 		p.must(err, "the kernel of %s has given up %v %.1f s after the kill", dead.node, s.vip, p.c.clk.Now().Sub(begin).Seconds())
@@ -34,6 +29,20 @@ func (p *pair) death(lb int) error {
 		}
 	}
 	return nil
+}
+
+// killed has f kill a director, and says when that was and what the other has taken over.
+func (p *pair) killed(lb int, f func() error) (clock.Mono, []*site, error) {
+	moved := p.of(lb)
+	lists, begin, err := p.during(1-lb, moved, p.patience(moved), f)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, s := range moved {
+		p.told(s, lists[s], begin, s.limit[1-lb]+haMargin, p.lbs[1-lb].node)
+	}
+	p.undisturbed(lists, moved)
+	return begin, moved, nil
 }
 
 // patience is how long to wait for the backup of sites.
@@ -65,7 +74,7 @@ func (p *pair) comeback(lb int) error {
 	default:
 		p.begin("It returns and takes back what it is to take back, and no more.")
 	}
-	p.did("a request every 10 ms; dirsw run in %s", back.node)
+	p.did("a request every 10 ms; %s in %s", p.program(back), back.node)
 	wait := p.patience(taken)
 	for _, s := range taken {
 		wait = max(wait, s.delay+2*s.limit[lb]+10*time.Second)
@@ -93,6 +102,14 @@ func (p *pair) comeback(lb int) error {
 	return nil
 }
 
+// program is what a director runs.
+func (p *pair) program(lb *scene) string {
+	if p.runs[lb.node] != "" {
+		return p.runs[lb.node]
+	}
+	return "dirsw"
+}
+
 // silence is how long a director that does not become master must have been watched to know that.
 func (p *pair) silence(lb int, sites []*site) time.Duration {
 	var d time.Duration
@@ -106,14 +123,14 @@ func (p *pair) silence(lb int, sites []*site) time.Duration {
 func (p *pair) farewell(lb int) error {
 	gone := p.lbs[lb]
 	p.begin("The master is stopped: it says so, and nobody waits.")
-	p.did("a request every 10 ms; SIGTERM to dirsw in %s", gone.node)
+	p.did("a request every 10 ms; SIGTERM to %s in %s", p.program(gone), gone.node)
 	moved := p.of(lb)
 	lists, begin, err := p.during(1-lb, moved, p.patience(moved), func() error { return gone.d.stop(unix.SIGTERM, gentle) })
 	if err != nil {
 		return err
 	}
 	for _, s := range moved {
-		p.told(s, lists[s], begin, haMargin)
+		p.told(s, lists[s], begin, haMargin, p.lbs[lb].node, p.lbs[1-lb].node)
 	}
 	p.undisturbed(lists, moved)
 	for _, s := range moved {
@@ -169,13 +186,21 @@ func (p *pair) saidAny(lb *scene, since place, within time.Duration, lists [][]s
 	return nil
 }
 
+// gone are the lines of which dirsw logs one when a web server is missed.
+func (s seat) gone() [][]string {
+	return [][]string{{"Removing service " + s.real + " from VS " + s.service}, {"Disabling service " + s.real + " of VS " + s.service}}
+}
+
+// back are the lines of which dirsw logs one when it is there again.
+func (s seat) back() [][]string {
+	return [][]string{{"Adding service " + s.real + " to VS " + s.service}, {"Enabling service " + s.real + " of VS " + s.service}}
+}
+
 // serverLost stops a web server.
 func (p *pair) serverLost(w *web) error {
 	p.begin("A web server stops: it is taken out, and no request fails from then on.")
 	p.did("a request every %v; the web server of %s stopped", p.every, w.node)
-	list, begin, found, err := p.change(w, func() error { w.stop(); return nil }, func(s seat) [][]string {
-		return [][]string{{"Removing service " + s.real + " from VS " + s.service}, {"Disabling service " + s.real + " of VS " + s.service}}
-	})
+	list, begin, found, err := p.change(w, func() error { w.stop(); return nil }, seat.gone)
 	if err != nil {
 		return err
 	}
@@ -194,9 +219,7 @@ func (p *pair) serverLost(w *web) error {
 func (p *pair) serverBack(w *web) error {
 	p.begin("It comes back: it is put in, and no request fails.")
 	p.did("a request every %v; the web server of %s started", p.every, w.node)
-	list, begin, found, err := p.change(w, w.start, func(s seat) [][]string {
-		return [][]string{{"Adding service " + s.real + " to VS " + s.service}, {"Enabling service " + s.real + " of VS " + s.service}}
-	})
+	list, begin, found, err := p.change(w, w.start, seat.back)
 	if err != nil {
 		return err
 	}
@@ -217,22 +240,22 @@ func (p *pair) sorry(a apology) error {
 	p.begin("No web server is left: another says sorry.")
 	var stopped []string
 	lb := p.lbs[a.site.at]
-	since := lb.here()
+	stop := lb.here()
 	for _, w := range a.webs {
 		w.stop()
 		stopped = append(stopped, w.node)
 	}
 	p.did("the web servers of %s stopped", strings.Join(stopped, ", "))
 	to := [][]string{{"Adding sorry server", "to VS " + a.service}, {"Enabling sorry server", "to VS " + a.service}}
-	if err := p.saidAny(lb, since, a.found, to); err != nil {
+	if err := p.saidAny(lb, stop, a.found, to); err != nil {
 		return err
 	}
-	p.saw("%s", lineWith(lb.logged(since), "Lost quorum", "VS "+a.service))
+	p.saw("%s", lineWith(lb.logged(stop), "Lost quorum", "VS "+a.service))
 	if err := p.answered(a.url, 4, func(page string) bool { return page == a.page }, "by the sorry server"); err != nil {
 		return err
 	}
 	p.did("they are started")
-	since = lb.here()
+	since := lb.here()
 	for _, w := range a.webs {
 		if err := w.start(); err != nil {
 			return err
@@ -243,10 +266,9 @@ func (p *pair) sorry(a apology) error {
 		return err
 	}
 	for _, w := range a.webs {
-		for _, s := range w.seats {
-			up := [][]string{{"Adding service " + s.real + " to VS " + s.service}, {"Enabling service " + s.real + " of VS " + s.service}}
-			if s.site.at == a.site.at {
-				if err := p.saidAny(lb, since, s.found, up); err != nil {
+		for _, s := range w.seats { // other services may not have had the time to miss it
+			if s.service == a.service && slices.ContainsFunc(s.gone(), func(words []string) bool { return lineWith(lb.logged(stop), words...) != "" }) {
+				if err := p.saidAny(lb, since, s.found, s.back()); err != nil {
 					return err
 				}
 			}

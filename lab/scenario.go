@@ -18,7 +18,8 @@ type scenario struct {
 	name  string // for `dirsw lab demo NAME`
 	title string // one line of what it shows
 	spec  func() Spec
-	// conf is the keepalived.conf of the director; about is said of it instead of showing it, if not empty.
+	// conf is the keepalived.conf of the director, empty if the steps start it themselves; about is said of it instead of
+	// showing it, if not empty.
 	conf, about string
 	// takes says what words may follow its name on the command line; empty: none.
 	takes string
@@ -41,6 +42,7 @@ func scenarios() []scenario {
 		proxyScenario(),
 		localScenario(),
 		workersScenario(),
+		mixedScenario(),
 		faultsScenario(),
 		stressScenario(),
 	}
@@ -77,8 +79,10 @@ func (s *scenario) play(ctx context.Context, w io.Writer, self string, args ...s
 		sc.args = args
 		fmt.Fprintf(w, "%s\n", s.title)
 		sc.introduce()
-		if err := sc.start(s.conf, s.about); err != nil {
-			return err
+		if s.conf != "" {
+			if err := sc.start(s.conf, s.about); err != nil {
+				return err
+			}
 		}
 		for _, step := range s.steps {
 			if err := step(sc); err != nil {
