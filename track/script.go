@@ -135,8 +135,10 @@ func (w *scriptWatcher) run(ctx context.Context) {
 	c.Timeout, c.Output = w.s.Timeout, script.MaxOutput
 	c.OnTimeout = func() {
 		w.mu.Lock()
-		w.phase = ending
-		w.mu.Unlock()
+		defer w.mu.Unlock()
+		if w.phase == running { // it may have ended in the same moment
+			w.phase = ending
+		}
 	}
 	res := w.t.Runner.Run(ctx, c)
 	w.mu.Lock()

@@ -415,3 +415,47 @@ func TestTallyAgainstSlow(t *testing.T) {
 		}
 	}
 }
+
+// lateRunner ends at once, and leaves what it would have called when the time was over.
+type lateRunner struct{ timeouts chan func() }
+
+func (r lateRunner) Run(_ context.Context, c script.Command) script.Result {
+	r.timeouts <- c.OnTimeout
+	return script.Result{}
+}
+
+// TestScriptTimeoutAtTheEnd: a clock's goroutine may say that the time is over when the script has just ended. The next run
+// must not be left out for that, nor those after it.
+func TestScriptTimeoutAtTheEnd(t *testing.T) {
+	r := lateRunner{make(chan func(), 10)}
+	clk := &clock.Manual{}
+	tr := New(Options{Clock: clk, Runner: r})
+	if err := tr.Set([]Object{Script{Name: "chk", Command: script.Command{Args: []string{"chk"}}, Interval: time.Second}}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- tr.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	for range 3 {
+		over := <-r.timeouts
+		w := tr.watchers[Key{KindScript, "chk"}].(*scriptWatcher)
+		for {
+			w.mu.Lock()
+			ended := w.phase == idle
+			w.mu.Unlock()
+			if ended {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		over()
+		clk.Advance(time.Second)
+		select {
+		case f := <-r.timeouts:
+			r.timeouts <- f
+		case <-time.After(5 * time.Second):
+			t.Fatal("the script is never run again")
+		}
+	}
+}
