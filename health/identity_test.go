@@ -107,7 +107,7 @@ func TestMailSubjects(t *testing.T) {
 		{KindTCP, true, "=> TCP CHECK succeed on service <="},
 		{KindUDP, false, "=> UDP CHECK failed on service <="},
 		{KindPing, false, "=> ICMP CHECK failed on service <="},
-		{KindDNS, true, "=> DNS_CHECK: succeeded on service <="},
+		{KindDNS, true, "=> DNS_CHECK: succeed on service <="},
 		{KindDNS, false, "=> DNS_CHECK: failed on service <="},
 		{KindHTTP, true, "=> CHECK succeed on service <="},
 		{KindSSL, false, "=> CHECK failed on service : HTTP request failed <="},

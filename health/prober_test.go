@@ -77,7 +77,7 @@ func (b *bubble) told() []string {
 			on   bool
 			name string
 		}{
-			{e.Changed, "changed"}, {e.Weighed, "weighed"}, {e.First, "first"}, {e.CheckChanged, "check"},
+			{e.Changed, "changed"}, {e.Weighed, "weighed"}, {e.Unproven, "unproven"}, {e.CheckChanged, "check"},
 			{e.Alarm, "alarm"}, {e.AlarmEnd, "alarm end"},
 		} {
 			if f.on {
@@ -148,7 +148,7 @@ func TestProberFirstRunRetryAndRecovery(t *testing.T) {
 		b.until(900 * time.Millisecond)
 		b.expect("events before the first check", b.told())
 		b.until(1100 * time.Millisecond)
-		b.expect("first", b.told(), "a up=true weight=10, first, check")
+		b.expect("first", b.told())
 		b.expect("first", b.said(), "TCP connection to [192.0.2.11]:tcp:80 success.")
 		f.set(errNo)
 		b.until(2400 * time.Millisecond)
@@ -214,7 +214,7 @@ func TestProberAlpha(t *testing.T) {
 			t.Error("up before the first check")
 		}
 		b.until(1100 * time.Millisecond)
-		b.expect("still down", b.told(), "a up=false weight=10, first, check")
+		b.expect("still down", b.told(), "a up=false weight=10, unproven")
 		f.set(nil)
 		b.until(2100 * time.Millisecond)
 		b.expect("up", b.told(), "a up=true weight=10, changed, check")
@@ -229,7 +229,7 @@ func TestProberReloadKeepsState(t *testing.T) {
 		b.until(1500 * time.Millisecond)
 		both := b.told()
 		slices.Sort(both) // two checks at the same time
-		b.expect("a is down", both, "a up=false weight=10, changed, first, check", "b up=true weight=10, first, check")
+		b.expect("a is down", both, "a up=false weight=10, changed, check")
 		asked := f.asked.Load()
 		next := one("a", &fake{}) // asks the same: the old Checker stays
 		next.Checks[0].Timing.Retry = 5
@@ -341,7 +341,7 @@ func TestProberSilenceOfAnAgent(t *testing.T) {
 		f.setGrade(Grade{Kind: GradePercent, Value: 50})
 		b.Set([]Target{target})
 		b.until(1100 * time.Millisecond)
-		b.expect("its weight", b.told(), "a up=true weight=5, weighed", "a up=true weight=5, first, check")
+		b.expect("its weight", b.told(), "a up=true weight=5, weighed")
 		b.said()
 		f.set(&Failure{Kind: ErrSilent, Text: "agent"})
 		b.until(5 * time.Second)
@@ -414,7 +414,7 @@ func TestProberFeeds(t *testing.T) {
 			t.Fatalf("state %+v, want weight 16 of a value fed before", s)
 		}
 		b.Feed(KindBFD, "peer", 1)
-		b.expect("first state", b.told(), "a up=true weight=16, first")
+		b.expect("first state", b.told())
 		b.Feed(KindBFD, "peer", 0)
 		b.expect("session down", b.told(), "a up=false weight=16, changed, check")
 		b.expect("session down", b.said(), "BFD check of [peer] RS([192.0.2.11]:tcp:80) is DOWN")

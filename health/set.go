@@ -181,7 +181,7 @@ func (p *Prober) Feed(kind Kind, name string, value int64) {
 	p.fed[f] = value
 	now := p.opt.Clock.Now()
 	for _, it := range p.feeds[f] {
-		first := !it.probe.Ran()
+		wasUp, first := it.probe.Up(), !it.probe.Ran()
 		o := it.feed(value)
 		it.at = now
 		it.asked++
@@ -195,7 +195,7 @@ func (p *Prober) Feed(kind Kind, name string, value int64) {
 		if err != nil {
 			it.last = err.Error()
 		}
-		p.changed(it, o, first, now, err)
+		p.changed(it, wasUp, first, now, err)
 	}
 }
 

@@ -78,9 +78,9 @@ type Event struct {
 	Weight int  // the weight that its checks give it now; 0 while drained
 
 	Changed bool // Up is new
-	// First is the first outcome of a check. Where that of an alpha server leaves it down (Changed is false), keepalived
-	// runs its notify_down.
-	First bool
+	// Unproven says that a check of an alpha server has failed at its first outcome. Nothing has changed, but keepalived
+	// runs notify_down then.
+	Unproven bool
 	// Weighed says that Weight is new. Where Changed is set too, the weight changed because the check that gave it went
 	// up or down, of which keepalived logs nothing; else it logs "Changing weight from …".
 	Weighed  bool
@@ -88,7 +88,7 @@ type Event struct {
 	AlarmEnd bool // it agrees again
 
 	// CheckChanged says that one check went up or down (CheckUp), whether or not the server did: the occasion of
-	// keepalived's mails. Subject is what such a mail says ("=> TCP CHECK failed on service <=").
+	// keepalived's mails. The first success of a check that counted as up changes nothing. Subject is what such a mail says ("=> TCP CHECK failed on service <=").
 	CheckChanged bool
 	CheckUp      bool
 	Kind         Kind

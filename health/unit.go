@@ -132,7 +132,7 @@ func (p *Prober) judge(a answer) {
 		p.line(lineInfo, w.Down(n, a.err, try))
 		it.graded(a.end, Grade{AtOnce: true}) // a check that fails says nothing of the weight
 	}
-	p.changed(it, o, first, a.end, a.err)
+	p.changed(it, wasUp, first && o != StepUp && o != Forgiven, a.end, a.err)
 }
 
 // failedLine is the line for a failure, unless the one that follows says the same.
@@ -169,23 +169,22 @@ func (p *Prober) weighed(it *item, now clock.Mono) {
 	}})
 }
 
-// changed reports what an answer changed about the server. err is what the check said.
-func (p *Prober) changed(it *item, o Outcome, first bool, now clock.Mono, err error) {
+// changed reports what an answer changed about the server. err is what the check said, wasUp how it stood before, first that
+// this is its first outcome.
+func (p *Prober) changed(it *item, wasUp, first bool, now clock.Mono, err error) {
 	u := it.unit
-	e := Event{
-		Key: u.target.Key, Names: u.target.Names, Up: u.isUp(), Weight: u.weigh(), Kind: it.check.Kind, At: now,
-		First: first && o != StepUp && o != Forgiven && !it.check.Advisory,
-	}
+	e := Event{Key: u.target.Key, Names: u.target.Names, Up: u.isUp(), Weight: u.weigh(), Kind: it.check.Kind, At: now}
 	if err != nil {
 		e.Why = err.Error()
 	}
-	if (o == Up || o == Down) && !it.check.Advisory {
-		e.CheckChanged, e.CheckUp = true, o == Up
-		e.Subject = it.check.subject(o == Up, err)
+	if up := it.probe.Up(); !it.check.Advisory && up != wasUp {
+		e.CheckChanged, e.CheckUp, e.Subject = true, up, it.check.subject(up, err)
+	} else if !it.check.Advisory && first && !up {
+		e.Unproven = true
 	}
 	e.Changed, e.Weighed = e.Up != u.up, e.Weight != u.weight
 	u.up, u.weight = e.Up, e.Weight
-	if e.Changed || e.Weighed || e.First || e.CheckChanged {
+	if e.Changed || e.Weighed || e.Unproven || e.CheckChanged {
 		p.out = append(p.out, notice{event: &e})
 	}
 	p.compare(u, now)
@@ -230,7 +229,7 @@ func (c *Check) subject(up bool, err error) string {
 	case KindPing:
 		return "=> ICMP CHECK " + word + " on service <="
 	case KindDNS:
-		return "=> DNS_CHECK: " + pick(up, "succeeded", word) + " on service <="
+		return "=> DNS_CHECK: " + word + " on service <="
 	case KindHTTP, KindSSL:
 		return "=> CHECK " + word + " on service" + pick(up, "", " : HTTP request failed") + " <="
 	case KindSMTP:
