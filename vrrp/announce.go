@@ -11,7 +11,25 @@ import (
 // announceTimers are the bursts of announcements that an instance still owes. A time of 0 means none.
 type announceTimers struct {
 	second, lower, refresh, extra clock.Mono
+
+	bursts []burst // that have begun, or will when those before them are over
+	more   clock.Mono
 }
+
+// burst is the announcements of some addresses, all of them once, then all of them again.
+type burst struct {
+	addrs []Address
+	left  int // rounds, this one included
+	next  int // of addrs
+	log   bool
+}
+
+// A portion is as many announcements as one event leads to. The others follow one portion each portionEvery: thousands at
+// once would hold up adverts, and many a switch drops them.
+const (
+	portion      = 128
+	portionEvery = time.Millisecond
+)
 
 // start begins the timers of a new master.
 func (t *announceTimers) start(now clock.Mono, g *GARP) {
@@ -32,7 +50,7 @@ func (t *announceTimers) stop() { *t = announceTimers{} }
 // next is the earliest of them.
 func (t *announceTimers) next() clock.Mono {
 	next := never
-	for _, at := range [...]clock.Mono{t.second, t.lower, t.refresh, t.extra} {
+	for _, at := range [...]clock.Mono{t.second, t.lower, t.refresh, t.extra, t.more} {
 		if at != 0 {
 			next = min(next, at)
 		}
@@ -43,6 +61,9 @@ func (t *announceTimers) next() clock.Mono {
 // announceDue runs the bursts whose time has come.
 func (i *Instance) announceDue(now clock.Mono) {
 	t, g := &i.announce, &i.cfg.GARP
+	if t.more != 0 && t.more <= now {
+		i.announceMore(now)
+	}
 	due := func(at *clock.Mono, again time.Duration) bool {
 		if *at == 0 || *at > now {
 			return false
@@ -68,20 +89,49 @@ func (i *Instance) announceDue(now clock.Mono) {
 
 // announceBurst announces each address that the instance holds, all of them once, then all of them again.
 func (i *Instance) announceBurst(now clock.Mono, repeat int) {
-	held := i.held()
-	for r := range repeat {
-		for _, a := range held {
-			if r == 0 {
-				i.logf("(%s) Sending/queueing %s on %s for %v", i.cfg.Name, announceWord(a.Prefix.Addr()), a.Link, a.Prefix.Addr())
-			}
-			i.announceOne(a, now)
+	i.announceThese(now, burst{addrs: i.held(), left: repeat, log: true})
+}
+
+// announceThese begins a burst, unless so many wait that it would tell nobody anything new.
+func (i *Instance) announceThese(now clock.Mono, b burst) {
+	t := &i.announce
+	if b.left == 0 || len(b.addrs) == 0 || len(t.bursts) > 2 {
+		return
+	}
+	t.bursts = append(t.bursts, b)
+	if len(t.bursts) == 1 {
+		i.announceMore(now)
+	}
+}
+
+// announceMore goes on with the bursts, for a portion.
+func (i *Instance) announceMore(now clock.Mono) {
+	t := &i.announce
+	t.more = 0
+	for n := 0; len(t.bursts) > 0; n++ {
+		if n == portion {
+			t.more = now.Add(portionEvery)
+			return
+		}
+		b := &t.bursts[0]
+		a := b.addrs[b.next]
+		if b.log {
+			i.logf("(%s) Sending/queueing %s on %s for %v", i.cfg.Name, announceWord(a.Prefix.Addr()), a.Link, a.Prefix.Addr())
+		}
+		i.announceOne(a, now)
+		if b.next++; b.next < len(b.addrs) {
+			continue
+		}
+		b.next, b.log = 0, false
+		if b.left--; b.left == 0 {
+			t.bursts = t.bursts[1:]
 		}
 	}
 }
 
 // announceLower answers an advert of lower priority: whoever believed the other master learns better.
 func (i *Instance) announceLower(now clock.Mono) {
-	if i.cfg.GARP.LowerRepeat == 0 || !i.vipset {
+	if i.cfg.GARP.LowerRepeat == 0 || !i.vipset || i.m.owes(i) {
 		return
 	}
 	i.announceBurst(now, i.cfg.GARP.LowerRepeat)
@@ -113,14 +163,8 @@ func (i *Instance) announceOne(a Address, now clock.Mono) {
 }
 
 func (m *Machine) announce(i *Instance, a Address) {
-	addr, what := a.Prefix.Addr(), "gratuitous ARP"
-	if addr.Is6() {
-		what = "unsolicited Neighbour Advert"
-	}
 	i.stats.Announced++
-	m.logf(i, "Sending %s on %s for %v", what, a.Link, addr)
-	m.out[len(m.out)-1].Detail = true
-	m.out = append(m.out, Effect{Kind: EffectAnnounce, Instance: i, Link: a.Link, Addr: addr})
+	m.out = append(m.out, Effect{Kind: EffectAnnounce, Instance: i, Link: a.Link, Addr: a.Prefix.Addr(), Held: true})
 }
 
 func announceWord(a netip.Addr) string {
@@ -198,9 +242,26 @@ func (p *pacer) run(m *Machine, now clock.Mono) {
 	}
 }
 
-// forget drops what an instance has queued: it has given its addresses up.
-func (m *Machine) forget(i *Instance) {
-	for _, p := range m.pacers {
-		p.queue = slices.DeleteFunc(p.queue, func(q queued) bool { return q.i == i })
+// owes reports whether announcements of an instance still wait for their distance.
+func (m *Machine) owes(i *Instance) bool {
+	return slices.ContainsFunc(m.pacers, func(p *pacer) bool {
+		return slices.ContainsFunc(p.queue, func(q queued) bool { return q.i == i })
+	})
+}
+
+// forget drops what still is to be announced of addresses that an instance gives up.
+func (i *Instance) forget(gone []Address) {
+	if len(gone) == 0 {
+		return
+	}
+	var left []burst
+	for _, b := range i.announce.bursts {
+		if b.addrs, b.next = without(b.addrs, gone), 0; len(b.addrs) > 0 {
+			left = append(left, b)
+		}
+	}
+	i.announce.bursts = left
+	for _, p := range i.m.pacers {
+		p.queue = slices.DeleteFunc(p.queue, func(q queued) bool { return q.i == i && slices.Contains(gone, q.a) })
 	}
 }

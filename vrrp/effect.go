@@ -41,12 +41,12 @@ const (
 	EffectNotice                         // tell Notice
 )
 
-// Effect is one thing to be done. Effects are carried out in their order, each before the next.
+// Effect is one thing to be done. Effects are carried out in their order, each before the next; adverts alone need not wait
+// for what is before them.
 type Effect struct {
 	Kind     EffectKind
 	Instance *Instance // whose it is; nil: of a group, or of nobody
 	Text     string
-	Detail   bool // of EffectLog: one line for each of many packets
 	Warn     bool // of EffectLog: something is wrong
 	Priority uint8
 	Seq      uint32     // of EffectAdvert: the sequence number of the authentication header
@@ -55,6 +55,7 @@ type Effect struct {
 	Extra    Extra
 	Link     string
 	Addr     netip.Addr
+	Held     bool // of EffectAnnounce: Addr is a virtual address; else the instance's own
 	Notice   Notice
 }
 

@@ -191,7 +191,12 @@ func (r *Runner) shutdown() {
 	effects, patience := r.m.Farewell(now)
 	r.do(now, effects)
 	for end := now.Add(patience); r.m.Leaving() && r.clock.Now() < end; {
-		r.receive(end.Sub(r.clock.Now()))
+		r.work()
+		if len(r.todo) > 0 {
+			r.receive(0)
+		} else {
+			r.receive(end.Sub(r.clock.Now()))
+		}
 	}
 	r.finish(last)
 }
@@ -200,6 +205,9 @@ func (r *Runner) shutdown() {
 func (r *Runner) finish(last states) {
 	now := r.clock.Now()
 	r.do(now, r.m.Stop(now))
+	for len(r.todo) > 0 {
+		r.work()
+	}
 	for _, i := range r.m.Instances() {
 		r.close(i)
 	}
@@ -220,31 +228,89 @@ func (r *Runner) finish(last states) {
 	}
 }
 
-// do carries effects out, in their order.
+// slice is how long the thread works on effects before it looks whether an advert is due or one has come: to take over
+// thousands of addresses is many times as long as the shortest interval.
+const slice = 500 * time.Microsecond
+
+// do sends the adverts among effects at once, and then begins with the rest, behind what is left of earlier ones. What is not
+// done within a slice is left for the next turns.
 func (r *Runner) do(now clock.Mono, effects []Effect) {
 	for n := range effects {
-		e := &effects[n]
-		switch e.Kind {
-		case EffectLog:
-			r.write(e)
-		case EffectAdvert:
-			r.advert(now, e)
-		case EffectOwn:
-			life := e.Instance.lifetime()
-			r.count(e.Instance, "set a virtual address", r.net.Own(e.Address, life))
-			r.renewAt = min(r.renewAt, now.Add(life/3))
-		case EffectDisown:
-			r.count(e.Instance, "remove a virtual address", r.net.Disown(e.Address))
-		case EffectSet:
-			r.count(e.Instance, "set a virtual route or rule", r.net.Set(e.Extra))
-		case EffectUnset:
-			r.count(e.Instance, "remove a virtual route or rule", r.net.Unset(e.Extra))
-		case EffectAnnounce:
-			r.count(e.Instance, "announce a virtual address", r.net.Announce(e.Link, e.Addr))
-		case EffectNotice:
-			r.notice(e.Notice)
+		if effects[n].Kind == EffectAdvert {
+			r.advert(now, &effects[n])
 		}
 	}
+	done := 0
+	if len(r.todo) == 0 {
+		done = r.some(effects)
+	}
+	for n := range effects[done:] {
+		if e := &effects[done+n]; e.Kind != EffectAdvert {
+			r.todo = append(r.todo, *e)
+		}
+	}
+}
+
+// work goes on with what is left, for a slice.
+func (r *Runner) work() {
+	if r.todo = r.todo[r.some(r.todo):]; len(r.todo) == 0 {
+		r.todo = nil
+	}
+}
+
+// some carries out effects for a slice, at least one, and returns how many it was through with.
+func (r *Runner) some(effects []Effect) int {
+	if len(effects) == 0 {
+		return 0
+	}
+	end := r.clock.Now().Add(slice)
+	for n := range effects {
+		if r.carryOut(&effects[n]); r.clock.Now() >= end {
+			return n + 1
+		}
+	}
+	return len(effects)
+}
+
+// carryOut does one thing that is no advert. What a master wanted is left out if it is none any more.
+func (r *Runner) carryOut(e *Effect) {
+	i := e.Instance
+	switch e.Kind {
+	case EffectLog:
+		r.write(e)
+	case EffectOwn:
+		if i.vipset {
+			life := i.lifetime()
+			r.count(i, "set a virtual address", r.net.Own(e.Address, life))
+			r.renewAt = min(r.renewAt, r.clock.Now().Add(life/3))
+		}
+	case EffectDisown:
+		r.count(i, "remove a virtual address", r.net.Disown(e.Address))
+	case EffectSet:
+		if i.vipset {
+			r.count(i, "set a virtual route or rule", r.net.Set(e.Extra))
+		}
+	case EffectUnset:
+		r.count(i, "remove a virtual route or rule", r.net.Unset(e.Extra))
+	case EffectAnnounce:
+		if i.vipset || !e.Held {
+			r.announce(e)
+		}
+	case EffectNotice:
+		r.notice(e.Notice)
+	}
+}
+
+// announce sends one announcement.
+func (r *Runner) announce(e *Effect) {
+	if e.Held && r.log.details() {
+		what := "gratuitous ARP"
+		if e.Addr.Is6() {
+			what = "unsolicited Neighbour Advert"
+		}
+		r.log.say(zap.DebugLevel, fmt.Sprintf("Sending %s on %s for %v", what, e.Link, e.Addr))
+	}
+	r.count(e.Instance, "announce a virtual address", r.net.Announce(e.Link, e.Addr))
 }
 
 // write writes a log line.
@@ -252,8 +318,6 @@ func (r *Runner) write(e *Effect) {
 	switch {
 	case e.Warn:
 		r.log.say(zap.WarnLevel, e.Text)
-	case e.Detail:
-		r.log.say(zap.DebugLevel, e.Text)
 	default:
 		r.log.say(zap.InfoLevel, e.Text)
 	}
@@ -276,16 +340,17 @@ func (i *Instance) lifetime() time.Duration {
 // renew prolongs the lifetimes of all addresses that are held.
 func (r *Runner) renew(now clock.Mono) {
 	r.renewAt = never
+	r.renewals = r.renewals[:0]
 	for _, i := range r.m.Instances() {
 		if !i.vipset {
 			continue
 		}
-		life := i.lifetime()
-		r.renewAt = min(r.renewAt, now.Add(life/3))
+		r.renewAt = min(r.renewAt, now.Add(i.lifetime()/3))
 		for _, a := range i.held() {
-			r.count(i, "prolong a virtual address", r.net.Own(a, life))
+			r.renewals = append(r.renewals, Effect{Kind: EffectOwn, Instance: i, Address: a})
 		}
 	}
+	r.do(now, r.renewals)
 }
 
 // advert sends one by every path to every destination.

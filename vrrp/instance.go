@@ -185,8 +185,8 @@ func (i *Instance) becomeMaster(now clock.Mono, prev State) {
 		i.masterInterval = i.cfg.Interval
 	}
 	i.setAll()
-	i.announceBurst(now, i.cfg.GARP.Repeat)
 	i.announce.start(now, &i.cfg.GARP)
+	i.announceBurst(now, i.cfg.GARP.Repeat)
 	i.lastTransition = now
 	i.notice(now, prev, "")
 }
@@ -280,8 +280,8 @@ func (i *Instance) release(now clock.Mono, stopping bool) {
 		i.stats.PriZeroSent++
 		i.logf("(%s) sent 0 priority", i.cfg.Name)
 	}
+	i.forget(i.held())
 	i.announce.stop()
-	i.m.forget(i)
 	i.unsetAll()
 }
 

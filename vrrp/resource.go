@@ -90,7 +90,9 @@ func (i *Instance) give(old *Config) {
 	was := Instance{cfg: old, vipset: true}
 	i.unset("removing Virtual Rules", missing(old.Rules, i.cfg.Rules))
 	i.unset("removing Virtual Routes", missing(old.Routes, i.cfg.Routes))
-	i.disown("removing VIPs.", without(was.held(), i.held()))
+	gone := without(was.held(), i.held())
+	i.forget(gone)
+	i.disown("removing VIPs.", gone)
 }
 
 // take sets what a master did not have by its configuration before. Before it all instances of the machine have given:
@@ -104,16 +106,16 @@ func (i *Instance) take(now clock.Mono, old *Config) {
 	i.own("setting VIPs.", fresh)
 	i.set("setting Virtual Routes", missing(i.cfg.Routes, old.Routes))
 	i.set("setting Virtual Rules", missing(i.cfg.Rules, old.Rules))
-	for range i.cfg.GARP.Repeat {
-		for _, a := range fresh {
-			i.announceOne(a, now)
-		}
-	}
+	i.announceThese(now, burst{addrs: fresh, left: i.cfg.GARP.Repeat})
 }
 
 // without returns what is in a and not in b.
 func without(a, b []Address) []Address {
-	return slices.DeleteFunc(slices.Clone(a), func(x Address) bool { return slices.Contains(b, x) })
+	out := make(map[Address]bool, len(b))
+	for _, x := range b {
+		out[x] = true
+	}
+	return slices.DeleteFunc(slices.Clone(a), func(x Address) bool { return out[x] })
 }
 
 // missing returns what is in a and, by its text, not in b.

@@ -32,15 +32,17 @@ type Runner struct {
 	net    Net
 	notice func(Notice)
 
-	m       *Machine // the thread's, as everything up to mu
-	ways    map[*Instance]*ways
-	routers [256][]*Instance // with open paths, by virtual router identifier
-	nextID  int
-	vmacs   map[string]VMAC           // made, by name
-	stray   [numRejects]atomic.Uint64 // packets for no instance; the thread writes, Strays reads
-	renewAt clock.Mono                // when lifetimes of addresses are to be prolonged
-	sched   schedule
-	lateLog clock.Mono // when lateness was logged last
+	m        *Machine // the thread's, as everything up to mu
+	ways     map[*Instance]*ways
+	routers  [256][]*Instance // with open paths, by virtual router identifier
+	nextID   int
+	vmacs    map[string]VMAC           // made, by name
+	stray    [numRejects]atomic.Uint64 // packets for no instance; the thread writes, Strays reads
+	renewAt  clock.Mono                // when lifetimes of addresses are to be prolonged
+	todo     []Effect                  // what there was no time for yet
+	renewals []Effect                  // reused
+	sched    schedule
+	lateLog  clock.Mono // when lateness was logged last
 
 	mu      sync.Mutex
 	inbox   []order
@@ -126,7 +128,16 @@ func (r *Runner) turn() {
 	if r.renewAt <= now {
 		r.renew(now)
 	}
-	r.receive(r.wait())
+	if len(r.todo) == 0 {
+		r.receive(r.wait())
+		return
+	}
+	r.work()
+	for range 32 { // as many packets as come in a slice, even in a flood of them
+		if !r.receive(0) {
+			break
+		}
+	}
 }
 
 // lateAfter is how late a timer runs before that counts as having slept.

@@ -28,6 +28,7 @@ type wireNet struct {
 	bell    chan struct{}
 	oversee func(wait time.Duration) time.Duration // how long Receive sleeps really; may be nil
 	fail    map[string]error                       // by the first word of the call
+	slow    time.Duration                          // that Own takes
 }
 
 func newWireNet() *wireNet {
@@ -106,6 +107,7 @@ func (n *wireNet) Wake() {
 }
 
 func (n *wireNet) Own(a Address, life time.Duration) error {
+	time.Sleep(n.slow)
 	return n.note("own %v %v", a.Prefix, life)
 }
 func (n *wireNet) Disown(a Address) error { return n.note("disown %v", a.Prefix) }

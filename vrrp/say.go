@@ -42,6 +42,9 @@ func (s *scribe) stop() {
 	s.lines = nil
 }
 
+// details reports whether lines of the lowest level are written at all.
+func (s *scribe) details() bool { return s.log.Core().Enabled(zapcore.DebugLevel) }
+
 // say writes a line, or loses it if there is no room, which a later line tells.
 func (s *scribe) say(level zapcore.Level, text string, fields ...zap.Field) {
 	if s.lines == nil {

@@ -341,9 +341,6 @@ func (tr *tracer) until(end clock.Mono) {
 
 func (tr *tracer) print(effects []Effect) {
 	for _, e := range effects {
-		if e.Kind == EffectLog && e.Detail {
-			continue
-		}
 		fmt.Fprintf(&tr.out, "%.3f %v\n", time.Duration(tr.now.Sub(traceStart)).Seconds(), e)
 	}
 }
