@@ -74,9 +74,10 @@ type Options struct {
 }
 
 const (
-	tickEvery    = time.Second     // next hops are looked at again, addresses refreshed
+	tickEvery    = time.Second     // neighbours that do not answer are asked again
 	staticEvery  = 3               // ticks between two refreshes of static addresses
-	confirmEvery = 10              // ticks between two confirmations of the neighbours
+	restFor      = 4               // times as long as following the last news took, until the next are followed
+	confirmEvery = 10              // ticks between two confirmations of the neighbours, and looks at all next hops
 	adoptWithin  = 2 * time.Second // for a worker to adopt a snapshot; one that takes longer is stuck or has ended
 )
 
@@ -111,6 +112,7 @@ type Director struct {
 	promoted map[string]func() error // by link, see promote
 	alarms   sync.Map                // names of instances whose split_brain_script runs
 	masters  sync.Map                // names of instances that are master
+	rested   clock.Mono              // from then on news are followed
 	stations stations
 
 	diverting  bool // what follows is in force
@@ -255,7 +257,7 @@ func (d *Director) Run(ctx context.Context) error {
 		case <-d.beats.came:
 			d.followHealth()
 		case <-d.wake:
-			d.follow()
+			d.news()
 		case <-tick:
 			d.tick()
 			timer = arm()
@@ -360,9 +362,22 @@ func (d *Director) reachable(m *config.Model) error {
 	return errs.Or()
 }
 
+// news follows what has changed, soon: where it takes long, as with thousands of servers whose neighbours come and go, what
+// comes meanwhile is followed together.
+func (d *Director) news() {
+	begin := d.o.Clock.Now()
+	if begin < d.rested {
+		d.o.Clock.AfterFunc(d.rested.Sub(begin), d.Wake)
+		return
+	}
+	d.settle()
+	d.follow()
+	end := d.o.Clock.Now()
+	d.rested = end.Add(restFor * end.Sub(begin))
+}
+
 // follow compiles anew if the facts have changed.
 func (d *Director) follow() {
-	d.settle()
 	now := d.now.Load()
 	facts := d.gather(now.wanted)
 	if facts.equal(d.facts) {
@@ -381,7 +396,10 @@ func (d *Director) tick() {
 	if d.ticks%estimateEvery == 0 {
 		d.estimates.Sample(d.now.Load().snap)
 	}
-	d.follow()
+	d.settle()
+	if d.ticks%confirmEvery == 0 { // the host tells of changes; this is for those that it does not hear of
+		d.follow()
+	}
 	d.confirm(d.ticks%confirmEvery == 0)
 	if d.ticks%staticEvery == 0 {
 		if err := d.holdStatic(d.now.Load().wanted); err != nil {

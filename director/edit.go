@@ -101,22 +101,27 @@ func (d *Director) meet(m *config.Model) facts {
 	f := d.gather(m)
 	ports := *d.ports.Load()
 	var strangers []netip.Addr
+	asked := map[nextDoor]bool{}
 	for a, h := range f.routes {
 		if _, ok := d.facts.routes[a]; ok || h.Unreachable || h.Local || h.Resolved || !slices.ContainsFunc(ports,
 			func(p Port) bool { return p.Link == h.Link }) {
 			continue
 		}
-		if err := d.o.Host.Resolve(h); err == nil {
-			strangers = append(strangers, a)
+		if k := (nextDoor{h.Link, h.Gateway}); !asked[k] && d.o.Host.Resolve(h) == nil {
+			asked[k] = true
+		} else if !asked[k] {
+			continue
 		}
+		strangers = append(strangers, a)
 	}
 	for limit := d.o.Clock.Now().Add(meetWithin); len(strangers) > 0 && d.o.Clock.Now() < limit; {
 		again := make(chan struct{})
 		d.o.Clock.AfterFunc(meetAgain, func() { close(again) })
 		<-again
+		next := d.survey()
 		strangers = slices.DeleteFunc(strangers, func(a netip.Addr) bool {
 			delete(f.why, a)
-			d.ask(&f, a, ports)
+			d.ask(&f, next, a, ports)
 			return f.routes[a].Resolved || f.routes[a].Failed
 		})
 	}

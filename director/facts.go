@@ -71,7 +71,7 @@ func (m macString) String() string {
 func (d *Director) gather(m *config.Model) facts {
 	f := facts{hops: map[netip.Addr]forward.Hop{}, routes: map[netip.Addr]host.Hop{}, why: map[netip.Addr]string{},
 		deaf: map[netip.Addr]string{}}
-	ports := *d.ports.Load()
+	ports, next := *d.ports.Load(), d.survey()
 	for i := range ports {
 		f.names = append(f.names, ports[i].Name)
 		if ports[i].Local {
@@ -81,7 +81,7 @@ func (d *Director) gather(m *config.Model) facts {
 	for i := range m.Services {
 		for _, r := range everybody(&m.Services[i]) {
 			if _, ok := f.routes[r.Addr]; !ok {
-				d.ask(&f, r.Addr, ports)
+				d.ask(&f, next, r.Addr, ports)
 			}
 			if h := f.hops[r.Addr]; r.Method == config.NAT && h.OK && ports[h.Port].SendOnly {
 				f.deaf[r.Addr] = ports[h.Port].Name
@@ -110,9 +110,22 @@ func (f facts) asked() facts {
 	return facts{why: why}
 }
 
-// ask finds the way to a real server.
-func (d *Director) ask(f *facts, a netip.Addr, ports []Port) {
-	h, err := d.o.Host.NextHop(a)
+// surveyor is what a Host has besides if it answers quickly for many addresses.
+type surveyor interface {
+	Survey() func(netip.Addr) (host.Hop, error)
+}
+
+// survey returns NextHop for the addresses of one round.
+func (d *Director) survey() func(netip.Addr) (host.Hop, error) {
+	if s, ok := d.o.Host.(surveyor); ok {
+		return s.Survey()
+	}
+	return d.o.Host.NextHop
+}
+
+// ask finds the way to a real server by next.
+func (d *Director) ask(f *facts, next func(netip.Addr) (host.Hop, error), a netip.Addr, ports []Port) {
+	h, err := next(a)
 	f.routes[a] = h
 	port := slices.IndexFunc(ports, func(p Port) bool { return p.Link == h.Link && !p.Local })
 	hop := forward.Hop{}
@@ -196,12 +209,20 @@ func source(addrs []host.Addr, link int, six bool) packet.Addr {
 // confirm lets the kernel ask for link layer addresses that are missing; with all it asks again for those that it has,
 // because frames that bypass the kernel never confirm them.
 func (d *Director) confirm(all bool) {
+	asked := map[nextDoor]bool{}
 	for a, h := range d.facts.routes {
-		if h.Unreachable || h.Local || h.Link == 0 || h.Resolved && !all {
+		if h.Unreachable || h.Local || h.Link == 0 || h.Resolved && !all || asked[nextDoor{h.Link, h.Gateway}] {
 			continue
 		}
+		asked[nextDoor{h.Link, h.Gateway}] = true
 		if err := d.o.Host.Resolve(h); err != nil {
 			d.o.Log.Debug("neighbour cannot be asked for", zap.Stringer("server", a), zap.Error(err))
 		}
 	}
+}
+
+// nextDoor is a neighbour, by which there may be many servers.
+type nextDoor struct {
+	link int
+	addr netip.Addr
 }
