@@ -347,3 +347,29 @@ func TestVMACIsSilentUntilItSpeaks(t *testing.T) {
 		next(t, tap, func(f []byte) bool { return [6]byte(f[6:12]) == macs[p.Link] })
 	}
 }
+
+// TestVMACFollowsItsLinkAndItsConfiguration: it is made again after it vanished with the link below it, and after a reload
+// asked for another one of its name.
+func TestVMACFollowsItsLinkAndItsConfiguration(t *testing.T) {
+	here, there, h := pair(t)
+	m, v := h.VMACs(), VMAC{Name: "vrrp.51", Base: "veth0", MAC: [6]byte{0, 0, 0x5e, 0, 1, 51}}
+	must(t, m.Make(v))
+	must(t, here.nl.LinkDel(here.link("veth0")))
+	here.wire("veth0", there, "peer0")
+	must(t, m.Make(v))
+	if got := here.mac("vrrp.51"); got != v.MAC {
+		t.Errorf("made again it has the MAC address %x", got)
+	}
+	v.MAC[5] = 7
+	must(t, m.Make(v))
+	if got := here.mac("vrrp.51"); got != v.MAC {
+		t.Errorf("after the configuration changed it has the MAC address %x", got)
+	}
+	if got, err := h.sysctl("ipv4", "veth0", "arp_ignore"); err != nil || got != "1" {
+		t.Errorf("arp_ignore of the link below it is %q, %v", got, err)
+	}
+	must(t, m.Remove(v.Name))
+	if got, err := h.sysctl("ipv4", "veth0", "arp_ignore"); err != nil || got != "0" {
+		t.Errorf("arp_ignore of the link below it is %q at the end, %v", got, err)
+	}
+}

@@ -55,14 +55,29 @@ func (h *Host) VMACs() *VMACs {
 // of IPv6 gets no address by itself and asks for no router; the base link answers ARP for its own addresses only, by
 // the way that packets to the asker would take.
 func (m *VMACs) Make(v VMAC) error {
-	if _, ok := m.made[v.Name]; ok {
-		return nil
+	if was, ok := m.made[v.Name]; ok {
+		if was == v && m.stands(&v) {
+			return nil
+		}
+		if err := m.Remove(v.Name); err != nil {
+			return err
+		}
 	}
 	if err := m.make(v); err != nil {
 		return fmt.Errorf("make %s on %s: %w", v.Name, v.Base, err)
 	}
 	m.made[v.Name] = v
 	return nil
+}
+
+// stands reports whether the link is still there: it vanishes with the one below it.
+func (m *VMACs) stands(v *VMAC) bool {
+	base, err := m.host.links.LinkByName(v.Base)
+	if err != nil {
+		return false
+	}
+	l, err := m.host.links.LinkByName(v.Name)
+	return err == nil && l.Attrs().ParentIndex == base.Attrs().Index
 }
 
 func (m *VMACs) make(v VMAC) error {

@@ -329,10 +329,10 @@ func (v *VRRP) reopen(name string) {
 		if name != p.heardOn() && name != p.leavesBy() {
 			continue
 		}
-		if e := p.ear; e != nil && e.key.link == name && e.index != index {
+		e, m := p.ear, p.mouth
+		if e != nil && e.key.link == name && e.index != index || m != nil && m.key.link == name && m.index != index {
 			v.disconnect(p)
-		} else if m := p.mouth; m != nil && m.key.link == name && m.index != index {
-			v.disconnect(p)
+			p.err = fmt.Errorf("open path %d: %w: %s", p.id, ErrNoLink, name)
 		}
 	}
 	if index == 0 {

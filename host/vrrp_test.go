@@ -209,8 +209,8 @@ func TestPathFollowsItsLink(t *testing.T) {
 	if e := awaitLink(t, a, "veth0", func(s LinkState) bool { return !s.Exists }); e.Index != 0 {
 		t.Errorf("got %+v", e)
 	}
-	if err := a.Send(1, ip("224.0.0.18"), advert); err == nil {
-		t.Error("sent by a link that is gone")
+	if err := a.Send(1, ip("224.0.0.18"), advert); !errors.Is(err, ErrNoLink) {
+		t.Errorf("got %v of a link that is gone, want %v", err, ErrNoLink)
 	}
 	must(t, here.nl.LinkAdd(&netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "filler"}})) // so that the index differs
 	here.wire("veth0", there, "peer0")

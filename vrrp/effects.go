@@ -62,19 +62,19 @@ func (r *Runner) makeVMACs(p *Plan) (err error) {
 		if v == nil {
 			continue
 		}
-		if made, ok := r.vmacs[v.Name]; ok && made == *v {
+		_, there := r.net.Link(v.Name)
+		if was, ok := r.vmacs[v.Name]; ok && was == *v && there {
 			continue
 		}
+		r.vmacs[v.Name] = *v // if it cannot be made now, it may be when something changes at the link below
 		if e := r.net.MakeVMAC(*v); e != nil {
 			err = errors.Join(err, fmt.Errorf("vrrp_instance %s: make %s: %w", p.Instances[n].Name, v.Name, e))
-			continue
 		}
-		r.vmacs[v.Name] = *v
 	}
 	return err
 }
 
-// remakeVMACs makes those again that vanished with the link that they stand on, once it is back.
+// remakeVMACs makes those that vanished with the link that they stand on, or could not be made, once it is there.
 func (r *Runner) remakeVMACs(base LinkState) {
 	for name, v := range r.vmacs {
 		if v.Base != base.Name || !base.Up {

@@ -36,7 +36,7 @@ type Runner struct {
 	ways     map[*Instance]*ways
 	routers  [256][]*Instance // with open paths, by virtual router identifier
 	nextID   int
-	vmacs    map[string]VMAC           // made, by name
+	vmacs    map[string]VMAC           // made or to be made, by name
 	stray    [numRejects]atomic.Uint64 // packets for no instance; the thread writes, Strays reads
 	renewAt  clock.Mono                // when lifetimes of addresses are to be prolonged
 	todo     []Effect                  // what there was no time for yet

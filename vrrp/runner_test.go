@@ -517,7 +517,12 @@ func TestVMACs(t *testing.T) {
 	expect("make vrrp.51")
 	apply(without)
 	expect("remove vrrp.51")
-	apply(with)
+	n.noVMAC = true
+	n.r.Apply(with)
+	n.r.turn()
+	n.noVMAC = false
+	expect("make vrrp.51")
+	n.setLink("eth0", true) // the link below is heard of
 	expect("make vrrp.51")
 	n.stop()
 	expect("remove vrrp.51")
