@@ -77,7 +77,7 @@ func instance(m *config.Model, in *config.Instance) vrrp.Config {
 	c.PriorityNotices = in.Notify.PriorityChanges
 	c.GARP = vrrp.GARP{Repeat: in.Garp.Repeat, Delay: in.Garp.Delay, Refresh: in.Garp.Refresh, RefreshRepeat: in.Garp.RefreshRepeat,
 		LowerRepeat: in.Garp.LowerPrioRepeat, LowerDelay: in.Garp.LowerPrioDelay, ExtraIf: in.Garp.Extra, ExtraAll: in.Garp.ExtraAll}
-	c.Debounce = debounce(m, in.Interface)
+	c.Debounce, c.DebounceUp = debounce(m, in.Interface)
 	return c
 }
 
@@ -155,11 +155,11 @@ func group(g *config.SyncGroup) vrrp.GroupConfig {
 	return out
 }
 
-// debounce is how long an interface is down before that counts.
-func debounce(m *config.Model, link string) time.Duration {
+// debounce is how long an interface is down, or up, before that counts.
+func debounce(m *config.Model, link string) (down, up time.Duration) {
 	i := slices.IndexFunc(m.VRRP.Delays, func(d config.InterfaceDelay) bool { return d.Interface == link })
 	if i < 0 {
-		return 0
+		return 0, 0
 	}
-	return m.VRRP.Delays[i].Down
+	return m.VRRP.Delays[i].Down, m.VRRP.Delays[i].Up
 }

@@ -77,9 +77,10 @@ type Config struct {
 	OtherPriority     int  // its argument: the highest priority among the others; 0: 254
 	PriorityNotices   bool // notify_priority_changes
 
-	GARP     GARP
-	Track    []Track
-	Debounce time.Duration // how long a link is down before it counts; 0: at once
+	GARP  GARP
+	Track []Track
+	// How long a link is down, or up, before that counts; 0: at once.
+	Debounce, DebounceUp time.Duration
 }
 
 // GARP is when the addresses of a master are announced. A delay of 0 means that there is no second burst.

@@ -21,7 +21,7 @@ type Machine struct {
 	groups    []*group
 	links     map[string]LinkState
 	tracks    map[trackKey]TrackState
-	waning    map[string]waning // links that went down and are not believed yet
+	waning    map[string]waning // links that went down or came up and are not believed yet
 	pacers    []*pacer
 	plan      Plan
 	applied   bool       // the first plan was
@@ -29,7 +29,7 @@ type Machine struct {
 	out       []Effect
 }
 
-// waning is a link that will count as down.
+// waning is a link that will count as down, or as up.
 type waning struct {
 	state LinkState
 	at    clock.Mono
@@ -94,13 +94,16 @@ func (m *Machine) Timers(now clock.Mono) []Effect {
 // Link takes the news that a link is up or down, or has other addresses. One that is not there is down.
 func (m *Machine) Link(now clock.Mono, l LinkState) []Effect {
 	m.out = m.out[:0]
-	delete(m.waning, l.Name)
-	if old := m.links[l.Name]; old.Up && !l.Up {
-		if d := m.debounce(l.Name); d > 0 {
-			m.waning[l.Name] = waning{l, now.Add(d)}
-			return nil
+	old, known := m.links[l.Name]
+	if d := m.debounce(l.Name, l.Up); d > 0 && known && old.Up != l.Up {
+		w, waits := m.waning[l.Name]
+		if !waits {
+			w.at = now.Add(d)
 		}
+		m.waning[l.Name] = waning{l, w.at}
+		return nil
 	}
+	delete(m.waning, l.Name)
 	m.setLink(now, l)
 	return m.out
 }
@@ -145,10 +148,14 @@ func (m *Machine) firstOf(l *LinkState, v6 bool) netip.Addr {
 	return netip.Addr{}
 }
 
-// debounce is how long a link may be down before that counts.
-func (m *Machine) debounce(link string) (d time.Duration) {
+// debounce is how long a link is up, or down, before that counts.
+func (m *Machine) debounce(link string, up bool) (d time.Duration) {
 	for _, i := range m.instances {
-		if slices.Contains(i.ownLinks(), link) {
+		switch {
+		case !slices.Contains(i.ownLinks(), link):
+		case up:
+			d = max(d, i.cfg.DebounceUp)
+		default:
 			d = max(d, i.cfg.Debounce)
 		}
 	}

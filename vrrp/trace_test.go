@@ -223,6 +223,8 @@ func set(c *Config, k, v string) error {
 		c.TimerExpired = true
 	case "debounce":
 		c.Debounce = duration(v)
+	case "debounce_up":
+		c.DebounceUp = duration(v)
 	case "extra_if": // every, and all
 		f := strings.Split(v, ",")
 		c.GARP.ExtraIf, c.GARP.ExtraAll = duration(f[0]), len(f) > 1
