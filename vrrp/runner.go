@@ -255,7 +255,7 @@ func (r *Runner) readInbox(now clock.Mono) {
 
 // Apply makes the Runner follow a plan, at the start and at every reload, and returns when it does: with the errors of
 // what could not be set up, which it goes on without, or with what is wrong with the plan, and then nothing has changed.
-// Before Run it returns at once, and the plan is followed when Run begins. Any goroutine may call it but the Runner's own.
+// Before Run it returns at once, the plan is followed when Run begins, and errors are logged. Any goroutine may call it but the Runner's own.
 func (r *Runner) Apply(p Plan) error {
 	if err := p.Validate(); err != nil {
 		return err
@@ -264,7 +264,13 @@ func (r *Runner) Apply(p Plan) error {
 	running := r.running
 	r.mu.Unlock()
 	done := make(chan error, 1)
-	o := order{do: func(now clock.Mono) { done <- r.apply(now, p) }, gone: func() { done <- ErrStopped }}
+	o := order{gone: func() { done <- ErrStopped }, do: func(now clock.Mono) {
+		err := r.apply(now, p)
+		if err != nil && !running {
+			r.log.say(zap.ErrorLevel, "not all of the virtual routers can be set up", zap.Error(err))
+		}
+		done <- err
+	}}
 	if !r.post(o) {
 		return ErrStopped
 	}
