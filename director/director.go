@@ -101,6 +101,7 @@ type Director struct {
 	file   *config.Model // what Load returned last
 	ticks  int
 	vitals vitals
+	behind bool // what is known is not in force yet, see pursue
 
 	prober   *health.Prober
 	beats    beats
@@ -209,6 +210,7 @@ func (d *Director) Run(ctx context.Context) error {
 	d.facts.asked().log(d.o.Log, d.facts)
 	told, err := d.apply(d.o.Model)
 	if err != nil {
+		d.stop() // it may be in force in part
 		return err
 	}
 	d.confirm(false)
@@ -386,9 +388,7 @@ func (d *Director) follow() {
 	d.facts.log(d.o.Log, facts)
 	d.facts = facts
 	d.suspend(now.wanted)
-	if err := d.publish(); err != nil {
-		d.o.Log.Error("the network has changed and cannot be followed", zap.Error(err))
-	}
+	d.pursue("the network has changed and cannot be followed")
 }
 
 func (d *Director) tick() {
@@ -399,6 +399,9 @@ func (d *Director) tick() {
 	d.settle()
 	if d.ticks%confirmEvery == 0 { // the host tells of changes; this is for those that it does not hear of
 		d.follow()
+	}
+	if d.behind {
+		d.pursue("what is known cannot be put in force")
 	}
 	d.confirm(d.ticks%confirmEvery == 0)
 	if d.ticks%staticEvery == 0 {

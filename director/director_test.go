@@ -176,6 +176,8 @@ func (w *world) SetFilter(f forward.Filter) error {
 		names = append(names, addrPort(k.Addr, k.Port))
 	}
 	w.say("generation %d, filter %v", w.w.Adopted(), names)
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return w.fail
 }
 

@@ -42,34 +42,51 @@ func (b *beats) take() []health.Event {
 
 // follow the servers: what their checks have found is put in force, all of it at once.
 func (d *Director) followHealth() {
-	known := d.vitals.clone()
 	var told []happening
+	changed := false
 	for _, e := range d.beats.take() {
-		if e.Changed {
-			news := d.vitals.answer(e.Key, e.Up, e.Why)
-			if len(news) > 0 && e.Subject != "" {
-				news[0].why = strings.Trim(e.Subject, "=> <")
-			}
-			told = append(told, news...)
-		}
-		if e.Weighed {
-			news := d.vitals.weigh(e.Key, e.Weight)
-			if e.Changed && len(news) > 0 { // keepalived writes one line
-				news[0].text = ""
-			}
-			told = append(told, news...)
-		}
+		news, what := d.hearProber(&e)
+		told, changed = append(told, news...), changed || what
 		d.alarm(&e)
 	}
-	if len(told) == 0 {
-		return
-	}
-	if err := d.publish(); err != nil {
-		d.vitals = known
-		d.o.Log.Error("what the checks found cannot be put in force", zap.Error(err))
-		return
+	if changed {
+		d.pursue("what the checks found cannot be put in force")
 	}
 	d.tell(told)
+}
+
+// hearProber notes what the prober has found. It returns what is to be told, and whether other things are to be forwarded now.
+func (d *Director) hearProber(e *health.Event) (told []happening, changed bool) {
+	why := strings.Trim(e.Subject, "=> <")
+	switch {
+	case e.Changed:
+		told = d.vitals.answer(e.Key, e.Up, e.Why)
+		changed = len(told) > 0
+		if changed && why != "" {
+			told[0].why = why
+		}
+	case e.Unproven:
+		told = d.vitals.unproved(e.Key)
+	case e.CheckChanged:
+		told = d.vitals.checked(e.Key, e.Up, why)
+	}
+	if e.Weighed {
+		news := d.vitals.weigh(e.Key, e.Weight)
+		if e.Changed && len(news) > 0 { // keepalived writes one line
+			news[0].text = ""
+		}
+		told, changed = append(told, news...), changed || len(news) > 0
+	}
+	return told, changed
+}
+
+// pursue puts in force what is known of the network and of the servers. If that fails it is tried again with each tick.
+func (d *Director) pursue(otherwise string) {
+	err := d.publish()
+	if err != nil && !d.behind {
+		d.o.Log.Error(otherwise, zap.Error(err))
+	}
+	d.behind = err != nil
 }
 
 // alarm tells of a real server that answers itself but not by the way that clients take, or the reverse.

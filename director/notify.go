@@ -188,6 +188,8 @@ func (d *Director) tell(told []happening) {
 		switch h.kind {
 		case realUp, realDown:
 			d.notifier.Real(serviceName(h.service), realName(h.service, h.real), h.kind == realUp, h.why)
+		case checked:
+			d.notifier.Check(serviceName(h.service), realName(h.service, h.real), h.up, h.why)
 		case quorumUp, quorumDown:
 			d.notifier.Quorum(serviceName(h.service), h.kind == quorumUp, h.first, max(h.service.Quorum, 1), h.service.Hysteresis, h.weight)
 		}

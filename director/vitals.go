@@ -17,6 +17,7 @@ type vitals struct {
 	names  []names          // of each service of the model: they are needed with every answer, and dear to make
 	reals  map[string]pulse // likewise
 	quorum map[string]bool  // by unitKey: it has its quorum
+	born   map[string]bool  // by checkKey: the model before did not have it checked
 }
 
 // seat is where a real server stands in a model.
@@ -36,6 +37,7 @@ type pulse struct {
 	weight int
 	model  int    // the weight of the model at that time: another one there ends this one
 	edits  uint64 // counts the weights that came, see config.Real.Edits
+	seen   uint64 // config.Real.Edits when the last of them came: who edits the weight after that has the last word
 }
 
 // happening is something to tell of: to the log, to scripts, to people by mail.
@@ -44,7 +46,8 @@ type happening struct {
 	service *config.Service
 	real    *config.Real // of realUp and realDown
 	text    string       // as keepalived logs it
-	why     string       // of realUp and realDown: what the check says
+	why     string       // of realUp, realDown and checked: what the mail says; "": there is none
+	up      bool         // of checked: the server, now
 	weight  int          // of quorumUp and quorumDown: of all that answer
 	first   bool         // likewise: at the start
 }
@@ -55,6 +58,7 @@ const (
 	said happeningKind = iota // for the log only
 	realUp
 	realDown
+	checked // one of the checks of a server changed, and the server did not
 	quorumUp
 	quorumDown
 )
@@ -97,6 +101,7 @@ func unitKey(s *config.Service) string {
 // is forgotten, the rest stays as it is known.
 func (v *vitals) adopt(m *config.Model) {
 	reals, quorum, at, all := map[string]pulse{}, map[string]bool{}, map[string]seat{}, make([]names, len(m.Services))
+	born := map[string]bool{}
 	for i := range m.Services {
 		s := &m.Services[i]
 		n := &all[i]
@@ -112,13 +117,16 @@ func (v *vitals) adopt(m *config.Model) {
 				at[key] = seat{i, k}
 			}
 			p, ok := v.reals[key]
+			if _, _, was := v.find(key); was == nil || len(was.Checks) == 0 {
+				born[key] = true
+			}
 			if !ok && unproven(s, r) {
 				p = pulse{down: true, why: "it has not answered its first check yet (alpha)"}
 			}
 			if len(r.Checks) == 0 {
-				p = pulse{edits: p.edits}
+				p = pulse{edits: p.edits, seen: p.seen}
 			}
-			if p.weighs && p.model != r.Weight {
+			if p.weighs && (p.model != r.Weight || p.seen != r.Edits) {
 				p.weighs = false
 			}
 			if p != (pulse{}) {
@@ -126,7 +134,7 @@ func (v *vitals) adopt(m *config.Model) {
 			}
 		}
 	}
-	v.model, v.at, v.names, v.reals, v.quorum = m, at, all, reals, quorum
+	v.model, v.at, v.names, v.reals, v.quorum, v.born = m, at, all, reals, quorum, born
 }
 
 // unproven reports whether a real server counts as down until its checks have succeeded.
@@ -166,17 +174,18 @@ func (v *vitals) answer(key string, up bool, why string) []happening {
 	return append([]happening{h}, v.judge(i, false)...)
 }
 
-// set notes how a real server stands, as a thing that needs no telling.
+// set notes how a real server stands after adopt, as a thing that needs no telling. Whether one answers that the model before
+// had checked too is not taken from here: the event that tells so may be on its way.
 func (v *vitals) set(key string, up bool, weight int) {
 	_, _, r := v.find(key)
 	if r == nil {
 		return
 	}
 	p := v.reals[key]
-	if p.down != !up {
+	if v.born[key] && p.down != !up {
 		p.down, p.why = !up, ""
 	}
-	if weight != p.of(r) && up {
+	if weight != p.of(r) && up && p.seen == r.Edits {
 		p.weighs, p.weight, p.model = weight != r.Weight, weight, r.Weight
 		p.edits++
 	}
@@ -192,6 +201,26 @@ func (v *vitals) clone() vitals {
 	return c
 }
 
+// unproved tells that an alpha server has failed its first check: nothing is different, but whoever is told when one goes down
+// is told.
+func (v *vitals) unproved(key string) []happening {
+	_, s, r := v.find(key)
+	if r == nil {
+		return nil
+	}
+	return []happening{{kind: realDown, service: s, real: r}}
+}
+
+// checked tells that one of the checks of a server changed, and the server did not: there are mails about that, unless
+// no_checker_emails keeps them.
+func (v *vitals) checked(key string, up bool, why string) []happening {
+	_, s, r := v.find(key)
+	if r == nil || v.model.Globals.NoCheckerEmails {
+		return nil
+	}
+	return []happening{{kind: checked, service: s, real: r, up: up, why: why}}
+}
+
 // weigh notes the weight that a check wants for a real server.
 func (v *vitals) weigh(key string, weight int) []happening {
 	i, s, r := v.find(key)
@@ -203,7 +232,7 @@ func (v *vitals) weigh(key string, weight int) []happening {
 	if was == weight {
 		return nil
 	}
-	p.weighs, p.weight, p.model = weight != r.Weight, weight, r.Weight
+	p.weighs, p.weight, p.model, p.seen = weight != r.Weight, weight, r.Weight, r.Edits
 	p.edits++
 	v.reals[key] = p
 	active := ""
@@ -231,7 +260,21 @@ func (v *vitals) judgeAll() (told []happening) {
 	for i := range v.names {
 		if unit := v.names[i].unit; !seen[unit] {
 			seen[unit] = true
-			told = append(told, v.judge(i, true)...)
+			told = append(append(told, v.births(i)...), v.judge(i, true)...)
+		}
+	}
+	return told
+}
+
+// births tells of the servers of the service at a place that are new and answer, where rs_init_notifies is set.
+func (v *vitals) births(i int) (told []happening) {
+	s := &v.model.Services[i]
+	if !v.model.Globals.RSInitNotifies || s.Origin == config.FromCommand {
+		return nil
+	}
+	for k, key := range v.names[i].reals {
+		if v.born[key] && !v.reals[key].down {
+			told = append(told, happening{kind: realUp, service: s, real: &s.Reals[k]})
 		}
 	}
 	return told
@@ -251,6 +294,10 @@ func (v *vitals) judge(i int, first bool) (told []happening) {
 	say := func(kind happeningKind, format string, args ...any) {
 		told = append(told, happening{kind: kind, service: s, text: fmt.Sprintf(format, args...), weight: sum, first: first})
 	}
+	lost := "Lost quorum"
+	if first {
+		lost = "Starting with quorum down"
+	}
 	switch need, least := quorum+s.Hysteresis, quorum-s.Hysteresis; {
 	case !had && sum >= need:
 		v.quorum[key] = true
@@ -261,7 +308,7 @@ func (v *vitals) judge(i int, first bool) (told []happening) {
 		}
 	case had && (sum == 0 || sum < least):
 		v.quorum[key] = false
-		say(quorumDown, "Lost quorum %d-%d=%d > %d for VS %s", quorum, s.Hysteresis, least, sum, name)
+		say(quorumDown, lost+" %d-%d=%d > %d for VS %s", quorum, s.Hysteresis, least, sum, name)
 		if s.SorryServer != nil {
 			say(said, "%s sorry server %s to VS %s", sorryVerb(s, "Enabling", "Adding"), realName(s, s.SorryServer), name)
 			say(said, "Removing alive servers from the pool for VS %s", name)
@@ -269,8 +316,9 @@ func (v *vitals) judge(i int, first bool) (told []happening) {
 	case !had && !known:
 		v.quorum[key] = false
 		if first && s.SorryServer != nil {
-			say(quorumDown, "Lost quorum %d-%d=%d > %d for VS %s", quorum, s.Hysteresis, least, sum, name)
+			say(quorumDown, lost+" %d-%d=%d > %d for VS %s", quorum, s.Hysteresis, least, sum, name)
 			say(said, "%s sorry server %s to VS %s", sorryVerb(s, "Enabling", "Adding"), realName(s, s.SorryServer), name)
+			say(said, "Removing alive servers from the pool for VS %s", name)
 		}
 	}
 	return told

@@ -21,14 +21,19 @@ func (v *vitals) leave(m *config.Model) (told []happening) {
 		}
 	}
 	v.each(func(s *config.Service, list []*config.Real) {
+		if !units[unitKey(s)] {
+			told = append(told, happening{service: s, text: "Removing Virtual Server " + serviceName(s)})
+		}
 		for _, r := range list {
 			key := checkKey(s, r)
 			if stays[key] {
 				continue
 			}
-			told = append(told, happening{service: s, text: fmt.Sprintf("service %s no longer exist", realName(s, r))})
+			if units[unitKey(s)] {
+				told = append(told, happening{service: s, text: fmt.Sprintf("service %s no longer exist", realName(s, r))})
+			}
 			if !v.reals[key].down {
-				told = append(told, happening{kind: realDown, service: s, real: r,
+				told = append(told, happening{kind: realDown, service: s, real: r, why: "Removing",
 					text: fmt.Sprintf("Removing service %s from VS %s", realName(s, r), serviceName(s))})
 			}
 		}
@@ -40,20 +45,25 @@ func (v *vitals) leave(m *config.Model) (told []happening) {
 }
 
 // end tells of the real servers when the director stops: to scripts and by mail only where a service is to behave as if all its
-// servers went down (omega).
+// servers went down (omega). Then it is told that there is no quorum, even where there was none before.
 func (v *vitals) end() (told []happening) {
 	if v.model == nil {
 		return nil
 	}
 	v.each(func(s *config.Service, list []*config.Real) {
 		for _, r := range list {
-			h := happening{service: s, real: r, text: fmt.Sprintf("Shutting down service %s from VS %s", realName(s, r), serviceName(s))}
-			if s.Omega && !v.reals[checkKey(s, r)].down {
+			down, inhibited := v.reals[checkKey(s, r)].down, ""
+			if down && r.Inhibit {
+				inhibited = "(inhibited) "
+			}
+			h := happening{service: s, real: r, why: "Shutting down",
+				text: fmt.Sprintf("Shutting down %sservice %s from VS %s", inhibited, realName(s, r), serviceName(s))}
+			if s.Omega && !down {
 				h.kind = realDown
 			}
 			told = append(told, h)
 		}
-		if s.Omega && v.quorum[unitKey(s)] {
+		if s.Omega {
 			told = append(told, happening{kind: quorumDown, service: s})
 		}
 	})

@@ -248,7 +248,7 @@ func (n *Notifier) Repeat(events []Event) {
 }
 
 // Real tells that a real server of a service came or went; why is what its check has to say about it, as mail.Real
-// wants it.
+// wants it, and "" if there is no mail about it.
 func (n *Notifier) Real(service, real string, up bool, why string) {
 	o := object{kindReal, service, real}
 	n.mu.Lock()
@@ -258,6 +258,14 @@ func (n *Notifier) Real(service, real string, up bool, why string) {
 		f.write(realLine(real, service, up))
 	}
 	n.enqueue(o, pick(up, r.Up, r.Down))
+	n.send(mail.Real(real, service, up, why), r.Mail && why != "")
+}
+
+// Check tells by mail, and only so, what one check of a real server has to say; up is how the server stands.
+func (n *Notifier) Check(service, real string, up bool, why string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r := either(object{kindReal, service, real}, n.now.reals, n.former.reals)
 	n.send(mail.Real(real, service, up, why), r.Mail)
 }
 
