@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -45,6 +46,7 @@ type Cluster struct {
 
 	state *state                        // nil if not Named
 	stop  map[string]context.CancelFunc // of the servers within this process, by node
+	ports atomic.Uint32                 // that clients of usersClient came from, so far
 	ends  sync.WaitGroup                // of them
 }
 
@@ -298,6 +300,34 @@ func (c *Cluster) HTTPClient(node string) *http.Client {
 			},
 		},
 	}
+}
+
+// Ports that usersClient takes: below those that the kernel chooses by itself.
+const (
+	firstPort = 2048
+	lastPort  = 32767
+)
+
+// usersClient is HTTPClient with a port for each connection that none had before. So do the clients of a director come, who are
+// many: it remembers a connection for a while after its server was taken out, and one from the same address and port would be
+// taken for that.
+func (c *Cluster) usersClient(node string) *http.Client {
+	client := c.HTTPClient(node)
+	client.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		var conn net.Conn
+		err := c.Do(node, func() (err error) {
+			for range 16 { // some may be taken
+				port := firstPort + int(c.ports.Add(1))%(lastPort-firstPort+1)
+				conn, err = (&net.Dialer{LocalAddr: &net.TCPAddr{Port: port}}).DialContext(ctx, network, addr)
+				if !errors.Is(err, unix.EADDRINUSE) {
+					break
+				}
+			}
+			return err
+		})
+		return conn, err
+	}
+	return client
 }
 
 // errLate is the error of poll when its time is over.

@@ -158,15 +158,32 @@ func buildProgram(t *testing.T) string {
 	return program
 }
 
+// alone is the scenario that takes every core, so that others must not be judged meanwhile.
+const alone = "stress"
+
 // The real thing: what `make demo` shows, and every other scenario.
 func TestScenarios(t *testing.T) {
 	testenv.NeedNetAdmin(t)
 	t.Parallel()
 	lines := map[string][]string{}
 	for _, s := range scenarios() {
-		lines[s.name] = append([]string{"demo", s.name}, ciArgs[s.name]...)
+		if s.name != alone {
+			lines[s.name] = append([]string{"demo", s.name}, ciArgs[s.name]...)
+		}
 	}
-	for name, p := range playAll(t, buildProgram(t), lines) {
+	playedWell(t, playAll(t, buildProgram(t), lines))
+}
+
+// TestStress is not parallel to any other test.
+func TestStress(t *testing.T) {
+	testenv.NeedNetAdmin(t)
+	t.Setenv("DIRSW_LAB_STRESS", "10s")
+	playedWell(t, playAll(t, buildProgram(t), map[string][]string{alone: {"demo", alone}}))
+}
+
+// playedWell waits for each and looks that all was well and nothing is left.
+func playedWell(t *testing.T, all map[string]*played) {
+	for name, p := range all {
 		t.Run(name, func(t *testing.T) {
 			<-p.done
 			if p.err != nil || !strings.Contains(string(p.out), " steps OK.\n") {

@@ -175,8 +175,7 @@ func (p *plan) play(ctx context.Context, w io.Writer, self string) error {
 	})
 }
 
-// drillEvery is how often a page is asked for while web servers come and go. It is not more often: a connection whose server was
-// taken out is remembered for a minute, and a new one from the same port of the client would be dropped with it.
+// drillEvery is how often a page is asked for while web servers come and go: there may be many pages, and checks may be seldom.
 const drillEvery = 50 * time.Millisecond
 
 // drill is a plan under way.

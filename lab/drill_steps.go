@@ -341,7 +341,7 @@ func (d *drill) ready(v *served) error {
 	for _, b := range v.backs {
 		limit = max(limit, found(b.real))
 	}
-	client := d.c.HTTPClient(demoClient)
+	client := d.c.usersClient(demoClient)
 	client.Timeout = patience
 	err := poll(d.ctx, d.c.clk, limit, func() (bool, error) {
 		page, err := Fetch(d.ctx, client, v.url)

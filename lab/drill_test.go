@@ -114,16 +114,7 @@ func TestDrill(t *testing.T) {
 	for name, files := range drillPairs(t) {
 		lines[name] = []string{"drill", "-servers", "1", "-f", files[0], "-f", files[1]}
 	}
-	for name, p := range playAll(t, buildProgram(t), lines) {
-		t.Run(name, func(t *testing.T) {
-			<-p.done
-			if p.err != nil || !strings.Contains(string(p.out), " steps OK.\n") {
-				t.Errorf("%v\n%s", p.err, p.out)
-			}
-			gone(t)
-			tidy(t, p.cmd)
-		})
-	}
+	playedWell(t, playAll(t, buildProgram(t), lines))
 }
 
 func TestDrillRefuses(t *testing.T) {

@@ -152,10 +152,18 @@ func (s *scene) has(node string, addr netip.Addr) bool {
 	return err == nil && slices.ContainsFunc(all, func(a netlink.Addr) bool { return a.IP.Equal(net.IP(addr.AsSlice())) })
 }
 
+// settled is how long the addresses of a pair may take to be as its states say.
+const settled = 2 * time.Second
+
 // holder checks that a director, and no other, has the address of a site and answers for it.
 func (p *pair) holder(s *site) error {
 	node, other := p.lbs[s.at].node, p.lbs[1-s.at].node
-	p.check(p.has(node, s.vip) && !p.has(other, s.vip), "%s has %v, and %s has not", node, s.vip, other)
+	begin := p.c.clk.Now()
+	err := poll(p.ctx, p.c.clk, settled, func() (bool, error) { return p.has(node, s.vip) && !p.has(other, s.vip), nil })
+	if late := p.c.clk.Now().Sub(begin); late > 100*time.Millisecond {
+		p.saw("after %.1f s more", late.Seconds())
+	}
+	p.must(err, "%s has %v, and %s has not", node, s.vip, other)
 	if s.vip.Is6() {
 		return nil
 	}
@@ -203,6 +211,9 @@ func (p *pair) during(there int, sites []*site, within time.Duration, f func() e
 	}
 	err = errors.Join(err, pause(p.ctx, p.c.clk, 500*time.Millisecond))
 	lists := map[*site][]asked{}
+	for _, w := range watches {
+		w.stop()
+	}
 	for s, w := range watches {
 		lists[s] = w.end()
 	}
@@ -239,6 +250,9 @@ func (p *pair) undisturbed(lists map[*site][]asked, changed []*site) {
 	for _, s := range p.sites {
 		if !slices.Contains(changed, s) {
 			failed := failures(lists[s], 0, clock.Mono(1<<62))
+			if len(failed) > 0 {
+				p.saw("%s", reasons(failed, lists[s][0].at))
+			}
 			p.check(len(failed) == 0, "all %d requests for %s, whose master is the other, were answered", len(lists[s]), s.url)
 		}
 	}

@@ -79,7 +79,7 @@ func (p *pair) comeback(lb int) error {
 	for _, s := range taken {
 		wait = max(wait, s.delay+2*s.limit[lb]+10*time.Second)
 	}
-	lists, _, err := p.during(lb, taken, wait, func() error {
+	lists, begin, err := p.during(lb, taken, wait, func() error {
 		if err := p.launch(back); err != nil || len(left) == 0 {
 			return err
 		}
@@ -91,6 +91,9 @@ func (p *pair) comeback(lb int) error {
 	for _, s := range p.sites {
 		failed := failures(lists[s], 0, clock.Mono(1<<62))
 		p.saw("%s: %d requests, %d not answered", s.url, len(lists[s]), len(failed))
+		if len(failed) > 0 {
+			p.saw("%s", reasons(failed, begin))
+		}
 		p.check(len(failed) <= len(lists[s])/20, "the return costs next to nothing")
 		if slices.Contains(left, s) {
 			p.check(lineWith(back.logged(place{}), masterLine(s.name(lb))...) == "", "%s has not become master of %s", back.node, s.name(lb))
@@ -211,6 +214,9 @@ func (p *pair) serverLost(w *web) error {
 	after := failures(list, found, clock.Mono(1<<62))
 	p.saw("%d requests, %d not answered in the %.1f s until it was out, %d after", len(list), len(failures(list, begin, found)),
 		found.Sub(begin).Seconds(), len(after))
+	if len(after) > 0 {
+		p.saw("%s", reasons(after, found))
+	}
 	p.check(len(after) == 0, "no request fails after it was taken out")
 	return nil
 }
@@ -228,7 +234,9 @@ func (p *pair) serverBack(w *web) error {
 		return nil
 	}
 	p.saw("put in after %.1f s; %d requests, answered by %s", found.Sub(begin).Seconds(), len(list), strings.Join(serversOf(list), " and "))
-	p.check(len(failures(list, 0, clock.Mono(1<<62))) == 0, "every request was answered")
+	if failed := failures(list, 0, clock.Mono(1<<62)); !p.check(len(failed) == 0, "every request was answered") {
+		p.saw("%s", reasons(failed, begin))
+	}
 	if w.turns {
 		p.check(slices.Contains(serversOf(list), w.page), "%s answers again", w.page)
 	}
@@ -279,7 +287,7 @@ func (p *pair) sorry(a apology) error {
 
 // answered asks for a page n times and checks who answers.
 func (p *pair) answered(url string, n int, ok func(page string) bool, by string) error {
-	client := p.c.HTTPClient(demoClient)
+	client := p.c.usersClient(demoClient)
 	var pages []string
 	var failed error
 	for range n {

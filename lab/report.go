@@ -26,16 +26,17 @@ func (r *report) did(format string, args ...any) { r.line("did", fmt.Sprintf(for
 // saw says what was seen; text may have several lines.
 func (r *report) saw(format string, args ...any) { r.line("saw", fmt.Sprintf(format, args...)) }
 
-// check says whether something is as it must be.
-func (r *report) check(ok bool, format string, args ...any) {
+// check says whether something is as it must be, and returns that.
+func (r *report) check(ok bool, format string, args ...any) bool {
 	r.checks++
 	what := fmt.Sprintf(format, args...)
 	if ok {
 		r.line("OK", what)
-		return
+		return true
 	}
 	r.failed = append(r.failed, fmt.Sprintf("%d: %s", r.step, what))
 	r.line("FAILED", what)
+	return false
 }
 
 // must is check for a thing that was tried: err says what happened instead.

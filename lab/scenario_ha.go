@@ -178,7 +178,9 @@ func (p *pair) reloads(s *site) error {
 	}
 	p.did("the first files again, and a reload of both")
 	p.check(!p.has("lb1", netip.MustParseAddr(haAdded)), "lb1 has given up %s", haAdded)
-	p.check(len(failures(list, 0, clock.Mono(1<<62))) == 0, "all %d requests meanwhile were answered", len(list))
+	if failed := failures(list, 0, clock.Mono(1<<62)); !p.check(len(failed) == 0, "all %d requests meanwhile were answered", len(list)) {
+		p.saw("%s", reasons(failed, list[0].at))
+	}
 	for i, lb := range p.lbs {
 		p.check(lineWith(lb.logged(since[i]), "Entering") == "", "%s has not changed its state", lb.node)
 	}
@@ -226,7 +228,7 @@ func (p *pair) reloadAddress() error {
 func (p *pair) reloadNonsense() error {
 	p.did("in lb1: lb_algo robin, and dirsw reload")
 	err := p.reload(haConf("lb1", "lb_algo rr", "lb_algo robin"))
-	if p.check(err != nil, "it is refused"); err != nil {
+	if p.check(err != nil, "it is refused") {
 		p.saw("%v", err)
 	}
 	p.check(p.has("lb1", netip.MustParseAddr(haAdded)), "lb1 goes on with what it had")

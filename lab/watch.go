@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,7 +38,7 @@ const patience = 1500 * time.Millisecond
 func (s *scene) watch(node, url string, every time.Duration) *watch {
 	ctx, stop := context.WithCancel(s.ctx)
 	w := &watch{clk: s.c.clk, stop: stop}
-	client := s.c.HTTPClient(node)
+	client := s.c.usersClient(node)
 	client.Timeout = patience
 	w.ends.Go(func() {
 		for next := w.clk.Now(); ctx.Err() == nil; next = next.Add(every) {
@@ -89,6 +90,23 @@ func failures(list []asked, from, to clock.Mono) (out []asked) {
 		}
 	}
 	return out
+}
+
+// reasons says in a few words why requests were not answered: each reason once, with its first time since begin.
+func reasons(failed []asked, begin clock.Mono) string {
+	seen := map[string]bool{}
+	var out []string
+	for _, a := range failed {
+		text := a.err.Error()
+		if i := strings.LastIndex(text, ": "); i >= 0 {
+			text = text[i+2:]
+		}
+		if !seen[text] && len(out) < 3 {
+			seen[text] = true
+			out = append(out, fmt.Sprintf("%.2f s: %s", a.at.Sub(begin).Seconds(), text))
+		}
+	}
+	return strings.Join(out, "; ")
 }
 
 // servers are those that answered, each once, sorted.
