@@ -101,6 +101,7 @@ type Director struct {
 	file   *config.Model // what Load returned last
 	ticks  int
 	vitals vitals
+	herald herald
 	behind bool // what is known is not in force yet, see pursue
 
 	prober   *health.Prober
@@ -146,7 +147,7 @@ func New(o Options) *Director {
 	d := &Director{o: o, wake: make(chan struct{}, 1), reloads: make(chan reload), edits: make(chan edit),
 		done: make(chan struct{}), ready: make(chan struct{}), file: o.Model, promoted: map[string]func() error{}}
 	d.ports.Store(&o.Ports)
-	d.beats.came = make(chan struct{}, 1)
+	d.beats.came, d.herald.came = make(chan struct{}, 1), make(chan struct{}, 1)
 	d.election = vrrp.NewRunner(vrrp.Options{Clock: o.Clock, Log: o.Log, Net: o.Net, Notice: d.notice})
 	if n, ok := o.Net.(*ElectionNet); ok {
 		n.link, n.stranger = d.election.Link, func(a host.Answer) { go d.strange(a) }
@@ -229,6 +230,7 @@ func (d *Director) Run(ctx context.Context) error {
 	defer d.background("checking", func(ctx context.Context) error { d.prober.Run(ctx); return nil })()
 	defer d.background("tracking", d.tracker.Run)()
 	defer d.background("BFD", d.bfd.Run)()
+	defer d.background("the herald", func(ctx context.Context) error { d.herald.run(ctx, d.notifier.VRRP); return nil })()
 	defer d.background("the election", d.election.Run)() // the first to end: masters say so and give their addresses back
 	err = d.tellWhom(d.o.Model)
 	d.tell(told)

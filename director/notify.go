@@ -124,7 +124,7 @@ func (d *Director) notice(n vrrp.Notice) {
 		go d.trouble(n) // a log may have to wait, this thread must not
 		return
 	}
-	d.notifier.VRRP(e)
+	d.herald.say(e)
 }
 
 // trouble tells of what no keepalived would say: two masters, and adverts of others with other settings.
