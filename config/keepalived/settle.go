@@ -187,12 +187,16 @@ func (p *parser) settleStrict(d *draft, in *inheritance) {
 	if !d.has("accept") && !d.has("no_accept") {
 		d.Accept = !d.Strict || d.Priority == 255
 	}
+	if !d.Accept && d.Priority != 255 {
+		at := d.at("strict_mode")
+		if d.has("no_accept") {
+			at = d.at("no_accept")
+		}
+		p.noteOnce("accept", at, "no_accept, which strict_mode or vrrp_strict implies, is not enforced: the master answers ping on its virtual "+
+			"addresses, and whatever listens on this host is reached there; filter with nftables what must not be")
+	}
 	if !d.Strict {
 		return
-	}
-	if !d.Accept {
-		p.noteOnce("strict", d.at("strict_mode"), "strict_mode or vrrp_strict: nobody but an owner answers on its addresses, ping "+
-			"included; services of virtual_server are served; write `accept` or leave vrrp_strict out")
 	}
 	for _, e := range []struct {
 		keyword string
