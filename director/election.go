@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -53,10 +54,23 @@ func (d *Director) demote() {
 	}
 }
 
-// strange is told by the election's thread that somebody else claims an address that is held here.
+// stranger is told by the election's thread that somebody else claims an address that is held here. Who takes over from us does
+// that, too, so it is looked at again when we should know.
+func (d *Director) stranger(a host.Answer) {
+	d.o.Clock.AfterFunc(strangerGrace, func() { d.strange(a) })
+}
+
+// strangerGrace is how long an address is claimed by two in the course of a takeover, at most.
+const strangerGrace = 2 * time.Second
+
+// strange tells of one that claims an address that is held here all the same.
 func (d *Director) strange(a host.Answer) {
 	now := d.now.Load()
-	if now == nil {
+	states, _ := d.election.States()
+	mine := slices.ContainsFunc(states, func(in vrrp.InstanceState) bool {
+		return in.State == vrrp.Master && slices.ContainsFunc(in.Config.Addresses, func(v vrrp.Address) bool { return v.Prefix.Addr() == a.Addr })
+	})
+	if now == nil || !mine {
 		return
 	}
 	i := slices.IndexFunc(now.wanted.Instances, func(in config.Instance) bool {
@@ -72,3 +86,6 @@ func (d *Director) strange(a host.Answer) {
 
 // Election is how the instances and groups stand. Any goroutine.
 func (d *Director) Election() ([]vrrp.InstanceState, []vrrp.GroupState) { return d.election.States() }
+
+// StrayAdverts counts, by reason, the adverts that are for none of the instances. Any goroutine.
+func (d *Director) StrayAdverts() [vrrp.NumRejects]uint64 { return d.election.Strays() }

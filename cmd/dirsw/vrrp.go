@@ -65,6 +65,11 @@ func (b *backend) vrrp(args []string) ctl.Outcome {
 		return ctl.Outcome{Stdout: out.String()}
 	}
 	printInstances(&out, instances, groups, now)
+	for why, n := range b.d.StrayAdverts() {
+		if n > 0 {
+			fmt.Fprintf(&out, "%d adverts were for no instance of this host: %v\n", n, vrrp.Reject(why))
+		}
+	}
 	return ctl.Outcome{Stdout: out.String()}
 }
 
