@@ -150,7 +150,7 @@ func New(o Options) *Director {
 	d.beats.came, d.herald.came = make(chan struct{}, 1), make(chan struct{}, 1)
 	d.election = vrrp.NewRunner(vrrp.Options{Clock: o.Clock, Log: o.Log, Net: o.Net, Notice: d.notice})
 	if n, ok := o.Net.(*ElectionNet); ok {
-		n.link, n.stranger = d.election.Link, func(a host.Answer) { go d.strange(a) }
+		n.link, n.stranger = d.election.Link, d.stranger
 	}
 	d.mailer = mail.New(mail.Options{Clock: o.Clock, Log: o.Log, Host: o.Name, Now: o.Now})
 	d.notifier = notify.New(notify.Options{Clock: o.Clock, Log: o.Log, Mail: d.mailer})
@@ -279,6 +279,7 @@ func (d *Director) apply(m *config.Model) ([]happening, error) {
 	for _, n := range notes {
 		d.o.Log.Warn(n.Text, zap.Stringer("at", n.Pos))
 	}
+	d.followHealth() // what was found until now is about the model before
 	known := d.vitals.clone()
 	told := append(d.check(m, targets), d.vitals.judgeAll()...)
 	if err := d.publish(); err != nil {

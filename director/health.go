@@ -133,14 +133,23 @@ func (d *Director) suspend(m *config.Model) {
 	}
 }
 
-// uncheck has the servers of the model in force checked again, after another one was given up.
+// uncheck has the servers of the model in force checked again, after another one was given up. Those that the other one did not
+// have begin anew.
 func (d *Director) uncheck() {
 	if d.vitals.model == nil {
 		return
 	}
-	if before, _, err := Targets(d.vitals.model, d.runner()); err == nil { // it was good before
-		d.prober.Set(d.withPaths(d.vitals.model, before))
+	before, _, err := Targets(d.vitals.model, d.runner())
+	if err != nil {
+		return // it was good before: files are gone since
 	}
+	d.prober.Set(d.withPaths(d.vitals.model, before))
+	var told []happening
+	for _, s := range d.prober.States() {
+		told = append(told, d.vitals.answer(s.Key, s.Up, "configuration")...)
+	}
+	d.behind = d.behind || len(told) > 0
+	d.tell(told)
 }
 
 // Health is how the checks of the real servers stand. Any goroutine.
