@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"dirsw/clock"
 	"dirsw/script"
@@ -27,8 +28,12 @@ const (
 	readerGrace  = time.Second
 )
 
+// pipeSize is how many bytes a pipe holds, as far as the kernel lets it: with its own 64 KB the lines of a thousand real
+// servers that fail at once would be lost before any reader could take them.
+const pipeSize = 1 << 20
+
 // fifo is an open pipe. It is open for reading as well, so that opening and writing work without a reader, who then
-// finds the lines since, as far as the pipe holds them (64 KB).
+// finds the lines since, as far as the pipe holds them.
 type fifo struct {
 	FIFO
 	clock clock.Clock
@@ -70,6 +75,7 @@ func openFIFO(f FIFO, c clock.Clock, log *zap.Logger, run Runner) (*fifo, error)
 		return nil, fmt.Errorf("open FIFO %s: %w", f.Path, err)
 	}
 	o.ino = st.Ino
+	_, _ = unix.FcntlInt(uintptr(o.fd), unix.F_SETPIPE_SZ, pipeSize) // a smaller one holds less, and is no error
 	return o, nil
 }
 

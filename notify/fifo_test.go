@@ -149,7 +149,7 @@ func TestFIFOWithoutReader(t *testing.T) {
 	if err := b.Set(Config{All: FIFO{Path: path}}); err != nil {
 		t.Fatal(err)
 	}
-	const n = 10000
+	const n = 50000
 	for i := range n {
 		b.VRRP(Event{Name: "instance", State: Master, Priority: i})
 	}
@@ -235,5 +235,36 @@ func TestFIFOReader(t *testing.T) {
 		if !gone(dir + p) {
 			t.Errorf("%s is still there", p)
 		}
+	}
+}
+
+// TestFIFOHoldsACrowd: the news of 2 000 real servers that fail at once wait in the pipe for a reader that is slow.
+func TestFIFOHoldsACrowd(t *testing.T) {
+	path := t.TempDir() + "/pipe"
+	b := newBench(t, Options{})
+	if err := b.Set(Config{Servers: FIFO{Path: path}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2000 {
+		b.Real("[2001:db8:1:2::5]:tcp:443", fmt.Sprintf("[2001:db8:1:2::%x]:tcp:443", i), false, "test")
+	}
+	r, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	lines := 0
+	for buf := make([]byte, 1<<20); lines < 2000; {
+		if err := r.SetReadDeadline(time.Now().Add(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := r.Read(buf)
+		lines += strings.Count(string(buf[:n]), "\n")
+		if err != nil {
+			break
+		}
+	}
+	if lines != 2000 {
+		t.Errorf("%d lines, want 2000", lines)
 	}
 }
