@@ -155,6 +155,10 @@ func (p *parser) mendAddress(a *config.VirtualAddress, preferred bool) {
 	if !preferred && a.Prefix.IsSingleIP() {
 		a.Deprecated = true
 	}
+	if a.PreferredLft > 0 {
+		p.note(a.Pos, "preferred_lft of %s: its lifetime is prolonged while it is held, so it never is deprecated; write 0 for one that is",
+			a.Prefix.Addr())
+	}
 }
 
 // prefix reads ADDRESS or ADDRESS/LENGTH; without a length it is that of a host.
