@@ -124,3 +124,17 @@ func TestDrillRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestDrillPlansAnything: whatever configuration makes a cluster, or an error that says why not.
+func TestDrillPlansAnything(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(articles, "*.conf"))
+	must(t, err)
+	if len(files) == 0 {
+		t.Fatal("there are no configurations")
+	}
+	for _, f := range files {
+		if got := planned(t, f, f); !strings.Contains(got, "director: ") && !strings.Contains(got, "vrrp_instance") {
+			t.Errorf("%s: %s", f, got)
+		}
+	}
+}

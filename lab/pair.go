@@ -191,14 +191,18 @@ func (s *scene) sourceOn(node, link string, target netip.Addr) (netip.Addr, erro
 	return netip.Addr{}, fmt.Errorf("%s has no address on %s from which it reaches %v", node, link, target)
 }
 
-// during runs f while somebody asks for each page a hundred times a second, and waits until a director is master of the
+// pace is how often each page is asked for while a director comes or goes: a hundred times a second all of them together, so
+// that it is the directors that are measured and not the machine.
+func (p *pair) pace() time.Duration { return haEvery * time.Duration(len(p.sites)) }
+
+// during runs f while somebody asks for each page, and waits until a director is master of the
 // sites. It returns the requests for each of the pair's sites and when f was called.
 func (p *pair) during(there int, sites []*site, within time.Duration, f func() error) (map[*site][]asked, clock.Mono, error) {
 	lb := p.lbs[there]
 	since := lb.here()
 	watches := map[*site]*watch{}
 	for _, s := range p.sites {
-		watches[s] = p.watch(demoClient, s.url, haEvery)
+		watches[s] = p.watch(demoClient, s.url, p.pace())
 	}
 	err := pause(p.ctx, p.c.clk, 300*time.Millisecond)
 	begin := p.c.clk.Now()

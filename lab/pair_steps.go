@@ -16,7 +16,7 @@ import (
 func (p *pair) death(lb int) error {
 	dead := p.lbs[lb]
 	p.begin("The master dies: the backup takes over.")
-	p.did("a request every 10 ms from %s; kill -9 of dirsw in %s", demoClient, dead.node)
+	p.did("a request every %v from %s; kill -9 of dirsw in %s", p.pace(), demoClient, dead.node)
 	begin, moved, err := p.killed(lb, func() error { return dead.d.stop(unix.SIGKILL, final) })
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func (p *pair) comeback(lb int) error {
 	default:
 		p.begin("It returns and takes back what it is to take back, and no more.")
 	}
-	p.did("a request every 10 ms; %s in %s", p.program(back), back.node)
+	p.did("a request every %v; %s in %s", p.pace(), p.program(back), back.node)
 	wait := p.patience(taken)
 	for _, s := range taken {
 		wait = max(wait, s.delay+2*s.limit[lb]+10*time.Second)
@@ -126,7 +126,7 @@ func (p *pair) silence(lb int, sites []*site) time.Duration {
 func (p *pair) farewell(lb int) error {
 	gone := p.lbs[lb]
 	p.begin("The master is stopped: it says so, and nobody waits.")
-	p.did("a request every 10 ms; SIGTERM to %s in %s", p.program(gone), gone.node)
+	p.did("a request every %v; SIGTERM to %s in %s", p.pace(), p.program(gone), gone.node)
 	moved := p.of(lb)
 	lists, begin, err := p.during(1-lb, moved, p.patience(moved), func() error { return gone.d.stop(unix.SIGTERM, gentle) })
 	if err != nil {
