@@ -53,7 +53,11 @@ func instance(m *config.Model, in *config.Instance) vrrp.Config {
 		c.Second = append(c.Second, heartbeat(in, &in.Heartbeats[i]))
 	}
 	for i := range in.Addresses {
-		if a := address(&in.Addresses[i]); in.Addresses[i].Excluded {
+		a := address(&in.Addresses[i])
+		if c.VMAC != nil && a.Link == "" && a.Prefix.Addr().Is6() != c.IPv6 {
+			a.Link = in.Interface // a VMAC is of one family
+		}
+		if in.Addresses[i].Excluded {
 			c.Excluded = append(c.Excluded, a)
 		} else {
 			c.Addresses = append(c.Addresses, a)
@@ -69,7 +73,9 @@ func instance(m *config.Model, in *config.Instance) vrrp.Config {
 	}
 	c.NoPreempt, c.PreemptDelay, c.DownTimerAdverts = in.NoPreempt, in.PreemptDelay, in.DownAdverts
 	c.Strict, c.NoAccept, c.SkipCheckAdvAddr = in.Strict, !in.Accept, in.SkipAddressCheck
-	c.LowerPrioNoAdvert, c.HigherPrioAdvert, c.OwnerIgnore = in.LowerSilent, in.HigherAnswer, in.OwnerIgnores
+	// A master that yields always has a last word (higher_prio_send_advert): after a split the winner would otherwise not know that
+	// there was another one, announce nothing, and hosts would go on sending there.
+	c.LowerPrioNoAdvert, c.HigherPrioAdvert, c.OwnerIgnore = in.LowerSilent, true, in.OwnerIgnores
 	c.ChecksumAsV2, c.OldUnicast, c.NeverOldUnicast = in.ChecksumAsV2, in.UnicastOldSum == config.OldSumOn, in.UnicastOldSum == config.OldSumNever
 	c.DontTrackPrimary, c.TrackSource = in.DontTrackPrimary, in.TrackSrcIP
 	c.FaultNoPeer = in.FaultNoPeer && len(in.UnicastPeers) == 0

@@ -79,7 +79,6 @@ func (i *Instance) receivedMaster(now clock.Mono, a *Advert, src netip.Addr, pat
 		i.logf("(%s) Master received priority 0 message", i.cfg.Name)
 		return
 	}
-	i.stats.SplitBrain++
 	if !higher && a.Priority == i.priority && order == 0 {
 		return // from a second path: the first one will tell
 	}
@@ -125,7 +124,12 @@ func (i *Instance) yield(now clock.Mono, a *Advert, src netip.Addr) {
 // insist stays master: the sender hears it, and the hosts of the link hear where the addresses are, at once and again
 // when the other one has gone.
 func (i *Instance) insist(now clock.Mono, a *Advert, src netip.Addr, seq uint32) {
-	i.splitSeen(now, a, src)
+	// One that we have just taken over from says a last word (higher_prio_send_advert), which is no split.
+	split := now.Sub(i.lastTransition) >= i.cfg.Interval/4
+	if split {
+		i.stats.SplitBrain++
+		i.splitSeen(now, a, src)
+	}
 	if !i.answers(now) {
 		return
 	}
@@ -149,6 +153,9 @@ func (i *Instance) insist(now clock.Mono, a *Advert, src netip.Addr, seq uint32)
 				o.announceLower(now)
 			}
 		}
+	}
+	if !split {
+		return
 	}
 	i.m.notice(i, Notice{Kind: LowerPriority, Name: i.cfg.Name, Old: i.state, New: i.state, Priority: i.priority, At: now, Peer: src})
 }

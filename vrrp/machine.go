@@ -123,6 +123,9 @@ func (m *Machine) setLink(now clock.Mono, l LinkState) {
 		if i.resource(l.Name) || i.dependsOn(l.Name) {
 			i.reconsider(now)
 		}
+		if known && l.Up && !old.Up && i.state == Master && i.vipset {
+			i.set("", i.cfg.Routes) // the kernel has dropped those by a link that went down
+		}
 	}
 }
 

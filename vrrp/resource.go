@@ -48,8 +48,9 @@ func (i *Instance) disown(words string, list []Address) {
 	}
 }
 
+// set sets routes or rules; nothing is logged without words.
 func (i *Instance) set(words string, list []Extra) {
-	if len(list) > 0 {
+	if len(list) > 0 && words != "" {
 		i.logf("(%s) %s", i.cfg.Name, words)
 	}
 	for _, e := range list {

@@ -97,7 +97,7 @@ type Stats struct {
 	PriZeroSent   uint64
 	AddrListErr   uint64 // adverts whose addresses are not all ours; only those with none of ours are rejected
 	IntervalErr   uint64 // version 3: adverts with another interval than ours, which is learnt
-	SplitBrain    uint64 // adverts heard while master, but for priority 0
+	SplitBrain    uint64 // adverts of lower priority heard while master
 	SendErrors    uint64
 	EffectErrors  uint64 // addresses, routes, rules that could not be set or removed
 	Rejects       [NumRejects]uint64
