@@ -112,9 +112,9 @@ type Director struct {
 	mailer   *mail.Sender
 	notifier *notify.Notifier
 	promoted map[string]func() error // by link, see promote
-	alarms   sync.Map                // names of instances whose split_brain_script runs
-	masters  sync.Map                // names of instances that are master
-	rested   clock.Mono              // from then on news are followed
+	alarms   alarms
+	masters  sync.Map   // names of links that have virtual addresses
+	rested   clock.Mono // from then on news are followed
 	stations stations
 
 	diverting  bool // what follows is in force
@@ -150,7 +150,7 @@ func New(o Options) *Director {
 	d.beats.came, d.herald.came = make(chan struct{}, 1), make(chan struct{}, 1)
 	d.election = vrrp.NewRunner(vrrp.Options{Clock: o.Clock, Log: o.Log, Net: o.Net, Notice: d.notice})
 	if n, ok := o.Net.(*ElectionNet); ok {
-		n.link, n.stranger = d.election.Link, d.stranger
+		n.link, n.stranger, n.taking = d.election.Link, d.stranger, d.crown
 	}
 	d.mailer = mail.New(mail.Options{Clock: o.Clock, Log: o.Log, Host: o.Name, Now: o.Now})
 	d.notifier = notify.New(notify.Options{Clock: o.Clock, Log: o.Log, Mail: d.mailer})

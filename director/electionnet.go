@@ -22,6 +22,8 @@ type ElectionNet struct {
 	// Before the runner begins: who is told of links and of strangers that claim an address of ours, on the runner's thread.
 	link     func(vrrp.LinkState)
 	stranger func(host.Answer)
+	// taking is told of a link that is about to have a virtual address, or has one for longer.
+	taking func(link string)
 
 	noSwap bool
 	ours   map[vrrp.Address]bool // nobody else's any more
@@ -39,7 +41,7 @@ var _ vrrp.Net = (*ElectionNet)(nil)
 
 // NewElectionNet makes it of what Host offers. NoSwap keeps the memory of the process from being swapped out.
 func NewElectionNet(v *host.VRRP, vmacs *host.VMACs, c clock.Clock, noSwap bool) *ElectionNet {
-	return &ElectionNet{v: v, vmacs: vmacs, noSwap: noSwap, link: func(vrrp.LinkState) {}, stranger: func(host.Answer) {},
+	return &ElectionNet{v: v, vmacs: vmacs, noSwap: noSwap, link: func(vrrp.LinkState) {}, stranger: func(host.Answer) {}, taking: func(string) {},
 		ours: map[vrrp.Address]bool{}, clock: c, guarded: map[string][]netip.Addr{}}
 }
 
@@ -116,6 +118,7 @@ func (n *ElectionNet) guard(a vrrp.Address, on bool) {
 
 // Own is vrrp.Net's.
 func (n *ElectionNet) Own(a vrrp.Address, lifetime time.Duration) error {
+	n.taking(a.Link)
 	err := n.v.Own(hostAddress(a), lifetime)
 	n.guard(a, err == nil)
 	return err

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -109,8 +107,8 @@ func (d *Director) notice(n vrrp.Notice) {
 	switch n.Kind {
 	case vrrp.StateChanged:
 		e.State = notify.State(n.New.String())
-		if !n.Group {
-			d.crown(n.Name, n.New)
+		if !n.Group && n.New != vrrp.Master {
+			d.uncrown(n.Name)
 		}
 		d.Wake() // services may begin or end to be suspended
 	case vrrp.LowerPriority:
@@ -147,36 +145,6 @@ func (d *Director) trouble(n vrrp.Notice) {
 		d.o.Log.Warn("an advert left late", append(at, zap.Duration("late", n.Late))...)
 	}
 }
-
-// alarmSplit runs the split_brain_script of an instance, with the name of the instance, what is the matter, and who the other
-// one is. While it runs, further alarms of the instance are not told to it.
-func (d *Director) alarmSplit(name, what, who string) {
-	now := d.now.Load()
-	if now == nil {
-		return
-	}
-	m := now.wanted
-	i := slices.IndexFunc(m.Instances, func(in config.Instance) bool { return in.Name == name })
-	if i < 0 || m.Instances[i].SplitBrainScript.IsZero() {
-		return
-	}
-	if _, busy := d.alarms.LoadOrStore(name, true); busy {
-		return
-	}
-	go func() {
-		defer d.alarms.Delete(name)
-		program, err := newPrograms(&m.Globals.Scripts).command(&m.Instances[i].SplitBrainScript, alarmTime)
-		if err == nil {
-			err = d.notifier.Once(context.Background(), "split_brain", program.With(name, what, who))
-		}
-		if err != nil && !errors.Is(err, notify.ErrOnce) { // which the notifier has told
-			d.o.Log.Warn("the split_brain_script cannot be run", zap.String("instance", name), zap.Error(err))
-		}
-	}()
-}
-
-// alarmTime is how long a split_brain_script may take.
-const alarmTime = 30 * time.Second
 
 // tell logs what has happened to servers and services, and notifies who is to be told.
 func (d *Director) tell(told []happening) {

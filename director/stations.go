@@ -2,15 +2,16 @@ package director
 
 import (
 	"slices"
+	"sync"
 
 	"go.uber.org/zap"
 
 	"dirsw/packet"
-	"dirsw/vrrp"
 )
 
 // stations are the Ethernet addresses whose frames the filter takes, as they are in force.
 type stations struct {
+	mu    sync.Mutex
 	ports *[]Port        // for which
 	macs  [][]packet.MAC // of each of them
 }
@@ -19,9 +20,11 @@ type stations struct {
 // own. A backup must not take them: a switch that has not learned where the master is floods them to everybody, and then two
 // directors would forward each.
 func (d *Director) settle() {
+	d.stations.mu.Lock()
+	defer d.stations.mu.Unlock()
 	ports := d.ports.Load()
 	if d.stations.ports != ports {
-		d.stations = stations{ports: ports, macs: make([][]packet.MAC, len(*ports))}
+		d.stations.ports, d.stations.macs = ports, make([][]packet.MAC, len(*ports))
 	}
 	m := d.now.Load().wanted
 	for i := range *ports {
@@ -32,7 +35,10 @@ func (d *Director) settle() {
 		macs := []packet.MAC{p.MAC}
 		for k := range m.Instances {
 			v := vmac(&m.Instances[k])
-			if _, master := d.masters.Load(m.Instances[k].Name); master && v != nil && !v.IPvlan && v.Base == p.Name {
+			if v == nil || v.IPvlan || v.Base != p.Name {
+				continue
+			}
+			if _, held := d.masters.Load(v.Name); held {
 				macs = append(macs, packet.MAC(v.MAC))
 			}
 		}
@@ -47,11 +53,20 @@ func (d *Director) settle() {
 	}
 }
 
-// crown notes whether an instance is master. It is called on the election's thread.
-func (d *Director) crown(name string, state vrrp.State) {
-	if state == vrrp.Master {
-		d.masters.Store(name, true)
-	} else {
-		d.masters.Delete(name)
+// crown is told by the election, before a link gets a virtual address: frames to it must come to the workers by then, as the
+// kernel refuses connections that it takes for its own.
+func (d *Director) crown(link string) {
+	if _, known := d.masters.LoadOrStore(link, true); !known {
+		d.settle()
+	}
+}
+
+// uncrown is told that an instance is not master.
+func (d *Director) uncrown(instance string) {
+	m := d.now.Load().wanted
+	for i := range m.Instances {
+		if v := vmac(&m.Instances[i]); v != nil && m.Instances[i].Name == instance {
+			d.masters.Delete(v.Name)
+		}
 	}
 }
