@@ -261,7 +261,7 @@ func (i *Instance) reconfigured(now clock.Mono, old *Config) {
 // setPaths derives the paths from the configuration.
 func (i *Instance) setPaths() {
 	i.paths = i.cfg.Paths()
-	i.sources, i.heard = make([]Source, len(i.paths)), make([]clock.Mono, len(i.paths))
+	i.sources, i.heard, i.quiet = make([]Source, len(i.paths)), make([]clock.Mono, len(i.paths)), make([]bool, len(i.paths))
 	for n := range i.paths {
 		i.sources[n] = i.m.sourceOf(&i.paths[n])
 	}

@@ -22,6 +22,7 @@ type Instance struct {
 	paths       []Path
 	sources     []Source     // by path
 	heard       []clock.Mono // by path: when an advert was accepted last
+	quiet       []bool       // by path: as backup, nothing is heard by it, see listen
 	down        bool         // a fault holds the instance; see faults
 	unknown     bool         // a script without a weight has not run yet
 
@@ -380,6 +381,11 @@ func (i *Instance) report() InstanceState {
 	}
 	if i.group != nil {
 		s.Group = i.group.cfg.Name
+	}
+	for q, quiet := range i.quiet {
+		if quiet && i.state == Backup {
+			s.Quiet = append(s.Quiet, i.wayName(q))
+		}
 	}
 	for t := range i.trackers() {
 		s.Tracks = append(s.Tracks, TrackReport{Track: *t, State: i.m.track(t)})

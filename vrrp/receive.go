@@ -28,6 +28,7 @@ func (i *Instance) received(now clock.Mono, p *Packet, path int) {
 	}
 	i.stats.AdvertRcvd++
 	i.heard[path] = now
+	i.listen(now, path)
 	if a.Priority == PriorityStop {
 		i.stats.PriZeroRcvd++
 	}
@@ -41,6 +42,32 @@ func (i *Instance) received(now clock.Mono, p *Packet, path int) {
 	} else {
 		i.receivedMaster(now, a, p.Src, path, seq)
 	}
+}
+
+// listen tells a backup whose master has several ways that one of them has fallen silent: the next fault would make two masters.
+func (i *Instance) listen(now clock.Mono, path int) {
+	if len(i.heard) < 2 || i.state != Backup {
+		return
+	}
+	for q := range i.heard {
+		quiet := q != path && now.Sub(max(i.heard[q], i.lastTransition)) >= i.downTime()
+		if quiet == i.quiet[q] {
+			continue
+		}
+		if i.quiet[q] = quiet; quiet {
+			i.m.warnf(i, "(%s) adverts come by %s and not by %s", i.cfg.Name, i.wayName(path), i.wayName(q))
+		} else {
+			i.logf("(%s) adverts come by %s again", i.cfg.Name, i.wayName(q))
+		}
+	}
+}
+
+// wayName names a path for people.
+func (i *Instance) wayName(path int) string {
+	if p := &i.paths[path]; p.Link != "" {
+		return p.Link
+	}
+	return "unicast"
 }
 
 // rejected counts, and tells once what is wrong. A peer that is configured differently is a conflict.

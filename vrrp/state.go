@@ -125,6 +125,7 @@ type InstanceState struct {
 	VIPSet         bool
 	SplitBrain     bool       // while master, another master was heard within the last Master_Down_Interval
 	Source         netip.Addr // of our adverts
+	Quiet          []string   // ways by which a backup does not hear its master, while it does by another
 	Master         netip.Addr // who was heard last as master
 	MasterPriority uint8
 	MasterInterval time.Duration

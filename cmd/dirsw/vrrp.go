@@ -122,6 +122,9 @@ func troubles(in *vrrp.InstanceState) (out []string) {
 	if in.SplitBrain {
 		out = append(out, fmt.Sprintf("SPLIT BRAIN: %v is master as well", in.Master))
 	}
+	for _, way := range in.Quiet {
+		out = append(out, fmt.Sprintf("nothing is heard by %s, only by another way", way))
+	}
 	for _, f := range in.Faults {
 		out = append(out, "fault: "+f)
 	}
