@@ -153,6 +153,9 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	if err := r.apply(&m.Dataplane); err != nil {
 		return err
 	}
+	if v := &m.Globals.VRRP; v.DelayAfterBoot > 0 {
+		v.StartupDelay = max(v.StartupDelay, v.DelayAfterBoot-uptime())
+	}
 	h, err := host.Open(host.Options{Log: log})
 	if err != nil {
 		return err
@@ -238,7 +241,20 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 			log.Warn("attached with a limit", zap.String("interface", p.Name), zap.String("note", p.Note))
 		}
 	}
-	return serve(ctx, r, d, plane, h, control, log)
+	return serve(ctx, r, d, plane, h, control, dumpFiles(&m.Globals.Dump), log)
+}
+
+// uptime is how long the host has been up; 0 where /proc does not say.
+func uptime() time.Duration {
+	var seconds float64
+	text, err := os.ReadFile("/proc/uptime")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &seconds)
+	}
+	if err != nil {
+		return 0
+	}
+	return time.Duration(seconds * float64(time.Second))
 }
 
 // hostname is this host's name as far as it is known.
@@ -276,7 +292,7 @@ func electionNet(h *host.Host, m *config.Model, c clock.Clock) (net *director.El
 
 // serve runs director, workers and control socket until the first of them ends or ctx does.
 func serve(ctx context.Context, r *runFlags, d *director.Director, plane *dataplane, h *host.Host,
-	control *ctl.Server, log *zap.Logger) error {
+	control *ctl.Server, dumps map[os.Signal]string, log *zap.Logger) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	workerCtx, stopWorker := context.WithCancel(context.Background()) // outlives the director, which empties the filter
@@ -303,6 +319,7 @@ func serve(ctx context.Context, r *runFlags, d *director.Director, plane *datapl
 		log.Info("forwarding", zap.String("config", r.file), zap.String("socket", r.socket))
 		b := &backend{d: d, plane: plane, h: h, log: log, file: r.file, start: time.Now()}
 		go b.reloadOn(ctx, hup)
+		go b.dumpOn(ctx, dumps)
 		if err := control.Serve(ctx, b); err != nil && ctx.Err() == nil {
 			cancel(err)
 		}

@@ -167,13 +167,7 @@ func instancesJSON(list []vrrp.InstanceState, now clock.Mono, today time.Time) [
 		if in.LastTransition != 0 {
 			transition = float64(today.Add(-now.Sub(in.LastTransition)).UnixMicro()) / 1e6
 		}
-		var vips, evips []string
-		for _, a := range c.Addresses {
-			vips = append(vips, a.Prefix.String())
-		}
-		for _, a := range c.Excluded {
-			evips = append(evips, a.Prefix.String())
-		}
+		vips, evips := addresses(in, c.Addresses), addresses(in, c.Excluded)
 		vmac := ""
 		if c.VMAC != nil {
 			vmac = c.VMAC.Name
@@ -187,9 +181,9 @@ func instancesJSON(list []vrrp.InstanceState, now clock.Mono, today time.Time) [
 				"garp_rep": c.GARP.Repeat, "garp_refresh_rep": c.GARP.RefreshRepeat, "garp_lower_prio_delay": c.GARP.LowerDelay.Seconds(),
 				"garp_lower_prio_rep": c.GARP.LowerRepeat, "lower_prio_no_advert": bit(c.LowerPrioNoAdvert),
 				"higher_prio_send_advert": bit(c.HigherPrioAdvert), "vrid": c.VRID, "base_priority": in.BasePriority,
-				"effective_priority": in.Priority, "vipset": bit(in.VIPSet), "vips": vips, "evips": evips,
+				"effective_priority": in.Priority, "vipset": in.VIPSet, "vips": vips, "evips": evips,
 				"adver_int": c.Interval.Seconds(), "master_adver_int": in.MasterInterval.Seconds(), "accept": bit(!c.NoAccept),
-				"nopreempt": bit(c.NoPreempt), "preempt_delay": c.PreemptDelay.Seconds(), "state": in.State, "wantstate": in.Want,
+				"nopreempt": c.NoPreempt, "preempt_delay": c.PreemptDelay.Seconds(), "state": in.State, "wantstate": in.Want,
 				"version": c.Version,
 			},
 			"stats": map[string]any{
@@ -202,6 +196,36 @@ func instancesJSON(list []vrrp.InstanceState, now clock.Mono, today time.Time) [
 		})
 	}
 	return out
+}
+
+// addresses are those of an instance as keepalived's dumps write them.
+func addresses(in *vrrp.InstanceState, list []vrrp.Address) []string {
+	out := []string{}
+	for _, a := range list {
+		text := a.Prefix.String()
+		if a.Prefix.IsSingleIP() {
+			text = a.Prefix.Addr().String()
+		}
+		link := a.Link
+		if link == "" {
+			link = in.Config.OwnLink()
+		}
+		text += " dev " + link + " scope " + scopeName(a.Scope)
+		if in.VIPSet {
+			text += " set"
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// scopeName is how ip(8) calls a scope.
+func scopeName(n uint8) string {
+	names := map[uint8]string{0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
+	if name, ok := names[n]; ok {
+		return name
+	}
+	return fmt.Sprint(n)
 }
 
 // bit is a switch as keepalived's JSON writes it.

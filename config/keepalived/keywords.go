@@ -51,7 +51,7 @@ func (t topic) why() string {
 	case priorities:
 		return "the thread of VRRP has real-time priority in any case (vrrp_rt_priority says which); the rest runs as the process was started"
 	case dumps:
-		return "no file is written: `dirsw stats` shows states and counters"
+		return "the files that signals ask for have the names that the configuration says, and one form"
 	case management:
 		return "SNMP and DBus are not spoken: `dirsw stats` shows states and counters"
 	case synced:
@@ -145,8 +145,9 @@ func globalKeywords() []entry {
 			"checker_log_all_failures include_check random_seed", ""},
 		{"global_defs", served, synced, "lvs_sync_daemon", ""},
 		{"global_defs", served, flushing, "lvs_flush lvs_flush_on_stop lvs_flush_onstop", ""},
-		{"global_defs", served, dumps, "data_use_instance state_dump_file stats_dump_file json_dump_file json_version " +
-			"state_file_location stats_file_location json_file_location", ""},
+		{"global_defs", served, dumps, "data_use_instance json_version", ""},
+		{"global_defs", served, 0, "state_dump_file stats_dump_file json_dump_file state_file_location stats_file_location " +
+			"json_file_location", ""},
 		{"global_defs", idle, management, "snmp_socket enable_snmp_vrrp enable_snmp_keepalived enable_snmp_checker enable_snmp_rfc " +
 			"enable_snmp_rfcv2 enable_snmp_rfcv3 enable_traps snmp_vs_stats_update_interval snmp_rs_stats_update_interval " +
 			"enable_dbus dbus_service_name dbus_no_interface_name", ""},
