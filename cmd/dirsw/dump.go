@@ -26,12 +26,12 @@ const sigJSON = syscall.Signal(36)
 func dumpFiles(d *config.DumpGlobals) map[os.Signal]string {
 	or := func(name, otherwise string) string {
 		if name == "" {
-			return otherwise
+			return filepath.Join(os.TempDir(), otherwise)
 		}
 		return name
 	}
-	return map[os.Signal]string{syscall.SIGUSR1: or(d.State, "/tmp/keepalived.data"), syscall.SIGUSR2: or(d.Stats, "/tmp/keepalived.stats"),
-		sigJSON: or(d.JSON, "/tmp/keepalived.json")}
+	return map[os.Signal]string{syscall.SIGUSR1: or(d.State, "keepalived.data"), syscall.SIGUSR2: or(d.Stats, "keepalived.stats"),
+		sigJSON: or(d.JSON, "keepalived.json")}
 }
 
 // dumpOn writes the files that signals ask for, until ctx ends.

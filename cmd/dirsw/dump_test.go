@@ -84,7 +84,7 @@ func TestReplaceFile(t *testing.T) {
 	if st, err := os.Lstat(name); err != nil || st.Mode() != 0o600 {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
-	if got := dumpFiles(&config.DumpGlobals{Stats: "/x"}); got[syscall.SIGUSR2] != "/x" || got[syscall.SIGUSR1] != "/tmp/keepalived.data" {
+	if got := dumpFiles(&config.DumpGlobals{Stats: "/x"}); got[syscall.SIGUSR2] != "/x" || got[syscall.SIGUSR1] != filepath.Join(os.TempDir(), "keepalived.data") {
 		t.Errorf("files %v", got)
 	}
 }

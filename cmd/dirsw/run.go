@@ -150,6 +150,7 @@ func cmdRun(ctx context.Context, args []string, stderr io.Writer) int {
 
 // runDirector puts everything together, runs it, and takes it apart again in the opposite order.
 func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Logger) error {
+	signal.Ignore(syscall.SIGUSR1, syscall.SIGUSR2, sigJSON) // until there is something to write, see dumpOn
 	if err := r.apply(&m.Dataplane); err != nil {
 		return err
 	}
