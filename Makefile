@@ -10,7 +10,9 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 
 # Packages whose tests make network namespaces and attach programs (they skip without root, and with -short).
-PRIVILEGED_PKGS := ./host/... ./xsk/... ./config/... ./director ./health ./bfd ./script ./track ./notify ./lab/... ./cmd/... ./bench/...
+# Those that wait for others most of the time run two at once, those that load the machine one by one.
+PRIVILEGED_WAITING := ./config/iptables ./config/keepalived ./director ./health ./bfd ./script ./track ./notify
+PRIVILEGED_LOADING := ./lab/... ./cmd/... ./bench/...
 
 # Everything builds without cgo but the race detector.
 export CGO_ENABLED ?= 0
@@ -58,7 +60,8 @@ race: ## the same under the race detector, with the invariants compiled in, in r
 
 privileged: ## end-to-end tests in network namespaces (root; DIRSW_PRIVILEGED=1 makes skips fail)
 	CGO_ENABLED=1 $(GO) test -count 1 -p 1 -timeout 5m -race -tags invariants ./host/... ./xsk/...
-	$(GO) test -count 1 -p 1 -timeout 15m $(PRIVILEGED_PKGS)
+	$(GO) test -count 1 -p 2 -timeout 10m $(PRIVILEGED_WAITING)
+	$(GO) test -count 1 -p 1 -timeout 15m $(PRIVILEGED_LOADING)
 
 bench: ## packets per second of the pipeline and of the wire, beside their peers (root for the wire)
 	$(GO) run ./bench $(BENCHFLAGS)
