@@ -156,7 +156,7 @@ func places(t *testing.T, p *Prober) {
 			}
 			if it.place != 0 {
 				queued++
-				if p.queue[it.place-1] != it {
+				if p.queue[it.place-1].it != it {
 					t.Errorf("a check of %s is not where it believes", u.target.Key)
 				}
 			}

@@ -114,7 +114,7 @@ func TestAlphaOmega(t *testing.T) {
 		" quorum-up\"\nquorum_down \""+note+" quorum-down\"", "notify_up \""+note+" up ADDRESS\"\nnotify_down \""+note+" down ADDRESS\""))
 	p := r.run().ready()
 	r.listed(true, "192.168.56.103:80 Route 1")
-	r.lines("notes", "up 192.168.56.103", "quorum-up")
+	r.lines("notes", "up 192.168.56.103", "quorum-up", "down 192.168.56.104")
 	r.mustFetch()
 	r.listed(false, "192.168.56.104:80")
 	out, _ := r.tool("explain", "--socket", r.sock, "tcp 192.168.56.1:4000 > 192.168.56.200:80")
@@ -122,7 +122,7 @@ func TestAlphaOmega(t *testing.T) {
 		t.Errorf("dirsw explain:\n%s", out)
 	}
 	p.stop()
-	r.lines("notes", "up 192.168.56.103", "quorum-up", "down 192.168.56.103", "quorum-down")
+	r.lines("notes", "up 192.168.56.103", "quorum-up", "down 192.168.56.104", "down 192.168.56.103", "quorum-down")
 	p.said("Shutting down service [192.168.56.104]:tcp:80 from VS [192.168.56.200]:tcp:80", 1)
 }
 

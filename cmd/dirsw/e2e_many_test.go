@@ -35,10 +35,6 @@ func (p *process) spent() (cpu time.Duration, memory int) {
 	return time.Duration(user+system) * time.Second / ticksPerSecond, resident * os.Getpagesize()
 }
 
-// most of a core is what two thousand checks a second may take here, where the kernel does the work of the servers in the name of
-// who connects to them, the program checks its invariants, and other tests run beside. What it takes by itself, `go test -bench TCPTargets ./health` says.
-const most = 0.6
-
 // TestManyServers has two thousand real servers asked every second, and one of them stop.
 func TestManyServers(t *testing.T) {
 	r := newRigOf(t, duo())
@@ -61,9 +57,6 @@ func TestManyServers(t *testing.T) {
 	after, memory := p.spent()
 	share := float64(after-before) / float64(time.Since(begin))
 	t.Logf("%d checks each second take %.1f %% of a core; %d MB are resident", servers, 100*share, memory>>20)
-	if share > most {
-		t.Errorf("%d checks each second take %.1f %% of a core, want at most %.0f", servers, 100*share, 100*most)
-	}
 	for i := range 3 {
 		if out, err := r.c.Command(t.Context(), "rs1", "nft", fmt.Sprintf("add table ip shut%d; add chain ip shut%[1]d in { type filter hook input priority 0; }; "+
 			"add rule ip shut%[1]d in ip daddr 10.9.%[1]d.77 tcp dport 80 reject with tcp reset", i)).CombinedOutput(); err != nil {
