@@ -19,12 +19,7 @@ func (c *TCP) String() string { return fmt.Sprintf("%+v", c.Dial) }
 
 // Check connects and closes.
 func (c *TCP) Check(ctx context.Context) error {
-	conn, err := c.Dial.dial(ctx, "tcp")
-	if err != nil {
-		return err
-	}
-	_ = conn.Close()
-	return nil
+	return c.Dial.connect(ctx)
 }
 
 // Up is keepalived's line.
