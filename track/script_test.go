@@ -169,8 +169,9 @@ func (b *bench) advance(t *testing.T, d time.Duration) {
 	}
 }
 
-// take returns what was told since the last call.
+// take returns what was told since the last call. A watcher tells after it has become idle, on its own goroutine.
 func (b *bench) take() []string {
+	time.Sleep(20 * time.Millisecond)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	told := b.told
