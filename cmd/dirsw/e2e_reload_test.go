@@ -119,7 +119,7 @@ func TestReloadKeepsState(t *testing.T) {
 			t.Errorf("an advert of priority %d", f[36])
 		}
 	}
-	if adverts < 20 {
+	if adverts < 5 { // enough to see one of priority 0 among them
 		t.Errorf("%d adverts were heard", adverts)
 	}
 	if n := strings.Count(p.text(), "(VI) Entering"); n != 2 {
