@@ -96,16 +96,16 @@ type Director struct {
 	estimates Estimates
 
 	// Of Run's goroutine only.
-	facts  facts
-	static statics
-	file   *config.Model // what Load returned last
-	ticks  int
-	vitals vitals
-	herald herald
-	behind bool // what is known is not in force yet, see pursue
+	facts   facts
+	static  statics
+	file    *config.Model // what Load returned last
+	ticks   int
+	vitals  vitals
+	notices *inbox[vrrp.Notice] // from the election, for herald
+	behind  bool                // what is known is not in force yet, see pursue
 
 	prober   *health.Prober
-	beats    beats
+	beats    *inbox[health.Event] // from the prober
 	election *vrrp.Runner
 	tracker  *track.Tracker
 	bfd      *bfd.Runner
@@ -113,6 +113,7 @@ type Director struct {
 	notifier *notify.Notifier
 	promoted map[string]func() error // by link, see promote
 	alarms   alarms
+	claims   sync.Map   // addresses that somebody else claims, see stranger
 	masters  sync.Map   // names of links that have virtual addresses
 	rested   clock.Mono // from then on news are followed
 	stations stations
@@ -147,7 +148,7 @@ func New(o Options) *Director {
 	d := &Director{o: o, wake: make(chan struct{}, 1), reloads: make(chan reload), edits: make(chan edit),
 		done: make(chan struct{}), ready: make(chan struct{}), file: o.Model, promoted: map[string]func() error{}}
 	d.ports.Store(&o.Ports)
-	d.beats.came, d.herald.came = make(chan struct{}, 1), make(chan struct{}, 1)
+	d.beats, d.notices = newInbox[health.Event](), newInbox[vrrp.Notice]()
 	d.election = vrrp.NewRunner(vrrp.Options{Clock: o.Clock, Log: o.Log, Net: o.Net, Notice: d.notice})
 	if n, ok := o.Net.(*ElectionNet); ok {
 		n.link, n.stranger, n.taking = d.election.Link, d.stranger, d.crown
@@ -156,7 +157,7 @@ func New(o Options) *Director {
 	d.notifier = notify.New(notify.Options{Clock: o.Clock, Log: o.Log, Mail: d.mailer})
 	d.tracker = d.newTracker()
 	d.bfd = d.newBFD()
-	d.prober = health.NewProber(health.Options{Clock: o.Clock, Log: o.Log, Report: d.beats.report})
+	d.prober = health.NewProber(health.Options{Clock: o.Clock, Log: o.Log, Report: d.beats.put})
 	return d
 }
 
@@ -230,7 +231,7 @@ func (d *Director) Run(ctx context.Context) error {
 	defer d.background("checking", func(ctx context.Context) error { d.prober.Run(ctx); return nil })()
 	defer d.background("tracking", d.tracker.Run)()
 	defer d.background("BFD", d.bfd.Run)()
-	defer d.background("the herald", func(ctx context.Context) error { d.herald.run(ctx, d.notifier.VRRP); return nil })()
+	defer d.background("the herald", func(ctx context.Context) error { d.notices.run(ctx, d.herald); return nil })()
 	defer d.background("the election", d.election.Run)() // the first to end: masters say so and give their addresses back
 	err = d.tellWhom(d.o.Model)
 	d.tell(told)

@@ -56,8 +56,15 @@ func (d *Director) demote() {
 
 // stranger is told by the election's thread that somebody else claims an address that is held here. Who takes over from us does
 // that, too, so it is looked at again when we should know.
+// Who claims an address without end is told of once in a while.
 func (d *Director) stranger(a host.Answer) {
-	d.o.Clock.AfterFunc(strangerGrace, func() { d.strange(a) })
+	if _, known := d.claims.LoadOrStore(a.Addr, true); known {
+		return
+	}
+	d.o.Clock.AfterFunc(strangerGrace, func() {
+		d.strange(a)
+		d.o.Clock.AfterFunc(probeEvery/2, func() { d.claims.Delete(a.Addr) })
+	})
 }
 
 // strangerGrace is how long an address is claimed by two in the course of a takeover, at most.

@@ -2,6 +2,7 @@ package director
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -30,7 +31,8 @@ type ElectionNet struct {
 
 	clock   clock.Clock
 	probes  atomic.Pointer[map[netip.Addr]bool] // who else has these is asked for while they are held (probe_addresses)
-	guarded map[string][]netip.Addr             // such addresses that are held, by link
+	guarded map[string]map[netip.Addr]bool      // such addresses that are held, by link
+	changed map[string]bool                     // links whose guarded addresses are others since the host was told
 	probeAt clock.Mono                          // when it is asked for the next time
 }
 
@@ -42,7 +44,7 @@ var _ vrrp.Net = (*ElectionNet)(nil)
 // NewElectionNet makes it of what Host offers. NoSwap keeps the memory of the process from being swapped out.
 func NewElectionNet(v *host.VRRP, vmacs *host.VMACs, c clock.Clock, noSwap bool) *ElectionNet {
 	return &ElectionNet{v: v, vmacs: vmacs, noSwap: noSwap, link: func(vrrp.LinkState) {}, stranger: func(host.Answer) {}, taking: func(string) {},
-		ours: map[vrrp.Address]bool{}, clock: c, guarded: map[string][]netip.Addr{}}
+		ours: map[vrrp.Address]bool{}, clock: c, guarded: map[string]map[netip.Addr]bool{}, changed: map[string]bool{}}
 }
 
 // Open is vrrp.Net's.
@@ -82,6 +84,10 @@ func (n *ElectionNet) Receive(wait time.Duration) (vrrp.Packet, bool) {
 
 // probe asks for strangers when it is time to, and returns how long may be waited.
 func (n *ElectionNet) probe(wait time.Duration) time.Duration {
+	for link := range n.changed {
+		_ = n.v.Guard(link, slices.Collect(maps.Keys(n.guarded[link]))) // a link that vanishes is guarded again when it comes back
+		delete(n.changed, link)
+	}
 	if len(n.guarded) == 0 {
 		return wait
 	}
@@ -89,7 +95,7 @@ func (n *ElectionNet) probe(wait time.Duration) time.Duration {
 	if now >= n.probeAt {
 		n.probeAt = now.Add(probeEvery)
 		for link, addrs := range n.guarded {
-			for _, a := range addrs {
+			for a := range addrs {
 				_ = n.v.Probe(link, a) // a link that is down has no strangers
 			}
 		}
@@ -97,23 +103,26 @@ func (n *ElectionNet) probe(wait time.Duration) time.Duration {
 	return min(wait, n.probeAt.Sub(now))
 }
 
-// guard begins or ends to look for strangers that have an address.
+// guard begins or ends to look for strangers that have an address. The host is told with the next Receive, once for all that
+// come and go together.
 func (n *ElectionNet) guard(a vrrp.Address, on bool) {
-	addr, list := a.Prefix.Addr(), n.guarded[a.Link]
-	has := slices.Contains(list, addr)
-	probes := n.probes.Load()
-	switch on = on && probes != nil && (*probes)[addr]; {
-	case on == has:
+	addr := a.Prefix.Addr()
+	if probes := n.probes.Load(); on {
+		on = probes != nil && (*probes)[addr]
+	}
+	switch list := n.guarded[a.Link]; {
+	case list[addr] == on:
 		return
+	case list == nil:
+		n.guarded[a.Link] = map[netip.Addr]bool{addr: true}
 	case on:
-		list = append(list, addr)
+		list[addr] = true
 	default:
-		list = slices.DeleteFunc(list, func(b netip.Addr) bool { return b == addr })
+		if delete(list, addr); len(list) == 0 {
+			delete(n.guarded, a.Link)
+		}
 	}
-	if n.guarded[a.Link] = list; len(list) == 0 {
-		delete(n.guarded, a.Link)
-	}
-	_ = n.v.Guard(a.Link, list) // a link that vanishes is guarded again when it comes back
+	n.changed[a.Link] = true
 }
 
 // Own is vrrp.Net's.

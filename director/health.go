@@ -3,7 +3,6 @@ package director
 import (
 	"slices"
 	"strings"
-	"sync"
 
 	"go.uber.org/zap"
 
@@ -13,34 +12,7 @@ import (
 	"dirsw/script"
 )
 
-// beats are what the prober has found and the director has not taken in yet.
-type beats struct {
-	mu   sync.Mutex
-	list []health.Event
-	came chan struct{} // holds one
-}
-
-// report is the prober's: it never blocks.
-func (b *beats) report(e health.Event) {
-	b.mu.Lock()
-	b.list = append(b.list, e)
-	b.mu.Unlock()
-	select {
-	case b.came <- struct{}{}:
-	default:
-	}
-}
-
-// take returns what has come.
-func (b *beats) take() []health.Event {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	list := b.list
-	b.list = nil
-	return list
-}
-
-// follow the servers: what their checks have found is put in force, all of it at once.
+// followHealth follows the servers: what their checks have found is put in force, all of it at once.
 func (d *Director) followHealth() {
 	var told []happening
 	changed := false

@@ -24,7 +24,7 @@ func TestHealthIsTriedAgain(t *testing.T) {
 	}
 	w.setFail(errors.New("not now"))
 	s := &d.now.Load().wanted.Services[0]
-	d.beats.report(health.Event{Key: checkKey(s, &s.Reals[0]), Changed: true, Why: "test"})
+	d.beats.put(health.Event{Key: checkKey(s, &s.Reals[0]), Changed: true, Why: "test"})
 	time.Sleep(50 * time.Millisecond)
 	if reals() != 2 {
 		t.Fatal("the filter has refused, and yet it is in force")

@@ -101,16 +101,24 @@ func (d *Director) tellWhom(m *config.Model) error {
 	return d.notifier.Set(c)
 }
 
-// notice is told by the election, on its thread, of what happens to an instance or a group. It does not wait for anybody.
+// notice is told by the election, on its thread, of what happens to an instance or a group. It does not wait for anybody: what
+// is to be told goes to the herald, for who reads the log or a pipe may make it wait.
 func (d *Director) notice(n vrrp.Notice) {
-	e := notify.Event{Group: n.Group, Name: n.Name, Priority: int(n.Priority)}
-	switch n.Kind {
-	case vrrp.StateChanged:
-		e.State = notify.State(n.New.String())
+	if n.Kind == vrrp.StateChanged {
 		if !n.Group && n.New != vrrp.Master {
 			d.uncrown(n.Name)
 		}
 		d.Wake() // services may begin or end to be suspended
+	}
+	d.notices.put(n)
+}
+
+// herald tells others what the election says.
+func (d *Director) herald(n vrrp.Notice) {
+	e := notify.Event{Group: n.Group, Name: n.Name, Priority: int(n.Priority)}
+	switch n.Kind {
+	case vrrp.StateChanged:
+		e.State = notify.State(n.New.String())
 	case vrrp.LowerPriority:
 		e.State = notify.MasterRxLower
 	case vrrp.PriorityChanged:
@@ -119,10 +127,10 @@ func (d *Director) notice(n vrrp.Notice) {
 			e.State = notify.MasterPriority
 		}
 	default:
-		go d.trouble(n) // a log may have to wait, this thread must not
+		d.trouble(n)
 		return
 	}
-	d.herald.say(e)
+	d.notifier.VRRP(e)
 }
 
 // trouble tells of what no keepalived would say: two masters, and adverts of others with other settings.

@@ -4,25 +4,23 @@ import (
 	"context"
 	"strconv"
 	"testing"
-
-	"dirsw/notify"
 )
 
-// TestHerald: what the election says is told in order and to the end, and nobody who says it waits for one who is told.
-func TestHerald(t *testing.T) {
-	h := herald{came: make(chan struct{}, 1)}
+// TestInbox: what is put in is told in order and to the end, and nobody who puts something in waits for one who is told.
+func TestInbox(t *testing.T) {
+	b := newInbox[string]()
 	ctx, cancel := context.WithCancel(context.Background())
 	stuck, done := make(chan struct{}), make(chan struct{})
 	var told []string
 	go func() {
 		defer close(done)
-		h.run(ctx, func(e notify.Event) {
+		b.run(ctx, func(name string) {
 			<-stuck
-			told = append(told, e.Name)
+			told = append(told, name)
 		})
 	}()
 	for i := range 1000 {
-		h.say(notify.Event{Name: strconv.Itoa(i)})
+		b.put(strconv.Itoa(i))
 	}
 	cancel()
 	close(stuck)
