@@ -113,9 +113,10 @@ type Director struct {
 	notifier *notify.Notifier
 	promoted map[string]func() error // by link, see promote
 	alarms   alarms
-	claims   sync.Map   // addresses that somebody else claims, see stranger
-	masters  sync.Map   // names of links that have virtual addresses
-	rested   clock.Mono // from then on news are followed
+	claims   sync.Map      // addresses that somebody else claims, see stranger
+	masters  sync.Map      // names of links that have virtual addresses
+	rested   clock.Mono    // from then on news are followed
+	awaited  time.Duration // for workers, by what Run's goroutine does now
 	stations stations
 
 	diverting  bool // what follows is in force
@@ -326,7 +327,9 @@ func (d *Director) publish() error {
 
 // awaitAdoption waits until every worker follows the generation.
 func (d *Director) awaitAdoption(gen uint64) {
-	limit := d.o.Clock.Now().Add(adoptWithin)
+	begin := d.o.Clock.Now()
+	defer func() { d.awaited += d.o.Clock.Now().Sub(begin) }()
+	limit := begin.Add(adoptWithin)
 	for i, w := range d.o.Workers {
 		for w.Adopted() < gen {
 			if d.o.Clock.Now() >= limit {
@@ -369,17 +372,18 @@ func (d *Director) reachable(m *config.Model) error {
 }
 
 // news follows what has changed, soon: where it takes long, as with thousands of servers whose neighbours come and go, what
-// comes meanwhile is followed together.
+// comes meanwhile is followed together. Workers that are waited for, because their interface is away, are no work.
 func (d *Director) news() {
 	begin := d.o.Clock.Now()
 	if begin < d.rested {
 		d.o.Clock.AfterFunc(d.rested.Sub(begin), d.Wake)
 		return
 	}
+	d.awaited = 0
 	d.settle()
 	d.follow()
 	end := d.o.Clock.Now()
-	d.rested = end.Add(restFor * end.Sub(begin))
+	d.rested = end.Add(restFor * (end.Sub(begin) - d.awaited))
 }
 
 // follow compiles anew if the facts have changed.
