@@ -11,7 +11,9 @@ import (
 type Manual struct {
 	mu      sync.Mutex
 	now     Mono
-	pending []*manualTimer // by time, then by order of creation
+	pending []*manualTimer        // by time, then by order of creation
+	asked   map[time.Duration]int // how often AfterFunc was called with this
+	news    *sync.Cond            // of asked; nil until somebody awaits it
 }
 
 type manualTimer struct {
@@ -39,7 +41,26 @@ func (c *Manual) AfterFunc(d time.Duration, f func()) Timer {
 		i--
 	}
 	c.pending = slices.Insert(c.pending, i, t)
+	if c.asked == nil {
+		c.asked = make(map[time.Duration]int)
+	}
+	c.asked[d]++
+	if c.news != nil {
+		c.news.Broadcast()
+	}
 	return t
+}
+
+// Await returns as soon as AfterFunc has been called n times with d, by other goroutines: then Advance finds their timers.
+func (c *Manual) Await(d time.Duration, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.news == nil {
+		c.news = sync.NewCond(&c.mu)
+	}
+	for c.asked[d] < n {
+		c.news.Wait()
+	}
 }
 
 // Advance moves the clock by d and runs what fell due, each at its own time. What the calls queue runs too if due.

@@ -30,3 +30,16 @@ func TestSystemStartsInTheFuture(t *testing.T) {
 		t.Errorf("Now %d, want at least 1 s", s.Now())
 	}
 }
+
+func TestManualAwait(t *testing.T) {
+	var c Manual
+	rang := make(chan bool, 2)
+	for range 2 {
+		go c.AfterFunc(time.Second, func() { rang <- true })
+	}
+	c.Await(time.Second, 2)
+	c.Advance(time.Second)
+	if len(rang) != 2 {
+		t.Errorf("%d of 2 timers rang", len(rang))
+	}
+}

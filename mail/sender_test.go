@@ -171,7 +171,7 @@ func (r *relay) got() []string {
 // desk is a Sender with its clock, log and end.
 type desk struct {
 	*Sender
-	clk  *recorder
+	clk  *clock.Manual
 	logs *observer.ObservedLogs
 	stop func()
 }
@@ -179,7 +179,7 @@ type desk struct {
 func newDesk(t *testing.T, o Options) *desk {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	clk := &recorder{}
+	clk := &clock.Manual{}
 	o.Clock, o.Log = clk, zap.New(core)
 	d := &desk{Sender: New(o), clk: clk, logs: logs}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -283,7 +283,7 @@ func TestSendTrouble(t *testing.T) {
 			d.Send(Message{"s", "b"})
 			eventually(t, "the first session", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.sessions == 1 })
 			if tc.steps > 0 {
-				d.clk.wait(t, c.Timeout, tc.steps)
+				d.clk.Await(c.Timeout, tc.steps)
 				d.clk.Advance(c.Timeout - 1)
 				time.Sleep(10 * time.Millisecond)
 				if d.logs.Len() != 0 {
@@ -297,7 +297,7 @@ func TestSendTrouble(t *testing.T) {
 				if st := d.Stats(); st.Queued != 1 {
 					t.Errorf("stats %+v, want it queued", st)
 				}
-				d.clk.wait(t, firstRetry, 1)
+				d.clk.Await(firstRetry, 1)
 				d.clk.Advance(firstRetry)
 			}
 			if tc.sent {
@@ -322,7 +322,7 @@ func TestGivesUp(t *testing.T) {
 		<-tries
 		eventually(t, "it is logged", func() bool { return d.logs.Len() == i+1 })
 		if wait := min(firstRetry<<i, lastRetry); i < attempts-1 {
-			d.clk.wait(t, wait, max(1, i-3)) // the fifth and later ones are all lastRetry
+			d.clk.Await(wait, max(1, i-3)) // the fifth and later ones are all lastRetry
 			d.clk.Advance(wait)
 		}
 	}

@@ -114,7 +114,7 @@ func (m *mailbox) Send(msg mail.Message) bool {
 // bench is a Notifier with everything around it.
 type bench struct {
 	*Notifier
-	clk   *recorder
+	clk   *clock.Manual
 	cast  *cast
 	mails *mailbox
 	logs  *observer.ObservedLogs
@@ -124,7 +124,7 @@ type bench struct {
 func newBench(t *testing.T, o Options) *bench {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	b := &bench{clk: &recorder{}, cast: &cast{running: map[string]chan struct{}{}}, mails: &mailbox{}, logs: logs}
+	b := &bench{clk: &clock.Manual{}, cast: &cast{running: map[string]chan struct{}{}}, mails: &mailbox{}, logs: logs}
 	o.Clock, o.Log, o.Runner, o.Mail = b.clk, zap.New(core), b.cast, b.mails
 	b.Notifier = New(o)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -363,7 +363,7 @@ func TestHanging(t *testing.T) {
 	}
 	b.VRRP(Event{Name: "a", State: Master, Priority: 1})
 	b.cast.ranAre(t, "<hang>")
-	b.clk.wait(t, apart, 1)
+	b.clk.Await(apart, 1)
 	b.clk.Advance(apart - 1)
 	b.cast.ranAre(t, "<hang>")
 	b.clk.Advance(1)
@@ -437,7 +437,7 @@ func TestManyServers(t *testing.T) {
 	time.Sleep(10 * time.Millisecond)
 	b.VRRP(Event{Name: "a", State: Master})
 	eventually(t, "and that of the instance", func() bool { l := b.cast.list(); return len(l) == 5 && l[4] == "<am>" })
-	b.clk.wait(t, slotWait, 10)
+	b.clk.Await(slotWait, 10)
 	b.clk.Advance(slotWait)
 	eventually(t, "all", func() bool { return len(b.cast.list()) == 11 })
 	if b.cast.most != 11 {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"dirsw/clock"
 )
 
 // TestReap: a child of a program that ended before it is ours where we are the subreaper, and is reaped; one that
@@ -21,7 +23,7 @@ func TestReap(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-	clk := &recorder{}
+	clk := &clock.Manual{}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- Reap(ctx, clk) }()
@@ -36,9 +38,9 @@ func TestReap(t *testing.T) {
 	looks := 0
 	advance := func() {
 		looks++
-		clk.wait(t, reapEvery, looks)
+		clk.Await(reapEvery, looks)
 		clk.Advance(reapEvery)
-		clk.wait(t, reapEvery, looks+1) // it has looked
+		clk.Await(reapEvery, looks+1) // it has looked
 	}
 	advance()
 	if !zombie() {

@@ -95,7 +95,7 @@ func TestRunTimeout(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			up := filepath.Join(dir, "up")
 			os.Remove(up)
-			clk := &recorder{}
+			clk := &clock.Manual{}
 			c := sh("cd " + dir + "; echo $$; " + tc.line)
 			c.Timeout = 5 * time.Second
 			told := 0
@@ -103,7 +103,7 @@ func TestRunTimeout(t *testing.T) {
 			done := make(chan Result)
 			go func() { done <- Runner{clk}.Run(context.Background(), c) }()
 			eventually(t, "the program is up", func() bool { _, err := os.Stat(up); return err == nil })
-			clk.wait(t, c.Timeout, 1)
+			clk.Await(c.Timeout, 1)
 			clk.Advance(4999 * time.Millisecond)
 			select {
 			case r := <-done:
