@@ -17,6 +17,7 @@ func globalFields(g *Globals) []field {
 		"smtp_alert_checker", g.SMTPAlertChecker, "no_email_faults", g.NoEmailFaults, "no_checker_emails", g.NoCheckerEmails,
 		"timeout tcp", g.Timeouts.TCP, "timeout tcpfin", g.Timeouts.TCPFin, "timeout udp", g.Timeouts.UDP,
 		"checker_log_all_failures", g.LogAllFailures, "rs_init_notifies", g.RSInitNotifies,
+		"fifo_write_vrrp_states_on_reload", g.FIFOReload,
 		"lvs_flush", g.Flush, "lvs_flush_on_stop", g.FlushOnStop, "lvs_sync_daemon", syncText(g.Sync))
 	fields = append(fields, scriptFields(&g.Scripts)...)
 	for _, f := range []struct {

@@ -88,6 +88,7 @@ type URL struct {
 	Status      []StatusRange // sorted, apart from each other; never empty
 	VirtualHost string        // empty: the check's
 	Regex       Regex
+	Compliant   bool // SSL_GET: a server that ends the answer without a close_notify has failed (tls_compliant)
 }
 
 // StatusRange is a range of status codes of HTTP, both ends included.

@@ -49,6 +49,7 @@ type Globals struct {
 	FIFOVRRP       FIFO
 	FIFOLVS        FIFO
 	RSInitNotifies bool // notify_up and notify_down run for the first state, too
+	FIFOReload     bool // a reload writes the states of all instances and groups to the pipes
 	VRRP           VRRPGlobals
 	Interfaces     InterfaceGlobals
 	Flush          bool   // at start, drop the services that commands made

@@ -127,7 +127,7 @@ func (c *checks) http(k *config.Check, d health.Dial) (health.Checker, error) {
 	}
 	for i := range k.HTTP.URLs {
 		u := &k.HTTP.URLs[i]
-		out := health.URL{Path: u.Path, VirtualHost: u.VirtualHost}
+		out := health.URL{Path: u.Path, VirtualHost: u.VirtualHost, Compliant: u.Compliant}
 		for _, r := range u.Status {
 			out.Status = append(out.Status, health.StatusRange(r))
 		}

@@ -119,6 +119,10 @@ func (d *Director) herald(n vrrp.Notice) {
 	switch n.Kind {
 	case vrrp.StateChanged:
 		e.State = notify.State(n.New.String())
+	case vrrp.StateNow:
+		e.State = notify.State(n.New.String())
+		d.notifier.Repeat(e)
+		return
 	case vrrp.LowerPriority:
 		e.State = notify.MasterRxLower
 	case vrrp.PriorityChanged:

@@ -61,4 +61,7 @@ func (d *Director) follows(m *config.Model, r *reloaded) {
 			r.notes = append(r.notes, config.Note{Text: err.Error()})
 		}
 	}
+	if m.Globals.FIFOReload {
+		d.election.Repeat()
+	}
 }

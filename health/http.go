@@ -49,6 +49,7 @@ type URL struct {
 	Status      []StatusRange // status_code; none is 200-299
 	Digest      *[md5.Size]byte
 	Regex       *Regex
+	Compliant   bool // as TLS.Compliant, for this one
 }
 
 // StatusRange is a range of status codes with both ends; a single one has both the same.
@@ -131,6 +132,9 @@ func (h *HTTP) String() string {
 		fmt.Fprintf(&b, "; url %q host %q status %v", u.Path, u.VirtualHost, u.Status)
 		if u.Digest != nil {
 			fmt.Fprintf(&b, " digest %x", *u.Digest)
+		}
+		if u.Compliant {
+			b.WriteString(" compliant")
 		}
 		if r := u.Regex; r != nil {
 			fmt.Fprintf(&b, " regex %q %v %d-%d", r.re, r.NoMatch, r.Min, r.Max)
@@ -245,7 +249,7 @@ func (h *HTTP) read(l *leash, r *response, timeout time.Duration) error {
 // TCP only an orderly one does.
 func (h *HTTP) ended(conn net.Conn, r *response, err error) error {
 	switch {
-	case h.o.TLS != nil && h.o.TLS.Compliant && (err != io.EOF || !notified(conn)),
+	case h.o.TLS != nil && (h.o.TLS.Compliant || r.strict) && (err != io.EOF || !notified(conn)),
 		h.o.TLS != nil && !r.headed && notified(conn):
 		return worded(err, "", "SSL read error from")
 	case h.o.TLS == nil && err != io.EOF:

@@ -26,14 +26,15 @@ type response struct {
 	header []byte // as received, with the empty line
 	kept   []byte // what the url's Regex is searched in: see feedHeader
 
-	regex bool
-	keep  bool      // the server does not close: the body ends after length bytes
-	sum   hash.Hash // nil if the url has no digest
-	copy  io.Writer // what is counted into the digest
+	strict bool // over TLS: only a close_notify ends the answer
+	regex  bool
+	keep   bool      // the server does not close: the body ends after length bytes
+	sum    hash.Hash // nil if the url has no digest
+	copy   io.Writer // what is counted into the digest
 }
 
 func newResponse(u *URL, keep bool, w io.Writer) *response {
-	r := &response{length: -1, regex: u.Regex != nil, keep: keep, copy: w}
+	r := &response{length: -1, strict: u.Compliant, regex: u.Regex != nil, keep: keep, copy: w}
 	if u.Digest != nil {
 		r.sum = md5.New() //nolint:gosec // as keepalived computes it
 	}

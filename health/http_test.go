@@ -316,6 +316,7 @@ func TestHTTPString(t *testing.T) {
 		func(o *HTTPOptions, _ *URL) { o.TLS = block },
 		func(_ *HTTPOptions, u *URL) { u.Path = "/a" },
 		func(_ *HTTPOptions, u *URL) { u.VirtualHost = "a" },
+		func(_ *HTTPOptions, u *URL) { u.Compliant = true },
 		func(_ *HTTPOptions, u *URL) { u.Status = []StatusRange{{200, 200}} },
 		func(_ *HTTPOptions, u *URL) { u.Digest = &[16]byte{} },
 		func(_ *HTTPOptions, u *URL) { u.Digest = &[16]byte{1} },

@@ -95,6 +95,7 @@ func TestSSL(t *testing.T) {
 		{"garbage for a certificate", serveTLS(t, configured(garbage), say(true)), false, handshake},
 		{"closes without close_notify", serveTLS(t, configured(good), say(false)), false, ""},
 		{"closes without close_notify, strictly", serveTLS(t, configured(good), say(false)), true, "SSL read error from"},
+		{"closes without close_notify, this url strictly", serveTLS(t, configured(good), say(false)), false, "SSL read error from"},
 		{"closes with close_notify, strictly", serveTLS(t, configured(good), say(true)), true, ""},
 		{"no TLS", serve(t, answering("HTTP/1.0 200 OK\r\n\r\nhello")), false, handshake},
 		{"closes at once", serve(t, func(c net.Conn) { hear(c) }), false, handshake},
@@ -111,7 +112,8 @@ func TestSSL(t *testing.T) {
 			t.Parallel()
 			var block *TLS
 			h, err := NewHTTP(HTTPOptions{
-				Dial: Dial{Addr: tt.addr, Timeout: 500 * time.Millisecond}, URLs: []URL{{Path: "/"}}, TLS: block.With(false, "", tt.compliant),
+				Dial: Dial{Addr: tt.addr, Timeout: 500 * time.Millisecond}, TLS: block.With(false, "", tt.compliant),
+				URLs: []URL{{Path: "/", Compliant: strings.Contains(tt.name, "this url")}},
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -67,7 +67,8 @@ func TestFIFOMadeAndRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.VRRP(Event{Name: "a", State: Backup, Priority: 1})
-	b.Repeat([]Event{{Name: "a", State: Backup, Priority: 1}, {Name: "g", Group: true, State: Backup}})
+	b.Repeat(Event{Name: "a", State: Backup, Priority: 1})
+	b.Repeat(Event{Name: "g", Group: true, State: Backup})
 	for _, want := range []string{`INSTANCE "a" MASTER 1`, `INSTANCE "a" BACKUP 1`, `INSTANCE "a" BACKUP 1`, `GROUP "g" BACKUP 0`} {
 		if got := next(); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -235,15 +235,13 @@ func (n *Notifier) VRRP(e Event) {
 	}
 }
 
-// Repeat writes the states of instances and groups to the pipes and does nothing else, as after a reload with
+// Repeat writes the state of an instance or a group to the pipes and does nothing else, as after a reload with
 // fifo_write_vrrp_states_on_reload.
-func (n *Notifier) Repeat(events []Event) {
+func (n *Notifier) Repeat(e Event) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, e := range events {
-		for _, f := range n.instances {
-			f.write(e.line())
-		}
+	for _, f := range n.instances {
+		f.write(e.line())
 	}
 }
 

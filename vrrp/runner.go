@@ -293,6 +293,24 @@ func (r *Runner) Link(l LinkState) {
 	}})
 }
 
+// Repeat has a Notice of the kind StateNow sent of each instance and each group that has a state, between those of what
+// happens. Any goroutine may call it.
+func (r *Runner) Repeat() {
+	r.post(order{do: func(now clock.Mono) {
+		tell := func(n Notice) {
+			if n.Kind, n.At = StateNow, now; n.New != Init {
+				r.notice(n)
+			}
+		}
+		for _, i := range r.m.instances {
+			tell(Notice{Name: i.cfg.Name, Old: i.state, New: i.state, Priority: i.priority})
+		}
+		for _, g := range r.m.groups {
+			tell(Notice{Group: true, Name: g.cfg.Name, Old: g.state, New: g.state})
+		}
+	}})
+}
+
 // States returns what listings show: of now while the Runner runs, else of its end. Any goroutine may call it but the
 // Runner's own, which is the one of Notice.
 func (r *Runner) States() ([]InstanceState, []GroupState) {

@@ -276,6 +276,32 @@ func TestRunnerReload(t *testing.T) {
 	})
 }
 
+// TestRunnerRepeat asks for the states, as a reload with fifo_write_vrrp_states_on_reload does.
+func TestRunnerRepeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := startRunner()
+		defer func() { r.cancel(); <-r.ended }()
+		plan := simple(150, quiet)
+		plan.Groups = []GroupConfig{{Name: "G", Members: []string{plan.Instances[0].Name}}}
+		if err := r.Apply(plan); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		before := len(r.noted(StateNow))
+		r.Repeat()
+		synctest.Wait()
+		var got []string
+		for _, n := range r.noted(StateNow)[before:] {
+			got = append(got, fmt.Sprint(n.Kind, " ", n.Group, " ", n.Name, " ", n.New, " ", n.Priority))
+		}
+		want := []string{"state-now false V MASTER 150", "state-now true G MASTER 0"}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
 // TestRunnerStalls: adverts that leave late are measured, logged once a second, and told when others may have taken over.
 func TestRunnerStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -60,12 +60,14 @@ const (
 	Conflict
 	// Stalled: an advert left so late that the others may have taken over.
 	Stalled
+	// StateNow: what an instance or a group is in, for who asked with Runner.Repeat.
+	StateNow
 	numNotices
 )
 
 // String names the kind.
 func (k NoticeKind) String() string {
-	names := [numNotices]string{"", "state", "priority", "lower-priority", "split-brain", "split-healed", "conflict", "stalled"}
+	names := [numNotices]string{"", "state", "priority", "lower-priority", "split-brain", "split-healed", "conflict", "stalled", "state-now"}
 	if k > 0 && k < numNotices {
 		return names[k]
 	}

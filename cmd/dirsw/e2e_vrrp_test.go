@@ -164,7 +164,7 @@ func TestNotifications(t *testing.T) {
 		return "notify_master \"" + note + " " + who + "-master\"\nnotify_backup \"" + note + " " + who + "-backup\"\nnotify_fault \"" + note + " " +
 			who + "-fault\"\nnotify_stop \"" + note + " " + who + "-stop\"\nnotify \"" + note + " " + who + "\"\n"
 	}
-	r.write(`global_defs {
+	conf := `global_defs {
     script_user root
     notify_fifo ` + r.dir() + `/fifo
     notify_fifo_script ` + read + `
@@ -177,7 +177,8 @@ vrrp_sync_group G {
 }
 ` + instance("VI", "51", "200", vipBlock+scripts("instance")) +
 		service("quorum 2\nquorum_up \""+note+" quorum-up\"\nquorum_down \""+note+" quorum-down\"\nsorry_server 192.168.56.105 80",
-			"notify_up \""+note+" up ADDRESS\"\nnotify_down \""+note+" down ADDRESS\""))
+			"notify_up \""+note+" up ADDRESS\"\nnotify_down \""+note+" down ADDRESS\"")
+	r.write(conf)
 	p := r.run().ready()
 	p.said("(VI) Entering MASTER STATE", 1)
 	notes := []string{"startup", "quorum-up",
@@ -205,6 +206,10 @@ vrrp_sync_group G {
 	if who := r.mustFetch(); who == "SORRY" {
 		t.Error("with its quorum, the sorry server answers")
 	}
+	r.reload(strings.Replace(conf, "global_defs {", "global_defs {\nfifo_write_vrrp_states_on_reload", 1),
+		"~ globals: fifo_write_vrrp_states_on_reload false -> true")
+	pipe = append(pipe, `INSTANCE "VI" MASTER 200`, `GROUP "G" MASTER 0`)
+	r.lines("pipe", pipe...)
 	r.setLink("lb1", false)
 	p.said("(VI) Entering FAULT STATE", 1)
 	r.setLink("lb1", true)

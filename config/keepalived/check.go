@@ -15,6 +15,8 @@ type checkReader struct {
 	mine defaults // what the check says itself
 	rs   *config.Real
 	sv   *config.Service
+
+	compliant bool // tls_compliant: of all its urls
 }
 
 // check reads a health check of rs. own is what the real server says for its checks, sr what the service says.
@@ -105,6 +107,10 @@ func (r *checkReader) keyword(s *statement) {
 func (r *checkReader) setting(s *statement) {
 	switch r.c.Kind {
 	case config.HTTPGet, config.SSLGet:
+		if s.name() == "tls_compliant" {
+			r.p.setFlag(r.b, s, &r.compliant)
+			return
+		}
 		r.p.http(r.b, s, r.c.HTTP)
 	case config.SMTPCheck:
 		r.p.smtp(r.b, s, r.c.SMTP)

@@ -42,6 +42,8 @@ func (p *parser) url(s *statement, h *config.HTTPSettings) {
 			status = append(status, p.status(b, s)...)
 		case "virtualhost":
 			p.setText(b, s, &u.VirtualHost)
+		case "tls_compliant":
+			p.setFlag(b, s, &u.Compliant)
 		default:
 			p.regex(b, s, &u.Regex)
 		}
@@ -162,6 +164,13 @@ func (r *checkReader) finishHTTP() bool {
 	if len(c.HTTP.URLs) == 0 {
 		p.fail(c.Pos, "write url { path / }", "%s asks for no url", c.Kind)
 		return false
+	}
+	for i := range c.HTTP.URLs {
+		u := &c.HTTP.URLs[i]
+		if c.Kind == config.HTTPGet && u.Compliant {
+			p.note(c.Pos, "tls_compliant means nothing in HTTP_GET: there is no TLS")
+		}
+		u.Compliant = c.Kind == config.SSLGet && (u.Compliant || r.compliant)
 	}
 	if c.HTTP.SNI && c.HTTP.ServerName == "" && c.HTTP.VirtualHost == "" &&
 		slices.ContainsFunc(c.HTTP.URLs, func(u config.URL) bool { return u.VirtualHost == "" }) {

@@ -106,6 +106,8 @@ func (p *parser) globals(b *block) {
 			p.setBool(b, s, &g.LogAllFailures)
 		case "rs_init_notifies":
 			p.setFlag(b, s, &g.RSInitNotifies)
+		case "fifo_write_vrrp_states_on_reload":
+			p.setFlag(b, s, &g.FIFOReload)
 		case "disable_local_igmp":
 			p.setFlag(b, s, &g.Interfaces.DisableLocalIGMP)
 		default:

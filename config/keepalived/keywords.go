@@ -33,7 +33,6 @@ const (
 	history
 	namespace
 	watched
-	tlsClose // close_notify
 	pcre
 	dpvsTimes
 	dpvs
@@ -66,8 +65,6 @@ func (t topic) why() string {
 		return "dirsw stays in the network namespace that it is started in: use ip netns exec, or NetworkNamespacePath= of systemd"
 	case watched:
 		return "a file is watched, and counts as it is: nothing is asked again"
-	case tlsClose:
-		return "close_notify is sent in any case, and not waited for"
 	case pcre:
 		return "regular expressions need no stack here"
 	case dpvsTimes:
@@ -196,11 +193,9 @@ func checkKeywords() []entry {
 		{"PING_CHECK", served, 0, connecting, ""},
 		{"UDP_CHECK", served, 0, common + "payload require_reply min_reply_length max_reply_length", ""},
 		{"HTTP_GET", served, 0, web, ""},
-		{"SSL_GET", served, 0, web + "enable_sni sni_name", ""},
-		{"SSL_GET", idle, tlsClose, "tls_compliant", ""},
+		{"SSL_GET", served, 0, web + "enable_sni sni_name tls_compliant", ""},
 		{"url", served, 0, "path digest status_code virtualhost regex regex_no_match regex_options regex_min_offset " +
-			"regex_max_offset", ""},
-		{"url", idle, tlsClose, "tls_compliant", ""},
+			"regex_max_offset tls_compliant", ""},
 		{"url", idle, pcre, "regex_stack", ""},
 		{"SMTP_CHECK", served, 0, common + "helo_name host{", ""},
 		{"host", served, 0, "connect_ip connect_port bindto bind_port bind_if fwmark connect_timeout", ""},

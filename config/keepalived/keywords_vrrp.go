@@ -5,7 +5,6 @@ const (
 	linkPolling topic = 100 + iota
 	staticTracking
 	otherMacvlans
-	reloadStates
 	symlinks
 	creation
 )
@@ -19,8 +18,6 @@ func (t topic) whyVRRP() string {
 		return "no instance depends on static addresses, routes and rules"
 	case otherMacvlans:
 		return "no macvlan is made for addresses on other interfaces: they have the MAC of the interface that holds them"
-	case reloadStates:
-		return "a reload tells what changed, and nothing of instances that stay as they are"
 	case symlinks:
 		return "whether a program is safe to run is looked at along its symbolic links and behind them"
 	case creation:
@@ -44,9 +41,8 @@ func vrrpRootKeywords() []entry {
 			"vmac_prefix vrrp_garp_extra_if vrrp_vmac_garp_intvl vrrp_owner_ignore_adverts default_interface dynamic_interfaces vrrp_rt_priority vrrp_no_swap vrrp_cpu_affinity " +
 			"script_user enable_script_security set_supplementary_groups startup_script startup_script_timeout shutdown_script " +
 			"shutdown_script_timeout notify_fifo notify_fifo_script vrrp_notify_fifo vrrp_notify_fifo_script lvs_notify_fifo " +
-			"lvs_notify_fifo_script rs_init_notifies disable_local_igmp", ""},
+			"lvs_notify_fifo_script rs_init_notifies fifo_write_vrrp_states_on_reload disable_local_igmp", ""},
 		{"global_defs", idle, otherMacvlans, "vmac_addr_prefix", ""},
-		{"global_defs", idle, reloadStates, "fifo_write_vrrp_states_on_reload", ""},
 		{"global_defs", idle, symlinks, "use_symlink_paths", ""},
 		{"global_defs", idle, creation, "umask", ""},
 	}

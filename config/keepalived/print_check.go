@@ -80,6 +80,7 @@ func (p *printer) http(h *config.HTTPSettings) {
 			}
 			p.line(words...)
 			p.text("virtualhost", u.VirtualHost)
+			p.flag("tls_compliant", u.Compliant)
 			p.regex(&u.Regex)
 		}, "url")
 	}

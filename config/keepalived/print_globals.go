@@ -20,6 +20,7 @@ func (p *printer) globals(g *config.Globals) {
 		p.mailGlobals(g)
 		p.scriptGlobals(&g.Scripts)
 		p.flag("rs_init_notifies", g.RSInitNotifies)
+		p.flag("fifo_write_vrrp_states_on_reload", g.FIFOReload)
 		p.fifo("notify_fifo", &g.FIFO)
 		p.fifo("vrrp_notify_fifo", &g.FIFOVRRP)
 		p.fifo("lvs_notify_fifo", &g.FIFOLVS)

@@ -13,7 +13,7 @@ import (
 func (g generator) globals(to *config.Globals) {
 	*to = config.Globals{RouterID: g.maybeText(), NotificationEmailFrom: g.maybeText(), SMTPHeloName: g.maybeText(),
 		SMTPAlert: config.Switch(g.IntN(3)), SMTPAlertVRRP: config.Switch(g.IntN(3)), SMTPAlertChecker: config.Switch(g.IntN(3)),
-		NoEmailFaults: g.flip(), NoCheckerEmails: g.flip(), LogAllFailures: g.flip(), RSInitNotifies: g.flip(), Flush: g.flip(),
+		NoEmailFaults: g.flip(), NoCheckerEmails: g.flip(), LogAllFailures: g.flip(), RSInitNotifies: g.flip(), FIFOReload: g.flip(), Flush: g.flip(),
 		FlushOnStop: []string{"", "all", "VS"}[g.IntN(3)], Timeouts: config.Timeouts{TCP: g.seconds(900), UDP: g.seconds(300)}}
 	for range g.IntN(3) {
 		to.NotificationEmail = append(to.NotificationEmail, g.text())
@@ -212,6 +212,9 @@ func (g generator) check() config.Check {
 	case 3:
 		c.Kind, c.HTTP = config.SSLGet, g.http()
 		c.HTTP.SNI, c.HTTP.ServerName = g.flip(), g.maybeText()
+		for i := range c.HTTP.URLs {
+			c.HTTP.URLs[i].Compliant = g.flip()
+		}
 	case 4:
 		c.Kind, c.SMTP = config.SMTPCheck, &config.SMTPSettings{HeloName: g.text()}
 		for range g.IntN(3) {
