@@ -39,6 +39,10 @@ const (
 	// Unkeyed: a template that Table.Template does not find, because addresses and ports do not tell it from others
 	// (Table.InsertUnkeyed).
 	Unkeyed
+	// Synced: another director has told of it, which made it (Spec.Flags).
+	Synced
+	// led: another entry controls it, or did: via need not be asked, which is in the second line.
+	led
 )
 
 // Spaces of keys: a template never equals a connection, nor a free entry anything.
@@ -125,7 +129,7 @@ func (c *Conn) RealPort() uint16 { return c.realPort }
 func (c *Conn) State() State { return c.state }
 
 // Flags returns the facts about the connection.
-func (c *Conn) Flags() Flags { return c.flags }
+func (c *Conn) Flags() Flags { return c.flags &^ led }
 
 // IsTemplate reports whether the entry is a persistence template.
 func (c *Conn) IsTemplate() bool { return c.flags&Template != 0 }
@@ -155,7 +159,7 @@ type Spec struct {
 	packet.Tuple             // client to virtual address; for a template the client's network and port 0
 	Real         packet.Addr // real server
 	RealPort     uint16
-	Flags        Flags // OneWay; of a template OnePacket
+	Flags        Flags // OneWay, Synced; of a template OnePacket, Synced
 	Dest         DestID
 	Service      uint32
 	Event        Event // what the opening packet says: the first state follows from it

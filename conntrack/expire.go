@@ -54,6 +54,9 @@ func (t *Table) fire(b uint32, n int, now clock.Mono, gone func(*Conn)) (looked 
 				c.via = grace
 			}
 			c.deadline = now + seconds(grace)
+			if t.teller.kept != nil {
+				t.teller.kept(c)
+			}
 		}
 		if c.deadline > now {
 			t.wheel.link(t.slab, c)

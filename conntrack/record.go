@@ -59,6 +59,7 @@ const (
 	RecordRoute  RecordFlags = 3 // direct routing
 	RecordBypass RecordFlags = 4
 
+	RecordSync         RecordFlags = 0x0020 // who tells has learned it from another director
 	RecordNoOutput     RecordFlags = 0x0080 // replies do not pass the director
 	RecordInactive     RecordFlags = 0x0100 // counts as inactive on its server
 	RecordOutSeq       RecordFlags = 0x0200 // Record.Out is valid

@@ -49,9 +49,10 @@ type Table struct {
 	enlargeFrom int        // entries from which on enlarge is called
 	enlargeAt   clock.Mono // when it does something again
 
-	wheel wheel
-	shed  shedder
-	calls uint64 // of Expire
+	wheel  wheel
+	shed   shedder
+	teller teller
+	calls  uint64 // of Expire
 }
 
 // New returns an empty table. Close gives its memory back.
@@ -159,7 +160,7 @@ func (t *Table) Insert(s *Spec, h uint64, now clock.Mono) (*Conn, error) {
 	if c == nil {
 		return nil, ErrFull
 	}
-	c.flags = s.Flags & OneWay
+	c.flags = s.Flags & (OneWay | Synced)
 	c.Packets = 1
 	c.state = s.State
 	if s.State == None {
@@ -222,6 +223,9 @@ func (t *Table) take(s *Spec, space uint8) *Conn {
 	c.Dest, c.Service = s.Dest, s.Service
 	c.via, c.users, c.App, c.Method = 0, 0, 0, 0
 	c.hopPort, c.hopMAC = 0, packet.MAC{}
+	if t.teller.told != nil {
+		t.teller.told[slot] = heard{}
+	}
 	return c
 }
 

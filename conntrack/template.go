@@ -63,7 +63,7 @@ func (t *Table) takeTemplate(s *Spec, timeout time.Duration, now clock.Mono) *Co
 	if c == nil {
 		return nil
 	}
-	c.flags = s.Flags&OnePacket | Template
+	c.flags = s.Flags&(OnePacket|Synced) | Template
 	c.Packets = 0
 	c.state = s.State
 	c.via = uint32(max(timeout/time.Second, 1))
@@ -77,6 +77,7 @@ func (t *Table) takeTemplate(s *Spec, timeout time.Duration, now clock.Mono) *Co
 func (t *Table) Control(c, p *Conn, now clock.Mono) {
 	t.letGo(c)
 	c.via = p.self
+	c.flags |= led
 	p.users++
 	if p.flags&Template != 0 {
 		if c.state == TCPEstablished || c.state == SCTPEstablished { // by its first packet (sloppy_tcp)
