@@ -80,7 +80,7 @@ var importTable = map[string]edges{
 	"track":             {own: "clock script", other: zap + " " + sysUnix, noStd: "net/http log log/… unsafe", why: "track watches what an election depends on"},
 	"mail":              {own: "clock", other: zap, noStd: "net/http log log/… unsafe", why: "mail sends alerts"},
 	"notify":            {own: "clock script mail", other: zap + " " + sysUnix, noStd: "net/http log log/… unsafe", why: "notify tells programs, pipes and people"},
-	"connsync":          {own: "packet conntrack", noStd: "net/http unsafe", why: "connsync is a codec"},
+	"connsync":          {own: "packet conntrack clock", other: zap, noStd: "net net/http os os/… log log/… unsafe", why: "connsync tells and hears of connections; its sockets are given to it"},
 	"director": {
 		own:   "config stats forward packet conntrack sched vrrp bfd health track notify mail script connsync host clock internal/invariants",
 		other: zap, noStd: "net net/http os os/… log log/… unsafe syscall",
