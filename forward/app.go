@@ -24,7 +24,10 @@ func (w *Worker) adoptApps(s *Snapshot) {
 	}
 	for i := range s.Dests {
 		d := &s.Dests[i]
-		if k := &s.Services[d.Service].Key; d.Method == NAT && !d.Gone && (k.Port == ftpPort || k.Port == 0) {
+		if d.Method != NAT || d.Gone {
+			continue
+		}
+		if k := &s.Services[d.Service].Key; k.Port == ftpPort || k.Port == 0 {
 			w.apps.ftp.prepare(w.plain.TableRoom)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 type Command struct {
 	List    *Listing
 	Explain *Question
+	Tell    *Telling
 	Done    chan<- struct{}
 }
 
@@ -32,6 +33,7 @@ type ConnInfo struct {
 	State    conntrack.State
 	Left     time.Duration
 	Template bool
+	Synced   bool   // another director has told of it, which made it
 	Engine   Engine // of a template
 	Call     string // what the engine goes by: of SIP the Call-ID
 }
@@ -58,6 +60,8 @@ func (w *Worker) obey(c *Command, now clock.Mono) {
 		w.list(c.List, now)
 	case c.Explain != nil:
 		w.Explain(c.Explain, now)
+	case c.Tell != nil:
+		w.tellAll(c.Tell)
 	}
 	c.Done <- struct{}{}
 }
@@ -69,7 +73,7 @@ func (w *Worker) list(l *Listing, now clock.Mono) {
 	l.Conns = l.Conns[:0]
 	l.Next, l.End = w.table.Scan(l.From, min(cap(l.Conns), listScan), func(c *conntrack.Conn) bool {
 		info := ConnInfo{Tuple: c.Tuple(), Dest: c.Real(), DestPort: c.RealPort(), State: c.State(), Left: c.Left(now),
-			Template: c.IsTemplate()}
+			Template: c.IsTemplate(), Synced: c.Flags()&conntrack.Synced != 0}
 		if d := &w.snap.Dests[c.Dest]; d.Method != NAT { // see connect
 			info.Dest = d.Addr
 		}

@@ -20,6 +20,12 @@ type Counters struct {
 	Breaths    uint64 // breaths with at least one frame
 	Drops      [packet.DropReasons]uint64
 
+	SyncTold    uint64           // records written for other directors
+	SyncDropped uint64           // records that there was no room for
+	SyncLearned uint64           // connections and templates made because another director told of them
+	SyncRenewed uint64           // records of others about what was known
+	SyncRefused [Refusals]uint64 // records of others that were not taken in, by the reason
+
 	Connections uint64 // entries of the table now, templates included
 	Templates   uint64
 	TableRoom   uint64 // entries the table may hold
@@ -35,13 +41,17 @@ func (c *Counters) Add(o *Counters) {
 	}
 }
 
-const counterWords = 21 + int(packet.DropReasons)
+const counterWords = 25 + int(packet.DropReasons) + int(Refusals)
 
 // words lists every field, always in the same order.
 func (c *Counters) words() (w [counterWords]*uint64) {
 	n := copy(w[:], []*uint64{&c.Received, &c.Forwarded, &c.Mended, &c.Answered, &c.HandedOver, &c.GivenBack, &c.Joined, &c.Cut, &c.Shed, &c.Breaths, &c.Connections, &c.Templates,
 		&c.TableRoom, &c.TableBytes, &c.Lane.Received, &c.Lane.Sent, &c.Lane.SendFull, &c.Lane.SendFailed,
-		&c.Lane.RxDropped, &c.Lane.Wakeups, &c.Lane.WakeErrors})
+		&c.Lane.RxDropped, &c.Lane.Wakeups, &c.Lane.WakeErrors, &c.SyncTold, &c.SyncDropped, &c.SyncLearned, &c.SyncRenewed})
+	for i := range c.SyncRefused {
+		w[n+i] = &c.SyncRefused[i]
+	}
+	n += len(c.SyncRefused)
 	for i := range c.Drops {
 		w[n+i] = &c.Drops[i]
 	}

@@ -128,7 +128,7 @@ func (b *filterBuilder) service(k FilterKey) {
 
 // server adds what comes back because of a real server. One that was removed still gets its replies translated.
 func (b *filterBuilder) server(d *Dest) {
-	if d.Gone && (d.Load == nil || d.Load.Idle()) {
+	if d.Service == NoService || d.Gone && (d.Load == nil || d.Load.Idle()) {
 		return
 	}
 	svc := &b.snap.Services[d.Service]

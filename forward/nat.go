@@ -73,9 +73,14 @@ func (w *Worker) toClient(f *packet.Frame, m *packet.Meta, v *Verdict, d *Dest) 
 }
 
 // wayBack is the next hop towards the client of c (docs/adr/0009-the-way-back-to-the-client.md); not OK if none of its
-// packets has been seen.
+// packets has been seen. One that another director has told of may have a server that speaks first, for the client waits: until
+// the client is heard of, what is to it goes where the last new connection came from, which mostly is the one router there is.
 func (w *Worker) wayBack(c *conntrack.Conn) (hop Hop) {
 	port, mac := c.Hop()
+	if mac == (packet.MAC{}) && c.Flags()&conntrack.Synced != 0 {
+		last := &w.ways[c.Family()/packet.IPv6Family]
+		port, mac = last.port, last.mac
+	}
 	if int(port) < len(w.port) && mac != (packet.MAC{}) {
 		p := &w.port[port]
 		hop = Hop{OK: true, Port: port, MTU: uint16(min(p.MTU, 0xffff)), Src: p.MAC, Dst: mac}
@@ -84,10 +89,21 @@ func (w *Worker) wayBack(c *conntrack.Conn) (hop Hop) {
 }
 
 // cameBy remembers the way that a packet of the client came, where replies are seen that need it.
-func cameBy(c *conntrack.Conn, f *packet.Frame) {
-	if c.Flags()&conntrack.OneWay == 0 {
-		c.SetHop(f.Port, packet.Ethernet(f.Bytes()).Src())
+func (w *Worker) cameBy(c *conntrack.Conn, f *packet.Frame) {
+	if c.Flags()&conntrack.OneWay != 0 {
+		return
 	}
+	mac := packet.Ethernet(f.Bytes()).Src()
+	if _, known := c.Hop(); known == (packet.MAC{}) {
+		w.ways[c.Family()/packet.IPv6Family] = way{f.Port, mac}
+	}
+	c.SetHop(f.Port, mac)
+}
+
+// way is a port and the station there that packets came from.
+type way struct {
+	port uint8
+	mac  packet.MAC
 }
 
 // twoWay is for a packet of a connection whose replies are seen. It remembers which way those of the client came. Of a
@@ -97,7 +113,7 @@ func cameBy(c *conntrack.Conn, f *packet.Frame) {
 func (w *Worker) twoWay(v *Verdict, f *packet.Frame, m *packet.Meta, d *Dest) bool {
 	switch {
 	case v.Dir == conntrack.FromClient:
-		cameBy(v.conn, f)
+		w.cameBy(v.conn, f)
 	case d.Hop.Local:
 	case v.method(d) != NAT: // the address was the director's own
 		v.Drop = packet.DropNoNextHop

@@ -103,6 +103,10 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 		return
 	}
 	c, dir := w.table.Lookup(&m.Tuple, h)
+	if w.sync.aside && dir == conntrack.FromClient {
+		w.stray(v, packet.DropNoService)
+		return
+	}
 	if c == nil {
 		if v.fresh && w.passOn(v, f, m) {
 			return
@@ -155,6 +159,9 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 	}
 	if !oneWay && c.App != 0 {
 		v.Drop = w.help(f, m, c, dir, now)
+	}
+	if w.sync.telling && dir == conntrack.FromClient {
+		w.inform(c, now)
 	}
 }
 

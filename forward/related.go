@@ -22,6 +22,10 @@ func (w *Worker) related(v *Verdict, f *packet.Frame, m *packet.Meta, now clock.
 	if c == nil {
 		c, dir = w.isakmp(&back)
 	}
+	if w.sync.aside && (c == nil || dir == conntrack.FromClient) {
+		w.stray(v, packet.DropICMP)
+		return
+	}
 	if c == nil {
 		w.scheduleRelated(v, f, m, back, h, now)
 		return

@@ -130,6 +130,9 @@ func (w *Worker) place(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack
 	if svc.OnePacket && m.Proto == packet.ProtoUDP {
 		if template != nil {
 			w.table.Touch(template, now)
+			if w.sync.telling {
+				w.informOnce(template, now)
+			}
 		}
 		w.countConn(v.Dest, m)
 		return
@@ -139,10 +142,13 @@ func (w *Worker) place(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack
 		v.Drop = packet.DropTableFull
 		return
 	}
-	cameBy(c, f)
+	w.cameBy(c, f)
 	w.countConn(v.Dest, m)
 	if v.conn, v.State, v.Left = c, c.State(), c.Left(now); v.Why == WhyTemplate {
 		v.Left = template.Left(now)
+	}
+	if w.sync.telling && ev != conntrack.Keep { // what only an error has spoken of is told with its first packet
+		w.inform(c, now)
 	}
 }
 
@@ -177,7 +183,7 @@ func templateKey(svc *Service, t *packet.Tuple) packet.Tuple {
 
 // serves reports whether a template may still place connections on d (kernel: ip_vs_check_template).
 func (s *Settings) serves(d *Dest) bool {
-	return !d.Gone && !(s.ExpireQuiescent && d.Weight == 0)
+	return !d.Gone && d.Service != NoService && !(s.ExpireQuiescent && d.Weight == 0)
 }
 
 // template places a connection by the client's persistence template, or makes one with the scheduler's choice. A template

@@ -66,6 +66,9 @@ func (s *sipCalls) prepare(conns, seed uint64) {
 	}
 }
 
+// ready reports whether there is room that prepare has made.
+func (s *sipCalls) ready() bool { return s.list != nil }
+
 // hash mixes a Call-ID, so that nobody can aim at one place of heads who does not know the seed.
 func (s *sipCalls) hash(id []byte) uint64 {
 	const k0, k1 = 0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9
@@ -177,6 +180,9 @@ func sipServers(s *Snapshot) map[ServiceKey]conntrack.DestID {
 	var all map[ServiceKey]conntrack.DestID
 	for i := range s.Dests {
 		d := &s.Dests[i]
+		if d.Service == NoService {
+			continue
+		}
 		svc := &s.Services[d.Service]
 		if d.Method != NAT || d.Gone || svc.Gone || svc.Engine != SIP || svc.Key.Proto != packet.ProtoUDP || svc.Key.Port == 0 {
 			continue

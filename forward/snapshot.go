@@ -18,6 +18,7 @@ type Snapshot struct {
 	Steer    Steer
 	Timeouts conntrack.Timeouts
 	Settings Settings
+	Sync     Sync
 
 	// Kernel is the way to the director's own network stack: for frames that the packet filter took and that turn out
 	// not to be ours. Not OK where the lane has no such port.

@@ -80,6 +80,8 @@ type Worker struct {
 	overload overload
 	sweeping bool   // for connections whose server is gone
 	sweepAt  uint32 // the slot to go on with
+	sync     syncer
+	ways     [2]way // of IPv4 and IPv6: where the client of the last new connection came from whose replies are seen
 
 	in, dropped packet.Batch
 	answers     packet.Batch // to senders of what was dropped
@@ -189,6 +191,9 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 		}
 		w.obey(&c, now)
 	}
+	if w.sync.in.Load() != nil {
+		w.learnSome(now)
+	}
 	w.defend(now)
 	w.look()
 	n, err := w.lane.Recv(&w.in)
@@ -205,6 +210,7 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 		w.giveUp(now)
 	}
 	ended := w.table.Expire(now, expireABreath, w.gone)
+	w.publishRecords()
 	if ended > 0 { // there may be more to end
 		w.nap = shortNap
 	}
@@ -243,7 +249,7 @@ func (w *Worker) sleep() error {
 	}
 	w.asleep.Store(true)
 	defer w.asleep.Store(false)
-	if s := w.published.Load(); w.pending() || s != nil && s != w.snap || w.mailbox.Len() > 0 { // come before the flag could be seen
+	if s := w.published.Load(); w.pending() || s != nil && s != w.snap || w.mailbox.Len() > 0 || w.toLearn() { // come before the flag could be seen
 		return nil
 	}
 	nap := w.nap
@@ -271,6 +277,7 @@ func (w *Worker) adopt(s *Snapshot) {
 		w.servers = serversOf(s)
 	}
 	w.adoptTunnels(s)
+	w.adoptSync(s)
 	for len(w.scheds) < len(s.Services) {
 		w.scheds = append(w.scheds, serviceState{})
 	}
