@@ -24,6 +24,7 @@ type masq struct {
 	w    *forward.Worker
 	now  clock.Mono
 	last forward.Verdict
+	snap *forward.Snapshot // in force
 }
 
 func newMasq(t testing.TB, o forward.Options, rules ...string) *masq {
@@ -35,7 +36,8 @@ func newMasq(t testing.TB, o forward.Options, rules ...string) *masq {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { x.w.Close() })
-	x.w.Publish(compiled(t, 1, rules...))
+	x.snap = compiled(t, 1, rules...)
+	x.w.Publish(x.snap)
 	x.step()
 	return x
 }
