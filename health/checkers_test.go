@@ -103,6 +103,9 @@ func TestChecksOverALink(t *testing.T) {
 		{"bound to an address", &TCP{Dial{Addr: netip.MustParseAddrPort("192.0.2.11:80"), Bind: netip.MustParseAddrPort("192.0.2.1:0")}}, nil, 0, timeout},
 		{"bound to a link", &TCP{Dial{Addr: netip.MustParseAddrPort("192.0.2.11:80"), Device: "d"}}, nil, 0, timeout},
 		{"bound to another's address", &TCP{Dial{Addr: netip.MustParseAddrPort("192.0.2.11:80"), Bind: netip.MustParseAddrPort("192.0.2.2:0")}}, ErrLocal, 0, timeout},
+		{"bound to a link, which a link-local address needs", &TCP{Dial{Addr: netip.MustParseAddrPort("[fe80::11]:80"), Device: "d"}}, nil, 0, 3 * timeout},
+		{"link-local with its link", &TCP{dial("[fe80::11%d]:80")}, nil, 0, timeout},
+		{"link-local with no link", &TCP{dial("[fe80::11%none]:80")}, ErrLocal, 0, timeout},
 		{"bound to no link", &TCP{Dial{Addr: netip.MustParseAddrPort("192.0.2.11:80"), Device: "none"}}, ErrLocal, 0, timeout},
 	} {
 		t.Run(tt.name, func(t *testing.T) { in(t, tt.c, tt.want, tt.least, tt.most) })

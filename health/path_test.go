@@ -24,8 +24,8 @@ type pathNet struct {
 func newPathNet(t *testing.T) *pathNet {
 	n := &pathNet{director: testenv.NewNamespace(t), server: testenv.NewNamespace(t)}
 	testenv.Veth(t,
-		testenv.End{In: n.director, Name: "d", Addrs: []string{"192.0.2.1/24", "2001:db8::1/64"}},
-		testenv.End{In: n.server, Name: "s", Addrs: []string{"192.0.2.11/24", "2001:db8::11/64"}})
+		testenv.End{In: n.director, Name: "d", Addrs: []string{"192.0.2.1/24", "2001:db8::1/64", "fe80::1/64"}},
+		testenv.End{In: n.server, Name: "s", Addrs: []string{"192.0.2.11/24", "2001:db8::11/64", "fe80::11/64"}})
 	n.hold(t, n.director)
 	n.director.Do(t, func() {
 		var err error

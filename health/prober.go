@@ -22,23 +22,28 @@ type Options struct {
 	Random func() float64
 }
 
-// So many checks are begun in such a time at most, and the loop does not wake up for checks more often. Both together
-// bound the bursts (32 000 checks in a second) and what waking up costs.
+// So many checks are begun in such a time at most: that bounds the bursts (32 000 checks in a second).
 const (
 	turnChecks = 64
 	turnPause  = 2 * time.Millisecond
 )
 
+// gather is how much later than it is due a check may begin, so that one waking serves all that fall due meanwhile.
+const gather = 10 * time.Millisecond
+
 // maxIdle is how many goroutines are kept that have no check to make: that saves a tenth of what a TCP check costs.
 const maxIdle = 64
 
-// Prober asks the servers of its targets, each check at its time, and reports what changes. Beside Run it has one
-// goroutine for each check under way, and maxIdle at most that wait for one. Its methods may be called from any goroutine.
+// Prober asks the servers of its targets, each check at its time, and reports what changes. Run connects
+// itself (TCP_CHECK); beside it there is one goroutine for each other check under way, and maxIdle at most that wait for one. Its methods may be called from any goroutine.
 type Prober struct {
 	opt  Options
 	wake chan struct{} // holds one: something to do for Run
 	work chan question // for a worker that has nothing to do
 	idle atomic.Int64  // workers that have nothing to do
+
+	connects connects   // of Run's goroutine
+	begin    []question // likewise
 
 	mu      sync.Mutex // guards all below
 	units   map[string]*unit
@@ -105,6 +110,8 @@ func NewProber(o Options) *Prober {
 // Run checks until ctx ends, and returns when the checks under way have ended too. It is called once.
 func (p *Prober) Run(ctx context.Context) {
 	var running sync.WaitGroup
+	defer running.Wait()
+	defer p.connects.close()
 	var timer clock.Timer
 	var armed clock.Mono // when timer rings
 	for {
@@ -113,21 +120,24 @@ func (p *Prober) Run(ctx context.Context) {
 			if timer != nil {
 				timer.Stop()
 			}
-			running.Wait()
 			return
 		case <-p.wake:
 		}
-		now := p.opt.Clock.Now()
-		begin, next, ok := p.turn(now)
-		for _, q := range begin {
+		for _, q := range p.due(p.opt.Clock.Now()) {
+			if c, ok := q.checker.(*TCP); ok {
+				p.connects.begin(q.it, c, p.opt.Clock.Now())
+				continue
+			}
 			select {
 			case p.work <- q:
 			default:
 				running.Go(func() { p.worker(ctx, q) })
 			}
 		}
+		now := p.opt.Clock.Now()
+		p.connects.look(now)
+		next, ok := p.turn(now)
 		p.tell()
-		next = max(next, now.Add(turnPause))
 		if ok && (timer == nil || next != armed) {
 			if timer != nil {
 				timer.Stop()
@@ -145,18 +155,16 @@ func (p *Prober) ring() {
 	}
 }
 
-// turn takes in the answers and returns the checks to begin, and when the next fall due.
-func (p *Prober) turn(now clock.Mono) (begin []question, next clock.Mono, ok bool) {
+// due takes in the answers of the workers and returns the checks to begin, which are valid until the next call.
+func (p *Prober) due(now clock.Mono) []question {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, a := range p.answers {
-		p.takeIn(a)
-	}
-	clear(p.answers)
-	p.answers = p.answers[:0]
+	p.takeAll(&p.answers)
 	if now.Sub(p.window) >= turnPause {
 		p.window, p.begun = now, 0
 	}
+	clear(p.begin)
+	p.begin = p.begin[:0]
 	for p.begun < turnChecks {
 		it := p.queue.take(now)
 		if it == nil {
@@ -165,11 +173,33 @@ func (p *Prober) turn(now clock.Mono) (begin []question, next clock.Mono, ok boo
 		it.running = true
 		it.asked++
 		p.begun++
-		begin = append(begin, question{it, it.check.Checker, it.asking})
+		p.begin = append(p.begin, question{it, it.check.Checker, it.asking})
 	}
+	return p.begin
+}
+
+// turn takes in what connects found and returns when there is something to do again.
+func (p *Prober) turn(now clock.Mono) (next clock.Mono, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.takeAll(&p.connects.found)
 	p.local.settle(now, p)
-	next, ok = p.queue.next()
-	return begin, next, ok
+	if next, ok = p.queue.next(); ok {
+		next = max(next, now.Add(pick(p.begun < turnChecks, gather, turnPause)))
+	}
+	if look, under := p.connects.next(); under && (!ok || look < next) {
+		next, ok = look, true
+	}
+	return next, ok
+}
+
+// takeAll takes in answers and forgets them. The lock is held.
+func (p *Prober) takeAll(answers *[]answer) {
+	for _, a := range *answers {
+		p.takeIn(a)
+	}
+	clear(*answers)
+	*answers = (*answers)[:0]
 }
 
 // tell logs and reports what came to be, in order and without the lock.

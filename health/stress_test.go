@@ -112,7 +112,7 @@ func TestProberUnderChurn(t *testing.T) {
 	}
 	p.Run(ctx)
 	all.Wait()
-	p.turn(p.opt.Clock.Now()) // the last answers
+	p.due(p.opt.Clock.Now()) // the last answers
 	p.tell()
 	if n := twice.Load(); n != 0 {
 		t.Errorf("%d times a check was asked twice at a time", n)

@@ -249,7 +249,7 @@ func (c *Check) subject(up bool, err error) string {
 	}
 }
 
-func pick(yes bool, a, b string) string {
+func pick[T any](yes bool, a, b T) T {
 	if yes {
 		return a
 	}
