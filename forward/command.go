@@ -124,6 +124,10 @@ func (w *Worker) retired(q *Question, m *packet.Meta) {
 // foresee is decide without its effects.
 func (w *Worker) foresee(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event, now clock.Mono) {
 	c, dir := w.table.Lookup(&m.Tuple, w.table.Hash(&m.Tuple))
+	if w.sync.aside && dir == conntrack.FromClient {
+		w.stray(v, packet.DropNoService)
+		return
+	}
 	if c == nil {
 		c = w.table.Expected(&m.Tuple)
 	}

@@ -120,7 +120,7 @@ func (w *Worker) learned(c *conntrack.Conn, r *conntrack.Record) {
 			return
 		}
 	}
-	s.shift = seqShift{at: r.Out.Init, after: int32(r.Out.Delta), before: int32(r.Out.Previous)}
+	s.answer, s.shift = r.Out.Init, seqShift{at: r.Out.Init, after: int32(r.Out.Delta), before: int32(r.Out.Previous)}
 }
 
 // same reports whether c, which has the flow that r tells of, goes to the same server.
