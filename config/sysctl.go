@@ -31,7 +31,6 @@ type SysctlUse uint8
 const (
 	SysctlServed SysctlUse = iota // it means what it means in the kernel
 	SysctlIdle                    // it is taken and shown, and has no meaning here
-	SysctlLater                   // it is taken and shown: it is for connection synchronisation, which is not served yet
 )
 
 // Knob is a setting below net.ipv4.vs, as Documentation/networking/ipvs-sysctl.rst of the kernel has it.
@@ -51,7 +50,7 @@ func Knobs() []Knob {
 		{"am_droprate", "10", 0, most, SysctlServed, "with drop_packet 3, one of so many new connections is dropped"},
 		{"amemthresh", "1024", 0, most, SysctlServed, "room in the connection table, in entries, below which the automatic " +
 			"defences work (in the kernel: free memory, in pages)"},
-		{"backup_only", "0", 0, on, SysctlLater, "a director that only receives the synchronisation does not forward"},
+		{"backup_only", "0", 0, on, SysctlServed, "a director that runs the backup daemon leaves what clients send to its own host"},
 		{"cache_bypass", "0", 0, on, SysctlServed, "what finds no server goes to the address that the client wanted"},
 		{"conn_reuse_mode", "1", 0, 3, SysctlServed, "a new SYN from a known client port is scheduled anew: 0 never, 1 when the " +
 			"old connection is closed, 2 also when it is closing"},
@@ -77,14 +76,14 @@ func Knobs() []Knob {
 		{"sloppy_sctp", "0", 0, on, SysctlServed, "any SCTP chunk but ABORT opens a connection, not INIT alone"},
 		{"sloppy_tcp", "0", 0, on, SysctlServed, "any TCP packet but RST opens a connection, not SYN alone"},
 		{"snat_reroute", "1", 0, on, SysctlIdle, "replies go back the way that the client's packets came"},
-		{"sync_persist_mode", "0", 0, on, SysctlLater, "which connections of persistent services are synchronised"},
-		{"sync_ports", "1", 1, 64, SysctlLater, "threads for synchronisation"},
-		{"sync_qlen_max", "0", 0, most, SysctlLater, "messages that wait for synchronisation; 0 leaves it to the director"},
-		{"sync_refresh_period", "0", 0, most, SysctlLater, "seconds between two messages about a connection"},
-		{"sync_retries", "0", 0, 3, SysctlLater, "messages that are sent again after a change of state"},
-		{"sync_sock_size", "0", 0, most, SysctlLater, "buffer of the synchronisation's socket in bytes; 0 leaves it to the system"},
-		{"sync_threshold", "3 50", 0, most, SysctlLater, "a connection is synchronised at its so many'th packet, and then each so many"},
-		{"sync_version", "1", 0, 1, SysctlLater, "version of the messages"},
+		{"sync_persist_mode", "0", 0, on, SysctlServed, "connections whose template is told of are not told of themselves"},
+		{"sync_ports", "1", 1, 64, SysctlServed, "UDP ports of synchronisation, from that of the daemon on"},
+		{"sync_qlen_max", "0", 0, most, SysctlServed, "messages that wait to be sent; 0: 4096"},
+		{"sync_refresh_period", "0", 0, most, SysctlServed, "seconds between two messages about a connection"},
+		{"sync_retries", "0", 0, 3, SysctlServed, "so often a connection is told of again, each an eighth of the refresh period later"},
+		{"sync_sock_size", "0", 0, most, SysctlServed, "buffer of the sockets in bytes; 0: 4 MiB"},
+		{"sync_threshold", "3 50", 0, most, SysctlServed, "a connection is synchronised at its so many'th packet, and then each so many"},
+		{"sync_version", "1", 0, 1, SysctlServed, "version of the messages that are sent; both are understood"},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"dirsw/bfd"
 	"dirsw/clock"
 	"dirsw/config"
+	"dirsw/connsync"
 	"dirsw/forward"
 	"dirsw/health"
 	"dirsw/host"
@@ -55,14 +56,16 @@ type Port struct {
 	Local bool
 }
 
-// Options is what a Director is made of. All fields but Load are required.
+// Options is what a Director is made of. All fields but Load and Sync are required.
 type Options struct {
 	Clock   clock.Clock
 	Log     *zap.Logger
 	Host    Host
 	Statics Statics
 	// Net is what the election of the masters uses. An *ElectionNet has its news of links taken in; a test may have another.
-	Net     vrrp.Net
+	Net vrrp.Net
+	// Sync are the sockets of connection synchronisation; nil: there is none.
+	Sync    connsync.Sockets
 	Filter  Filter
 	Workers []*forward.Worker
 	Ports   []Port           // to begin with; SetPorts changes them
@@ -94,6 +97,9 @@ type Director struct {
 	ready   chan struct{}          // closed when the first snapshot is in force
 
 	estimates Estimates
+
+	syncDaemons atomic.Pointer[[]*syncDaemon] // see syncing
+	telling     sync.Mutex                    // one TellAll at a time
 
 	// Of Run's goroutine only.
 	facts   facts
@@ -232,6 +238,7 @@ func (d *Director) Run(ctx context.Context) error {
 	defer d.background("checking", func(ctx context.Context) error { d.prober.Run(ctx); return nil })()
 	defer d.background("tracking", d.tracker.Run)()
 	defer d.background("BFD", d.bfd.Run)()
+	defer d.unsync()
 	defer d.background("the herald", func(ctx context.Context) error { d.notices.run(ctx, d.herald); return nil })()
 	defer d.background("the election", d.election.Run)() // the first to end: masters say so and give their addresses back
 	err = d.tellWhom(d.o.Model)
@@ -245,6 +252,7 @@ func (d *Director) Run(ctx context.Context) error {
 	if err := errors.Join(err, voted); err != nil {
 		return err
 	}
+	d.synchronise()
 	close(d.ready)
 	tick := make(chan struct{}, 1)
 	arm := func() clock.Timer {
@@ -307,6 +315,7 @@ func (d *Director) publish() error {
 	if err != nil {
 		return err
 	}
+	snap.Sync = syncSettings(&m.Dataplane, d.syncWanted(m))
 	filter := snap.Filter()
 	if prev != nil {
 		if err := d.o.Filter.SetFilter(prev.Filter().Common(filter)); err != nil {
@@ -382,6 +391,7 @@ func (d *Director) news() {
 	d.awaited = 0
 	d.settle()
 	d.follow()
+	d.synchronise()
 	end := d.o.Clock.Now()
 	d.rested = end.Add(restFor * (end.Sub(begin) - d.awaited))
 }
@@ -412,6 +422,7 @@ func (d *Director) tick() {
 		d.pursue("what is known cannot be put in force")
 	}
 	d.confirm(d.ticks%confirmEvery == 0)
+	d.synchronise()
 	if d.ticks%staticEvery == 0 {
 		if err := d.holdStatic(d.now.Load().wanted); err != nil {
 			d.o.Log.Error("static addresses, routes or rules cannot be set", zap.Error(err))

@@ -78,6 +78,7 @@ func (d *Director) replace(old, m *config.Model) error {
 	if err == nil {
 		d.tell(told)
 		d.confirm(false)
+		d.synchronise()
 		return nil
 	}
 	d.facts = before

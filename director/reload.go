@@ -61,6 +61,7 @@ func (d *Director) follows(m *config.Model, r *reloaded) {
 			r.notes = append(r.notes, config.Note{Text: err.Error()})
 		}
 	}
+	d.synchronise()
 	if m.Globals.FIFOReload {
 		d.election.Repeat()
 	}

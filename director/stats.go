@@ -40,9 +40,7 @@ func (d *Director) ReadStats(dst *stats.Stats) {
 		dst.Services = append(dst.Services, now.service(&now.model.Services[i], *d.ports.Load(), &d.estimates))
 	}
 	dst.Counters, dst.Listed, dst.Rate = d.estimates.Total(now.snap)
-	for _, s := range now.model.Daemons {
-		dst.Daemons = append(dst.Daemons, stats.Daemon(s))
-	}
+	d.syncStats(dst, &sum)
 }
 
 // Zero has the counters of a service and its real servers begin anew, with nil those of all services. It reports whether
@@ -156,7 +154,11 @@ func connProto(p uint8) string {
 
 func connStats(worker int, c *forward.ConnInfo) stats.Conn {
 	at := func(a packet.Addr, p uint16) netip.AddrPort { return netip.AddrPortFrom(a.Netip(), p) }
-	return stats.Conn{Proto: connProto(c.Tuple.Proto), Client: at(c.Tuple.Src, c.Tuple.SrcPort),
+	var flags []string
+	if c.Synced {
+		flags = append(flags, stats.Synced)
+	}
+	return stats.Conn{Flags: flags, Proto: connProto(c.Tuple.Proto), Client: at(c.Tuple.Src, c.Tuple.SrcPort),
 		Virtual: at(c.Tuple.Dst, c.Tuple.DstPort), Dest: at(c.Dest, c.DestPort), State: c.State.String(), Left: c.Left,
 		Template: c.Template, Worker: worker, Engine: c.Engine.String(), EngineData: c.Call}
 }

@@ -37,6 +37,31 @@ type Stats struct {
 	Rate   Counters `json:"rate"`
 	// Daemons are those of connection synchronisation.
 	Daemons []Daemon `json:"daemons,omitempty"`
+	// Sync is what they have done, in the same order; SyncRecords what the workers have.
+	Sync        []Sync      `json:"sync,omitempty"`
+	SyncRecords SyncRecords `json:"syncRecords"`
+}
+
+// Sync is what a daemon of connection synchronisation has done since it was started: a master has sent, a backup received.
+type Sync struct {
+	Master   bool          `json:"master"`
+	Messages uint64        `json:"messages"`
+	Records  uint64        `json:"records"`          // connections and templates in those messages, each time that they were told of
+	Errors   uint64        `json:"errors"`           // messages that could not be sent
+	Dropped  uint64        `json:"dropped"`          // records lost here: not sent, or more than the workers took in
+	Queued   int           `json:"queued"`           // messages that wait to be sent
+	From     netip.Addr    `json:"from"`             // the master that was heard last
+	Last     time.Duration `json:"last"`             // how long ago; encoded in nanoseconds
+	Faults   []Drop        `json:"faults,omitempty"` // messages, or entries, that were not taken; reasons with a zero count are left out
+}
+
+// SyncRecords are the workers' side of connection synchronisation, in records.
+type SyncRecords struct {
+	Told    uint64 `json:"told"`              // given to the master daemon
+	Lost    uint64 `json:"lost"`              // that it had no room for
+	Learned uint64 `json:"learned"`           // from another director, of what was not known
+	Renewed uint64 `json:"renewed"`           // of what was known
+	Refused []Drop `json:"refused,omitempty"` // by reason; those with a zero count are left out
 }
 
 // Daemon is a connection synchronisation daemon, as `ipvsadm -L --daemon` lists it.
@@ -170,6 +195,9 @@ type Tunnel struct {
 	Checksum string `json:"checksum"`       // "nocsum", "csum" or "remcsum"
 }
 
+// Synced is the flag of a connection that another director has told of.
+const Synced = "synced"
+
 // Conn is an entry of a connection table.
 type Conn struct {
 	Proto    string         `json:"proto"`
@@ -179,7 +207,7 @@ type Conn struct {
 	State    string         `json:"state"` // kernel's name: "ESTABLISHED"; a template's is "NONE" or "ASSURED"
 	Left     time.Duration  `json:"left"`  // until the entry ends if no further packet comes; encoded in nanoseconds
 	Template bool           `json:"template"`
-	Flags    []string       `json:"flags,omitempty"` // "inactive", "no-server" (its real server was removed), "synced"
+	Flags    []string       `json:"flags,omitempty"` // "inactive", "no-server" (its real server was removed), Synced
 	Worker   int            `json:"worker"`
 
 	Engine     string `json:"engine,omitempty"`     // persistence engine of a template

@@ -98,6 +98,8 @@ func (b *backend) Do(verb string, args []string, stdin string) (ctl.Outcome, err
 		return b.vrrp(args), nil
 	case "health":
 		return b.health(args), nil
+	case "sync":
+		return b.sync(), nil
 	case "reload":
 		return b.foresee(), nil
 	}

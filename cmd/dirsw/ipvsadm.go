@@ -260,7 +260,8 @@ func listing(from source, f ipvsadm.Format) (ipvsadm.Listing, error) {
 	l.Conns = func(yield func(*ipvsadm.Conn) bool) error {
 		return from.Conns(func(c stats.Conn) bool {
 			return yield(&ipvsadm.Conn{Proto: protocol(c.Proto), Client: c.Client, Virtual: c.Virtual, Dest: c.Dest,
-				State: c.State, Expires: c.Left, Engine: c.Engine, EngineData: c.EngineData})
+				State: c.State, Expires: c.Left, Engine: c.Engine, EngineData: c.EngineData,
+				Synced: slices.Contains(c.Flags, stats.Synced)})
 		})
 	}
 	return l, nil

@@ -43,6 +43,7 @@ const usage = `dirsw: a director for LVS clusters in user space
   dirsw proc     ip_vs | ip_vs_conn | …          what the kernel's IPVS shows below /proc/net
   dirsw vrrp     [-json]                         who is master of each instance, and what was heard and refused
   dirsw health   [-json]                         which real servers are up, and what their checks said last
+  dirsw sync     [-json] | send                  connections told to and learned from another director
   dirsw stats    [-json]                         interfaces, workers, next hops, and every drop by its reason
   dirsw explain  'tcp CLIENT:PORT > VIP:PORT'    ask the running director which server, why, and which frame would leave
   dirsw explain  -f FILE 'tcp …'                 the same for a file, without a director
@@ -103,6 +104,8 @@ func dispatch(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		return cmdHealth(rest, stdout, stderr)
 	case "genhash":
 		return cmdGenhash(ctx, rest, stdout, stderr)
+	case "sync":
+		return cmdSync(rest, stdout, stderr)
 	case "stats":
 		return cmdStats(rest, stdout, stderr)
 	case "reload":

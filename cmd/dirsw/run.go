@@ -221,7 +221,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 		return err
 	}
 	defer statics.Close()
-	d := director.New(director.Options{Clock: plane.clock, Log: log, Host: h, Statics: statics, Net: net, Filter: plane,
+	d := director.New(director.Options{Clock: plane.clock, Log: log, Host: h, Statics: statics, Net: net, Sync: syncSockets{h}, Filter: plane,
 		Workers: plane.workers, Ports: ports, Model: m, Name: hostname(), Now: time.Now,
 		Load: func() (*config.Model, []config.Note, error) {
 			m, notes, err := loadAs(r.file, r.id)

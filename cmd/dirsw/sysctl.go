@@ -181,8 +181,6 @@ func (s *sysctlArgs) remarks() string {
 		case !i.set || i.Value == k.Default:
 		case k.Use == config.SysctlIdle:
 			fmt.Fprintf(&out, "note: %s%s has no effect: %s\n", config.SysctlPrefix, k.Name, k.Text)
-		case k.Use == config.SysctlLater:
-			fmt.Fprintf(&out, "note: %s%s has no effect yet: connections are not synchronised yet\n", config.SysctlPrefix, k.Name)
 		}
 	}
 	return out.String()

@@ -20,8 +20,7 @@ func TestSysctlCommand(t *testing.T) {
 		{"set quietly", "-qw drop_entry=3", "", "", ""},
 		{"set what does nothing", "conntrack=1 sync_ports=4 debug_level=0",
 			"net.ipv4.vs.conntrack = 1\nnet.ipv4.vs.sync_ports = 4\nnet.ipv4.vs.debug_level = 0\n",
-			"note: net.ipv4.vs.conntrack has no effect: packets do not pass netfilter here, whose connection tracking it is about\n" +
-				"note: net.ipv4.vs.sync_ports has no effect yet: connections are not synchronised yet\n", ""},
+			"note: net.ipv4.vs.conntrack has no effect: packets do not pass netfilter here, whose connection tracking it is about\n", ""},
 		{"unknown", "slopy_tcp drop_entry=5", "", "", `there is no setting "net.ipv4.vs.slopy_tcp"; write net.ipv4.vs.sloppy_tcp` +
 			"\n" + `net.ipv4.vs.drop_entry cannot be "5"; write 0 to 3`},
 		{"unknown and ignored", "-e slopy_tcp pmtu_disc", "net.ipv4.vs.pmtu_disc = 1\n", "", ""},

@@ -106,7 +106,7 @@ func (c Command) modules() error {
 // keepalived.conf says about checking the server stays.
 func (c Command) server(m *config.Model, s *config.Service) error {
 	r := s.Real(c.Real.Key())
-	if c.Op != OpDeleteServer && mixed(s, &c.Real) && len(m.Daemons) > 0 {
+	if c.Op != OpDeleteServer && mixed(s, &c.Real) && (len(m.Daemons) > 0 || m.Globals.Sync != nil) {
 		return ErrInvalid // the synchronisation protocol has no room for two families
 	}
 	if c.Op == OpDeleteServer {
@@ -138,16 +138,9 @@ func (c Command) server(m *config.Model, s *config.Service) error {
 	return nil
 }
 
-// Sizes of headers in front of a message of the sync protocol: IP and UDP.
-const (
-	syncHeaders4 = 20 + 8
-	syncHeaders6 = 40 + 8
-)
-
-// startDaemon notes a daemon with the length of messages that the kernel would choose (start_sync_thread in ip_vs_sync.c):
-// who sends counts on an MTU of 1500, who receives on that of the interface if it is more.
+// startDaemon notes a daemon with the length of messages that the kernel would choose.
 func (c Command) startDaemon(m *config.Model) error {
-	d, mtu := c.Daemon, 1500
+	d, mtu := c.Daemon, 0
 	for i := range m.Services {
 		s := &m.Services[i]
 		if slices.ContainsFunc(s.Reals, func(r config.Real) bool { return mixed(s, &r) }) {
@@ -159,37 +152,15 @@ func (c Command) startDaemon(m *config.Model) error {
 		if !ok {
 			return ErrNoDevice
 		}
-		if !d.Master {
-			mtu = min(max(mtu, n), math.MaxUint16)
-		}
+		mtu = n
 	}
-	if slices.ContainsFunc(m.Daemons, func(o Daemon) bool { return o.Master == d.Master }) {
+	if m.Globals.Sync != nil || slices.ContainsFunc(m.Daemons, func(o Daemon) bool { return o.Master == d.Master }) {
 		return ErrDaemonRuns
 	}
-	headers := syncHeaders4
-	if d.Group.Is6() {
-		headers = syncHeaders6
-	}
-	switch least := 1; {
-	case d.MaxLen == 0:
-		d.MaxLen = mtu - headers
-	default:
-		if !d.Master {
-			least = 1024
-		}
-		d.MaxLen = min(max(d.MaxLen, least), math.MaxUint16-headers)
-	}
+	d.Fit(mtu)
 	m.Daemons = append(m.Daemons, d)
-	slices.SortStableFunc(m.Daemons, func(a, b Daemon) int { return role(a) - role(b) })
+	slices.SortStableFunc(m.Daemons, Daemon.Compare)
 	return nil
-}
-
-// role is the place of a daemon in listings: who sends stands first.
-func role(d Daemon) int {
-	if d.Master {
-		return 0
-	}
-	return 1
 }
 
 // mixed reports whether a server has another address family than its service.

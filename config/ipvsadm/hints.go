@@ -69,10 +69,10 @@ func afterthought(c *Command, before state, m *config.Model, err error) string {
 		return otherService(c, m)
 	case errors.Is(err, ErrRange) && c.Real.Lower > c.Real.Upper:
 		return "the lower threshold (-y) must not be above the upper one (-x)"
+	case m.Globals.Sync != nil && (errors.Is(err, ErrDaemonRuns) || errors.Is(err, ErrNoDaemon)):
+		return "lvs_sync_daemon of the configuration says which daemons run: change it there and reload"
 	case err != nil:
 		return ""
-	case c.Op == OpStartDaemon:
-		return "connection synchronisation is not served yet: the daemon is listed, and neither sends nor receives"
 	case c.Op == OpEditServer && !c.Forward && before.found && before.real.Method != config.DR:
 		return fmt.Sprintf("%s is Route now, it was %s: -e without -m or -i means -g", c.Real.Key(), method(before.real.Method))
 	case c.Op == OpEditServer && before.found && before.real.Upper != 0 && c.Real.Upper == 0:

@@ -61,6 +61,7 @@ type Conn struct {
 	State                 string        // as the kernel names it: ESTABLISHED
 	Expires               time.Duration // from now
 	Engine, EngineData    string        // of a persistence engine; empty: none
+	Synced                bool          // another director has told of it
 }
 
 // Protocols of connections that no service can have.

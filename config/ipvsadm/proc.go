@@ -125,7 +125,11 @@ func (p *printer) fileConns(each func(func(*Conn) bool) error, sync bool) error 
 		switch {
 		case failed != nil:
 		case sync:
-			_, failed = fmt.Fprintf(p.w, "%-6s %7d\n", "LOCAL", left)
+			origin := "LOCAL"
+			if c.Synced {
+				origin = "SYNC"
+			}
+			_, failed = fmt.Fprintf(p.w, "%-6s %7d\n", origin, left)
 		case c.Engine != "":
 			_, failed = fmt.Fprintf(p.w, "%7d %s %s\n", left, c.Engine, c.EngineData)
 		default:

@@ -45,8 +45,7 @@ func TestHintsOfTheTable(t *testing.T) {
 		{"-e -t 192.0.2.1:80 -r 198.51.100.2 -m -x", "-x: missing argument\nhint: " + notDisable + "\n", 255},
 		{"-e -t 192.0.2.1:80 -r 198.51.100.2 -m -x -1", "illegal u_threshold specified\nhint: " + notDisable + "\n", 2},
 		{"-a -t 192.0.2.1:80 -r 198.51.100.3:8080", "hint: port 8080 of the real server became 80, the service's: only -m changes ports\n", 0},
-		{"--start-daemon master --mcast-interface s0", "hint: connection synchronisation is not served yet: the daemon is listed, " +
-			"and neither sends nor receives\n", 0},
+		{"--start-daemon master --mcast-interface s0", "", 0},
 		{"-a -t 192.0.2.1:80 -r 198.51.100.3 -m -w 1", "", 0},
 		{"–Ln", "hint: \"–Ln\" was read as \"-Ln\"\n", 0},
 		{"-L -t 192.0.2.1:80 --origin", "", 0},
@@ -62,6 +61,21 @@ func TestHintsOfTheTable(t *testing.T) {
 				t.Errorf("got %q, %d\nwant %q, %d", stderr, exit, tt.stderr, tt.exit)
 			}
 		})
+	}
+}
+
+// TestDaemonsOfTheFile: what lvs_sync_daemon says is not a command's to change.
+func TestDaemonsOfTheFile(t *testing.T) {
+	const hint = "\nhint: lvs_sync_daemon of the configuration says which daemons run: change it there and reload\n"
+	for _, tt := range []struct{ line, stderr string }{
+		{"--start-daemon backup --mcast-interface s0", ErrDaemonRuns.Message + hint},
+		{"--stop-daemon master", ErrNoDaemon.Message + hint},
+	} {
+		m := newMachine()
+		m.model.Globals.Sync = &config.SyncGlobals{Interface: "s0"}
+		if _, stderr, exit := typed(m, "", tt.line); stderr != tt.stderr || exit != 255 {
+			t.Errorf("%s: got %q, %d; want %q", tt.line, stderr, exit, tt.stderr)
+		}
 	}
 }
 

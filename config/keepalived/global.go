@@ -226,11 +226,8 @@ func (p *parser) sysctl(b *block, s *statement, d *config.Dataplane) {
 	}
 	set.Pos = args[0].pos
 	d.Sysctls = append(d.Sysctls, set)
-	switch k, _ := config.FindKnob(set.Name); k.Use {
-	case config.SysctlIdle:
+	if k, _ := config.FindKnob(set.Name); k.Use == config.SysctlIdle {
 		p.note(set.Pos, "%s%s has no effect: %s", config.SysctlPrefix, k.Name, k.Text)
-	case config.SysctlLater:
-		p.note(set.Pos, "%s%s has no effect yet: connections are not synchronised yet", config.SysctlPrefix, k.Name)
 	}
 }
 

@@ -27,7 +27,6 @@ const (
 	priorities
 	dumps
 	management // SNMP and DBus
-	synced
 	flushing
 	reloading
 	history
@@ -53,8 +52,6 @@ func (t topic) why() string {
 		return "the files that signals ask for have the names that the configuration says, and one form"
 	case management:
 		return "SNMP and DBus are not spoken: `dirsw stats` shows states and counters"
-	case synced:
-		return "connections are not synchronised yet: a backup that takes over begins with none"
 	case flushing:
 		return "a start begins without services in any case, and a stop ends without"
 	case reloading:
@@ -139,8 +136,7 @@ func globalKeywords() []entry {
 	return []entry{
 		{"global_defs", served, 0, "router_id lvs_id notification_email{* notification_email_from smtp_server smtp_helo_name " +
 			"smtp_connect_timeout smtp_alert smtp_alert_vrrp smtp_alert_checker no_email_faults no_checker_emails lvs_timeouts " +
-			"checker_log_all_failures include_check random_seed", ""},
-		{"global_defs", served, synced, "lvs_sync_daemon", ""},
+			"checker_log_all_failures include_check random_seed lvs_sync_daemon", ""},
 		{"global_defs", served, flushing, "lvs_flush lvs_flush_on_stop lvs_flush_onstop", ""},
 		{"global_defs", served, dumps, "data_use_instance json_version", ""},
 		{"global_defs", served, 0, "state_dump_file stats_dump_file json_dump_file state_file_location stats_file_location " +
