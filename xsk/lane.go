@@ -118,6 +118,9 @@ func (l *lane) tidy() error {
 
 // look looks at the next socket: whether its interface is there, and what was lost.
 func (l *lane) look() error {
+	if len(l.sockets) == 0 {
+		return nil
+	}
 	if l.looked++; l.looked >= len(l.sockets) {
 		l.looked = 0
 	}
@@ -177,9 +180,9 @@ func (l *lane) Send(b *packet.Batch) (int, error) {
 	return sent, nil
 }
 
-// local gives a frame to the kernel's own network stack, and returns how many it took.
+// local gives a frame of the tap to the kernel's own network stack, and returns how many it took: none of an absent port.
 func (l *lane) local(f *packet.Frame) int {
-	took := f.Len() >= packet.EthernetLen && l.tap.give(f)
+	took := l.tap != nil && f.Port == l.tap.port && f.Len() >= packet.EthernetLen && l.tap.give(f)
 	l.umem.push(f.Desc)
 	if !took {
 		l.counts.SendFailed++
@@ -261,7 +264,7 @@ func (l *lane) Counters() forward.LaneCounters {
 	c := l.counts
 	c.Wakeups, c.WakeErrors = l.wakes.calls, l.wakes.errors
 	for _, s := range l.receivers {
-		c.RxDropped += s.lost
+		c.RxDropped += s.lost + s.missed
 	}
 	return c
 }

@@ -34,7 +34,7 @@ type seat struct {
 // seats lists those of a worker: its share of the receive queues of every port, and one of each port to send by.
 func seats(ports []port, worker, workers int) (out []seat) {
 	for i := range ports {
-		if ports[i].Tap {
+		if ports[i].Tap || ports[i].Absent {
 			continue
 		}
 		out = append(out, seat{port: i, queue: uint32(worker), receive: ports[i].Receive, send: true})

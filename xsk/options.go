@@ -51,6 +51,9 @@ type PortOptions struct {
 	Queues     int  // receive queues that it has
 	Receive    bool // attach the filter and receive; otherwise the port only sends
 	Unfinished bool // see forward.PortInfo
+	// Absent says that the interface does not exist at the moment. The port keeps its place, and frames for it are counted as
+	// not sent; nothing else needs to be given.
+	Absent bool
 	// Tap says that the port is no NIC but the way to the kernel's own network stack: FD is the other end of an Ethernet
 	// tap (host.OpenTap), which stays the caller's. MAC and MTU must be given, and one port at most can be a tap.
 	Tap bool
@@ -60,7 +63,7 @@ type PortOptions struct {
 // PortState is what a port was opened as.
 type PortState struct {
 	Name     string
-	Mode     string // "native", "generic", "send only", or "local" for a tap
+	Mode     string // "native", "generic", "send only", "local" for a tap, or "absent"
 	Note     string // what the operator should know: why not native mode, which packets are too long; or ""
 	ZeroCopy bool
 	Queues   int // served

@@ -38,13 +38,6 @@ type port struct {
 // Open attaches the filter, which takes nothing yet, and opens the queues of every port, in the network namespace of the
 // calling thread. On an error nothing is left behind.
 func Open(o Options) (_ *Set, err error) {
-	o.Workers = max(o.Workers, 1)
-	if o.MaxKeys == 0 {
-		o.MaxKeys = DefaultMaxKeys
-	}
-	if len(o.Ports) == 0 || len(o.Ports) > maxPorts {
-		return nil, fmt.Errorf("%d interfaces to open, there must be between 1 and %d", len(o.Ports), maxPorts)
-	}
 	// Locked memory counts for frames and, before Linux 5.11, for maps. If the limit may not be raised and is too low, the
 	// error of what needed it says so.
 	_ = unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
@@ -54,25 +47,44 @@ func Open(o Options) (_ *Set, err error) {
 			_ = s.Close()
 		}
 	}()
-	if err := s.findPorts(&o); err != nil {
+	room := o.MaxKeys
+	if room == 0 {
+		room = DefaultMaxKeys
+	}
+	if s.keys, err = newKeySets(room); err != nil {
 		return nil, err
 	}
-	if s.keys, err = newKeySets(o.MaxKeys); err != nil {
-		return nil, err
+	return s, s.open(&o, nil)
+}
+
+// open opens gates and lanes, with those gates of old that fit.
+func (s *Set) open(o *Options, old []port) error {
+	o.Workers = max(o.Workers, 1)
+	if len(o.Ports) == 0 || len(o.Ports) > maxPorts {
+		return fmt.Errorf("%d interfaces to open, there must be between 1 and %d", len(o.Ports), maxPorts)
+	}
+	if err := s.findPorts(o); err != nil {
+		return err
 	}
 	for i := range s.ports {
-		if err := s.openGate(&s.ports[i], &o); err != nil {
-			return nil, err
+		p := &s.ports[i]
+		if err := p.keep(old); err != nil {
+			return err
+		}
+		if p.gate == nil {
+			if err := s.openGate(p, o); err != nil {
+				return err
+			}
 		}
 	}
 	for w := range o.Workers {
-		l, err := openLane(s.ports, w, &o)
+		l, err := openLane(s.ports, w, o)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		s.lanes = append(s.lanes, l)
 	}
-	return s, s.connect()
+	return s.connect()
 }
 
 // findPorts learns what there is to know of the interfaces, before anything is touched.
@@ -83,6 +95,10 @@ func (s *Set) findPorts(o *Options) error {
 			return fmt.Errorf("interface %s is listed twice; name it once", po.Name)
 		}
 		seen[po.Name] = true
+		if po.Absent {
+			s.ports = append(s.ports, port{PortOptions: po})
+			continue
+		}
 		if po.Tap {
 			if err := po.completeTap(); err != nil {
 				return err
@@ -114,7 +130,7 @@ func (s *Set) findPorts(o *Options) error {
 
 // openGate loads and attaches the filter of a port. Without sockets everything passes.
 func (s *Set) openGate(p *port, o *Options) (err error) {
-	if !p.Receive {
+	if !p.Receive || p.Absent {
 		return nil
 	}
 	if p.gate, err = newGate(s.keys, p.queues); err != nil {
@@ -135,7 +151,7 @@ func (s *Set) connect() error {
 			if !k.receive {
 				continue
 			}
-			if err := p.gate.xdp.Register(int(k.queue), k.fd); err != nil {
+			if err := p.gate.register(k); err != nil {
 				return fmt.Errorf("register the socket of queue %d of %s: %w", k.queue, p.Name, err)
 			}
 		}
@@ -155,8 +171,11 @@ func (s *Set) Ports() []PortState {
 		if p.gate != nil {
 			out[i].Mode = p.gate.mode
 		}
-		if p.Tap {
+		switch {
+		case p.Tap:
 			out[i].Mode = "local"
+		case p.Absent:
+			out[i].Mode = "absent"
 		}
 		out[i].Note = p.note()
 	}

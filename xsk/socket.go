@@ -35,7 +35,8 @@ type socket struct {
 	staged      bool // the TX ring has entries that were not published yet
 	holdOff     int  // kicks to leave out: the link is down
 
-	lost uint64 // frames that the kernel could not deliver, as of the last look
+	lost   uint64 // frames that the kernel could not deliver, as of the last look
+	missed uint64 // frames that the filter dropped before there was a socket
 }
 
 // newSocket makes the socket with its rings. The first one of a lane registers the pool, the others share it.

@@ -83,7 +83,13 @@ struct {
 
 __u32 extras = 0;
 
-/* Each port has these for itself: the sockets by queue, and whether a queue is served. */
+/* What stands in queues. From HELD on it is HELD and the number of frames that were dropped. */
+enum queue {
+	SERVED = 1,
+	HELD = 2,	/* while the sockets are opened anew: the kernel would refuse what is for a service */
+};
+
+/* Each port has these for itself: the sockets by queue, and what becomes of what is taken from a queue. */
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
 	__uint(max_entries, 1);
@@ -508,7 +514,10 @@ int dirsw_filter(struct xdp_md *ctx)
 
 	if (!served || !*served || (void *)(eth + 1) > end || !service(eth, end) || !ours(eth->h_dest))
 		return XDP_PASS;
-	return bpf_redirect_map(&sockets, queue, XDP_PASS); /* passes when the socket has died */
+	if (*served == SERVED)
+		return bpf_redirect_map(&sockets, queue, XDP_PASS); /* passes when the socket has died */
+	__sync_fetch_and_add(served, 1);
+	return XDP_DROP;
 }
 
 char _license[] SEC("license") = "Apache-2.0"; /* needs no helper that is for GPL programs only */
