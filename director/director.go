@@ -68,10 +68,13 @@ type Options struct {
 	Sync    connsync.Sockets
 	Filter  Filter
 	Workers []*forward.Worker
-	Ports   []Port           // to begin with; SetPorts changes them
-	Model   *config.Model    // to begin with: validated, and nothing in it Unserved
-	Name    string           // of this host, in mails
-	Now     func() time.Time // of day, in mails
+	Ports   []Port // to begin with; SetPorts and Attach change them
+	// Attach opens the interfaces that a model needs and that are not among the ports yet, and returns the ports then: the
+	// others keep their numbers. May be nil: then such a model is refused.
+	Attach func(*config.Model) ([]Port, error)
+	Model  *config.Model    // to begin with: validated, and nothing in it Unserved
+	Name   string           // of this host, in mails
+	Now    func() time.Time // of day, in mails
 	// Load reads the configuration anew for Reload. Its error, a config.Errors as a rule, leaves everything as it is.
 	Load func() (*config.Model, []config.Note, error)
 }
@@ -171,8 +174,8 @@ func New(o Options) *Director {
 // Ready is closed as soon as the first configuration is in force on all workers.
 func (d *Director) Ready() <-chan struct{} { return d.ready }
 
-// SetPorts tells of interfaces that were opened anew, in the same order: an interface that vanished and came back has
-// another index.
+// SetPorts tells of interfaces that were opened anew, in the same order: one that vanished has the index 0, and one that came
+// back another than before.
 func (d *Director) SetPorts(p []Port) {
 	d.ports.Store(&p)
 	d.Wake()
@@ -246,7 +249,7 @@ func (d *Director) Run(ctx context.Context) error {
 	err = errors.Join(err, d.watch(d.o.Model), d.meetBFD(d.o.Model))
 	voted := d.vote(d.o.Model)
 	if errors.Is(voted, host.ErrNoLink) && d.o.Model.Globals.Interfaces.Dynamic {
-		d.o.Log.Warn("an interface does not exist yet: its instances wait for it, and the workers for the next start", zap.Error(voted))
+		d.o.Log.Warn("an interface does not exist yet: its instances wait for it", zap.Error(voted))
 		voted = nil
 	}
 	if err := errors.Join(err, voted); err != nil {
@@ -371,7 +374,7 @@ func (d *Director) reachable(m *config.Model) error {
 		} else if err != nil {
 			errs = append(errs, config.Error{Pos: in.Pos, Message: "vrrp_instance " + in.Name + ": " + err.Error(),
 				Fix: "name one that exists"})
-		} else if !attached && len(m.Dataplane.Interfaces) == 0 {
+		} else if !attached && len(m.Dataplane.Interfaces) == 0 && d.o.Attach == nil {
 			errs = append(errs, config.Error{Pos: in.Pos, Message: fmt.Sprintf(
 				"vrrp_instance %s needs the interface %s, which was not attached at the start", in.Name, in.Interface),
 				Fix: "restart dirsw to attach it"})

@@ -26,9 +26,6 @@ func Interfaces(m *config.Model, h Host, links []host.Link) (names []string, rec
 		return names, receive, nil
 	}
 	for i := range m.Instances {
-		if awaited(m, links, m.Instances[i].Interface) {
-			continue
-		}
 		add(m.Instances[i].Interface, true)
 		for _, a := range m.Instances[i].Addresses {
 			if bearing(links, a.Dev) {
@@ -56,11 +53,6 @@ func Interfaces(m *config.Model, h Host, links []host.Link) (names []string, rec
 			"that is reached by one; name it with --interface or in the dataplane block")
 	}
 	return names, receive, nil
-}
-
-// awaited reports whether an interface is not there and may come later (dynamic_interfaces): its instance waits for it.
-func awaited(m *config.Model, links []host.Link, name string) bool {
-	return m.Globals.Interfaces.Dynamic && !slices.ContainsFunc(links, func(l host.Link) bool { return l.Name == name })
 }
 
 // bearing reports whether frames of others come by an interface: an address on the loopback, or on a dummy, is reached by the

@@ -2,6 +2,7 @@ package director
 
 import (
 	"reflect"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -25,7 +26,8 @@ func (d *Director) reload(look bool) (r reloaded) {
 	}
 	was, is := old.Dataplane, m.Dataplane
 	was.Sysctls, is.Sysctls = nil, nil
-	was.Steer, is.Steer = 0, 0 // followed at once
+	was.Steer, is.Steer = 0, 0                                                  // followed at once
+	was.Interfaces, is.Interfaces = missing(was.Interfaces, is.Interfaces), nil // further ones are
 	if was.Pos, is.Pos = (config.Pos{}), (config.Pos{}); !reflect.DeepEqual(was, is) {
 		r.notes = append(r.notes, config.Note{Pos: m.Dataplane.Pos, Text: "dataplane: what has changed here is in force " +
 			"from the next start on"})
@@ -36,11 +38,27 @@ func (d *Director) reload(look bool) (r reloaded) {
 		r.notes = append(r.notes, notes...)
 		return r
 	}
+	if d.o.Attach != nil {
+		ports, err := d.o.Attach(m)
+		if r.err = err; err != nil {
+			return r
+		}
+		d.ports.Store(&ports)
+	}
 	d.follows(m, &r)
 	if r.err == nil {
 		d.file = file
 	}
 	return r
+}
+
+// missing returns what of was is not in is.
+func missing(was, is []string) []string {
+	left := slices.DeleteFunc(slices.Clone(was), func(name string) bool { return slices.Contains(is, name) })
+	if len(left) == 0 {
+		return nil
+	}
+	return left
 }
 
 // follows puts a model in force that a reload brings.

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// PortGoneError ends a Lane: an interface was deleted, or moved to another namespace, under it. The Set must be closed and
-// opened anew.
+// PortGoneError ends a Lane: an interface was deleted, or moved to another namespace, under it. The Set must be
+// opened anew (Reopen).
 type PortGoneError struct{ Name string }
 
 func (e *PortGoneError) Error() string { return fmt.Sprintf("interface %s is gone", e.Name) }

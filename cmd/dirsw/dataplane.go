@@ -4,31 +4,64 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"dirsw/clock"
+	"dirsw/config"
+	"dirsw/director"
 	"dirsw/forward"
 	"dirsw/packet"
 	"dirsw/stats"
 	"dirsw/xsk"
 )
 
-// dataplane is the AF_XDP sockets and the workers on them. When an interface vanishes, the sockets are opened anew as soon
-// as that is possible; the workers keep their connections.
+// dataplane is the AF_XDP sockets and the workers on them. When an interface vanishes or comes, the sockets are opened anew on
+// those that are there; the workers keep their connections.
 type dataplane struct {
 	log     *zap.Logger
 	clock   clock.Clock
-	open    func() (*xsk.Set, error) // opens the sockets on the interfaces as they are now
-	back    func()                   // called when they were opened anew
+	roster  roster
+	back    func([]director.Port) // called when they were opened anew
 	workers []*forward.Worker
-	cores   []int // of each worker, or unpinned
+	cores   []int         // of each worker, or unpinned
+	again   chan struct{} // holds one: the sockets are to be opened anew
+	ended   chan struct{} // closed when run has returned
 
 	mu     sync.Mutex
-	set    *xsk.Set       // nil while an interface is away
+	set    *xsk.Set       // nil while they are opened anew
 	filter forward.Filter // what it is to take
+	asked  []chan<- error // who waits for that
+}
+
+// open opens the sockets for the first time, and chooses how many workers there are. Interfaces that do not exist are those
+// that may come later.
+func (p *dataplane) open() error {
+	p.roster.addTap()
+	ports, fewest, _, err := p.roster.ports(true)
+	if err != nil {
+		return err
+	}
+	cpus, err := allowedCPUs()
+	if err != nil {
+		return err
+	}
+	p.cores = crew(p.roster.plane, fewest, cpus)
+	if p.set, err = xsk.Open(p.options(ports)); err == nil {
+		p.roster.opened(ports)
+	}
+	return err
+}
+
+// options says how ports are opened.
+func (p *dataplane) options(ports []xsk.PortOptions) xsk.Options {
+	d := p.roster.plane
+	return xsk.Options{Ports: ports, Workers: len(p.cores), Queues: d.Queues, Replace: d.Replace, BusyPoll: d.Wait == config.WaitBusy,
+		Mode:     map[config.Mode]xsk.Mode{config.ModeNative: xsk.Native, config.ModeGeneric: xsk.Generic}[d.Mode],
+		ZeroCopy: map[config.ZeroCopy]xsk.ZeroCopy{config.ZeroCopyOn: xsk.ZeroCopyOn, config.ZeroCopyOff: xsk.ZeroCopyOff}[d.ZeroCopy]}
 }
 
 // SetFilter satisfies director.Filter.
@@ -60,16 +93,19 @@ func (p *dataplane) applyFilter() error {
 
 // run forwards until ctx ends.
 func (p *dataplane) run(ctx context.Context) error {
+	defer close(p.ended)
 	for {
 		err := p.together(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		var gone *xsk.PortGoneError
-		if !errors.As(err, &gone) {
+		switch {
+		case errors.As(err, &gone):
+			p.log.Error("interface has vanished; its connections are kept until it is back", zap.Error(err))
+		case err != nil:
 			return err
 		}
-		p.log.Error("interface has vanished; its connections are kept until it is back", zap.Error(err))
 		if !p.reopen(ctx) {
 			return nil
 		}
@@ -77,10 +113,17 @@ func (p *dataplane) run(ctx context.Context) error {
 }
 
 // together runs all workers until the first of them ends, which ends the others: they have frames of its lane. The error
-// is its own.
+// is its own; nil if the sockets are to be opened anew.
 func (p *dataplane) together(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	go func() {
+		select {
+		case <-p.again:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
 	ends := make(chan error, len(p.workers))
 	for i, w := range p.workers {
 		go func() {
@@ -105,17 +148,14 @@ func (p *dataplane) together(ctx context.Context) error {
 
 const reopenEvery = time.Second
 
-// reopen closes the sockets and opens them again, trying until it works; false if ctx ended before.
+// reopen opens the sockets on the interfaces that are there now, trying until it works; false if ctx ended before.
 func (p *dataplane) reopen(ctx context.Context) bool {
 	p.mu.Lock()
-	old := p.set
-	p.set = nil
+	old, asked := p.set, p.asked
+	p.set, p.asked = nil, nil
 	p.mu.Unlock()
-	if err := old.Close(); err != nil {
-		p.log.Warn("the sockets of the vanished interface", zap.Error(err))
-	}
 	for said := false; ; said = true {
-		set, err := p.open()
+		set, back, refused, err := p.renew(old)
 		if err == nil {
 			for i, w := range p.workers {
 				w.SetLane(set.Lane(i))
@@ -125,19 +165,120 @@ func (p *dataplane) reopen(ctx context.Context) bool {
 			err = p.applyFilter()
 			p.mu.Unlock()
 			if err != nil {
-				p.log.Error("the packet filter after an interface came back", zap.Error(err))
+				p.log.Error("the packet filter after an interface came or went", zap.Error(err))
 			}
-			p.back()
-			p.log.Info("interface is back, forwarding goes on")
+			p.back(p.roster.forDirector())
+			p.tell(back)
+			for _, a := range asked {
+				a <- refused
+			}
+			p.lookAgain()
 			return true
 		}
 		if !said {
-			p.log.Warn("waiting for the interface", zap.Error(err))
+			p.log.Warn("the sockets cannot be opened anew; trying again", zap.Error(err))
 		}
 		select {
 		case <-ctx.Done():
+			p.mu.Lock()
+			p.set = old // for close
+			p.mu.Unlock()
 			return false
 		case <-time.After(reopenEvery):
+		}
+	}
+}
+
+// renew is one try of reopen. If it fails, it is the newcomers' fault if it works without them: that is refused.
+func (p *dataplane) renew(old *xsk.Set) (set *xsk.Set, back []string, refused, err error) {
+	ports, _, newcomers, err := p.roster.ports(true)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	set, err = old.Reopen(p.options(ports))
+	if set == nil && newcomers {
+		without, _, _, again := p.roster.ports(false)
+		if again != nil {
+			return nil, nil, nil, again
+		}
+		if set, again = old.Reopen(p.options(without)); again == nil {
+			p.log.Error("interfaces that came cannot be attached", zap.Strings("interfaces", p.roster.refuse(ports)), zap.Error(err))
+			ports, refused, err = without, err, nil
+		}
+	}
+	if set == nil {
+		return nil, nil, nil, err
+	}
+	if err != nil {
+		p.log.Warn("the sockets before", zap.Error(err))
+	}
+	return set, p.roster.opened(ports), refused, nil
+}
+
+// look has the sockets opened anew if an interface has come that was not there. Any goroutine.
+func (p *dataplane) look() {
+	if p.roster.awaits() {
+		p.renewSoon()
+	}
+}
+
+// lookAgain is for when the sockets were opened anew: who asked for that meanwhile may have got it.
+func (p *dataplane) lookAgain() {
+	select {
+	case <-p.again:
+	default:
+	}
+	p.mu.Lock()
+	asked := len(p.asked) > 0
+	p.mu.Unlock()
+	if asked || p.roster.awaits() {
+		p.renewSoon()
+	}
+}
+
+func (p *dataplane) renewSoon() {
+	select {
+	case p.again <- struct{}{}:
+	default:
+	}
+}
+
+// attach satisfies director.Options.Attach: it opens the interfaces that a model needs and that are not open yet.
+func (p *dataplane) attach(m *config.Model) ([]director.Port, error) {
+	news, err := p.roster.enlist(m)
+	if err != nil {
+		return nil, err
+	}
+	if news {
+		done := make(chan error, 1)
+		p.mu.Lock()
+		p.asked = append(p.asked, done)
+		p.mu.Unlock()
+		p.renewSoon()
+		select {
+		case err = <-done:
+		case <-p.ended:
+			err = errors.New("the workers have ended")
+		}
+	}
+	return p.roster.forDirector(), err
+}
+
+// tell logs what the interfaces are attached as: those that are back in a word, and all others if none is.
+func (p *dataplane) tell(back []string) {
+	p.mu.Lock()
+	ports := p.set.Ports()
+	p.mu.Unlock()
+	for _, s := range ports {
+		switch {
+		case slices.Contains(back, s.Name):
+			p.log.Info("interface is back, forwarding goes on", zap.String("interface", s.Name))
+		case len(back) == 0:
+			p.log.Info("attached", zap.String("interface", s.Name), zap.String("mode", s.Mode), zap.Bool("zero_copy", s.ZeroCopy),
+				zap.Int("queues", s.Queues), zap.Ints("cores", p.cores), zap.Bool("busy_poll", p.roster.plane.Wait == config.WaitBusy))
+		}
+		if s.Note != "" {
+			p.log.Warn("attached with a limit", zap.String("interface", s.Name), zap.String("note", s.Note))
 		}
 	}
 }

@@ -23,29 +23,25 @@ type localDelivery struct {
 	said bool // that there is none
 }
 
-// ports opens the tap if it is not open, and returns it as a port of the lanes; none if it cannot be had. The other ports
-// say how long its packets may be: what local programs answer must fit into the shortest of them.
-func (l *localDelivery) ports(others []xsk.PortOptions) []xsk.PortOptions {
+// port opens the tap if it is not open, for packets of mtu bytes, and returns it as a port of the lanes; false if it cannot be
+// had.
+func (l *localDelivery) port(mtu int) (p xsk.PortOptions, ok bool) {
 	if l.name == noTap {
-		return nil
+		return p, false
 	}
 	if l.tap != nil {
 		if now, err := l.host.Link(l.tap.Link.Name); err != nil || now.Index != l.tap.Link.Index {
 			l.close()
 		}
 	}
-	if l.tap == nil && !l.open(others) {
-		return nil
+	if l.tap == nil && !l.open(mtu) {
+		return p, false
 	}
 	t := &l.tap.Link
-	return []xsk.PortOptions{{Name: t.Name, Index: t.Index, MAC: t.MAC, MTU: t.MTU, Tap: true, FD: l.tap.FD}}
+	return xsk.PortOptions{Name: t.Name, Index: t.Index, MAC: t.MAC, MTU: t.MTU, Tap: true, FD: l.tap.FD}, true
 }
 
-func (l *localDelivery) open(others []xsk.PortOptions) bool {
-	mtu := maxTapMTU
-	for i := range others {
-		mtu = min(mtu, others[i].MTU)
-	}
+func (l *localDelivery) open(mtu int) bool {
 	var err error
 	if l.tap, err = l.host.OpenTap(l.name, mtu); err != nil {
 		l.tap = nil

@@ -23,7 +23,6 @@ import (
 	"dirsw/director"
 	"dirsw/host"
 	"dirsw/script"
-	"dirsw/xsk"
 )
 
 // runFlags are the flags of dirsw run. Those that are not given leave the dataplane block of the file in force.
@@ -162,35 +161,19 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 		return err
 	}
 	defer h.Close()
-	names, receive, err := interfaces(m, h)
-	if err != nil {
+	local := &localDelivery{host: h, log: log, name: r.tap}
+	defer local.close()
+	plane := &dataplane{log: log, clock: clock.NewSystem(), roster: roster{host: h, local: local, plane: &m.Dataplane},
+		again: make(chan struct{}, 1), ended: make(chan struct{})}
+	if _, err := plane.roster.enlist(m); err != nil {
 		return err
 	}
-	plane := &dataplane{log: log, clock: clock.NewSystem()}
 	control, err := ctl.Listen(r.socket, plane.clock) // refuses a second director before anything is attached
 	if err != nil {
 		return err
 	}
 	defer control.Close()
-	local := &localDelivery{host: h, log: log, name: r.tap}
-	defer local.close()
-	plane.open = func() (*xsk.Set, error) {
-		o, fewest, err := xskOptions(&m.Dataplane, h, names, receive)
-		if err != nil {
-			return nil, err
-		}
-		if plane.cores == nil { // as many as there are at the start
-			cpus, err := allowedCPUs()
-			if err != nil {
-				return nil, err
-			}
-			plane.cores = crew(&m.Dataplane, fewest, cpus)
-		}
-		o.Workers = len(plane.cores)
-		o.Ports = append(o.Ports, local.ports(o.Ports)...)
-		return xsk.Open(o)
-	}
-	if plane.set, err = plane.open(); err != nil {
+	if err := plane.open(); err != nil {
 		return err
 	}
 	defer func() {
@@ -202,10 +185,6 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 		return err
 	}
 	defer closeWorkers(plane.workers)
-	ports, err := directorPorts(h, names, receive, local)
-	if err != nil {
-		return err
-	}
 	if os.Getpid() == 1 { // of a container: what scripts leave behind is ours to bury
 		go func() { _ = script.Reap(ctx, plane.clock) }() // it ends with ctx
 	}
@@ -222,7 +201,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	}
 	defer statics.Close()
 	d := director.New(director.Options{Clock: plane.clock, Log: log, Host: h, Statics: statics, Net: net, Sync: syncSockets{h}, Filter: plane,
-		Workers: plane.workers, Ports: ports, Model: m, Name: hostname(), Now: time.Now,
+		Workers: plane.workers, Ports: plane.roster.forDirector(), Attach: plane.attach, Model: m, Name: hostname(), Now: time.Now,
 		Load: func() (*config.Model, []config.Note, error) {
 			m, notes, err := loadAs(r.file, r.id)
 			if err == nil {
@@ -230,18 +209,8 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 			}
 			return m, notes, err
 		}})
-	plane.back = func() {
-		if ports, err := directorPorts(h, names, receive, local); err == nil {
-			d.SetPorts(ports)
-		}
-	}
-	for _, p := range plane.set.Ports() {
-		log.Info("attached", zap.String("interface", p.Name), zap.String("mode", p.Mode), zap.Bool("zero_copy", p.ZeroCopy),
-			zap.Int("queues", p.Queues), zap.Ints("cores", plane.cores), zap.Bool("busy_poll", m.Dataplane.Wait == config.WaitBusy))
-		if p.Note != "" {
-			log.Warn("attached with a limit", zap.String("interface", p.Name), zap.String("note", p.Note))
-		}
-	}
+	plane.back = d.SetPorts
+	plane.tell(nil)
 	return serve(ctx, r, d, plane, h, control, dumpFiles(&m.Globals.Dump), log)
 }
 
@@ -303,7 +272,7 @@ func serve(ctx context.Context, r *runFlags, d *director.Director, plane *datapl
 		cancel(err)
 		workerDone <- err
 	}()
-	if err := h.Watch(ctx, d.Wake); err != nil {
+	if err := h.Watch(ctx, func() { plane.look(); d.Wake() }); err != nil {
 		stopWorker()
 		<-workerDone
 		return err
@@ -338,61 +307,6 @@ func serve(ctx context.Context, r *runFlags, d *director.Director, plane *datapl
 		log.Info("stopped: addresses given back, interfaces let go")
 	}
 	return err
-}
-
-func interfaces(m *config.Model, h *host.Host) ([]string, map[string]bool, error) {
-	links, err := h.Links()
-	if err != nil {
-		return nil, nil, err
-	}
-	names, receive, err := director.Interfaces(m, h, links)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, n := range names {
-		nic, err := h.NIC(n)
-		if err == nil {
-			err = unsuited(&nic, m.Dataplane.Mode == config.ModeGeneric)
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-	}
-	return names, receive, nil
-}
-
-// xskOptions describes the ports, and how many workers they have queues for.
-func xskOptions(d *config.Dataplane, h *host.Host, names []string, receive map[string]bool) (o xsk.Options, queues int, err error) {
-	o = xsk.Options{Queues: d.Queues, Replace: d.Replace, BusyPoll: d.Wait == config.WaitBusy}
-	var tx []int
-	for _, n := range names {
-		l, err := h.Link(n)
-		if err != nil {
-			return o, 0, err
-		}
-		tx = append(tx, l.TxQueues)
-		o.Ports = append(o.Ports, xsk.PortOptions{Name: n, Index: l.Index, MAC: l.MAC, MTU: l.MTU, Queues: l.Queues,
-			Receive: receive[n], Unfinished: l.Unfinished})
-	}
-	o.Mode = map[config.Mode]xsk.Mode{config.ModeNative: xsk.Native, config.ModeGeneric: xsk.Generic}[d.Mode]
-	o.ZeroCopy = map[config.ZeroCopy]xsk.ZeroCopy{config.ZeroCopyOn: xsk.ZeroCopyOn, config.ZeroCopyOff: xsk.ZeroCopyOff}[d.ZeroCopy]
-	return o, fewestQueues(o.Ports, tx, d.Queues), nil
-}
-
-// directorPorts lists the ports in the order of xskOptions, the tap behind them.
-func directorPorts(h *host.Host, names []string, receive map[string]bool, local *localDelivery) ([]director.Port, error) {
-	var ports []director.Port
-	for _, n := range names {
-		l, err := h.Link(n)
-		if err != nil {
-			return nil, err
-		}
-		ports = append(ports, director.Port{Name: n, Link: l.Index, MAC: l.MAC, SendOnly: !receive[n]})
-	}
-	if t := local.tap; t != nil {
-		ports = append(ports, director.Port{Name: t.Link.Name, Link: t.Link.Index, MAC: t.Link.MAC, Local: true})
-	}
-	return ports, nil
 }
 
 // timeOfDay is how long after midnight UTC a clock began that runs now.

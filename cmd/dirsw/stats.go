@@ -48,6 +48,9 @@ func describePort(p *stats.Port) string {
 	if !p.Up {
 		state = "down"
 	}
+	if p.Mode == "absent" {
+		return "there is none at the moment, or it cannot be used"
+	}
 	if p.Mode == "local" {
 		return state + ", local delivery: the way to this host itself"
 	}
