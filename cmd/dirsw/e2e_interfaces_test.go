@@ -36,8 +36,10 @@ virtual_server 198.51.100.100 80 {
 `
 
 // TestInterfaceComes: an interface that is named when it does not exist (dynamic_interfaces), and one that a reload names
-// first, is attached while the others go on: nobody's connection is refused.
+// first, is attached while the others go on, which they also do when it
+// vanishes: nobody's connection is refused.
 func TestInterfaceComes(t *testing.T) {
+	const absent = `"interface":"late0","mode":"absent"`
 	for _, way := range []string{"later", "by a reload"} {
 		t.Run(way, func(t *testing.T) {
 			r := newRig(t)
@@ -68,10 +70,15 @@ func TestInterfaceComes(t *testing.T) {
 				page, err := lab.Fetch(ctx, r.c.HTTPClient("client"), "http://198.51.100.100/")
 				return err == nil && strings.Contains(page, "RS1")
 			})
-			end()
 			if out, _ := r.tool("stats", "--socket", r.sock); !strings.Contains(out, "interface late0: up, native") {
 				t.Errorf("stats do not show the interface:\n%s", out)
 			}
+			gone := strings.Count(p.text(), absent)
+			r.ip("lb1", "link", "delete", "late0")
+			p.said("interface has vanished", 1)
+			p.said(absent, gone+1)
+			r.mustFetch()
+			end()
 		})
 	}
 }
