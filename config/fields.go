@@ -64,7 +64,8 @@ func serviceFields(s *Service) []field {
 		mask = s.Netmask.String()
 	}
 	return list("scheduler", s.Scheduler, "flags", s.SchedFlags, "persistence", s.Persistence, "mask", mask, "engine", s.Engine,
-		"ops", s.OnePacket, "delay_loop", s.DelayLoop, "quorum", quorum, "hysteresis", s.Hysteresis, "quorum_up", s.QuorumUp,
+		"ops", s.OnePacket, "establish_timeout", s.Established, "expire_quiescent_conn", s.ExpireQuiescent,
+		"delay_loop", s.DelayLoop, "quorum", quorum, "hysteresis", s.Hysteresis, "quorum_up", s.QuorumUp,
 		"quorum_down", s.QuorumDown, "alpha", s.Alpha, "omega", s.Omega, "ha_suspend", s.HASuspend, "virtualhost", s.VirtualHost,
 		"smtp_alert", s.SMTPAlert, "snmp_name", s.SNMPName, "group", s.Group.String(),
 		"sorry_server", sorry, "sorry_server_inhibit", s.SorryInhibit, "owner", strings.TrimPrefix(s.Origin.String(), "file"))

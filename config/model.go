@@ -227,8 +227,11 @@ type Service struct {
 	Netmask   netip.Addr
 	Engine    string // persistence engine ("sip") or empty
 	OnePacket bool
-	Method    Method // default for the reals of a keepalived.conf
-	Tunnel    Tunnel // default for the reals of a keepalived.conf
+	// Established is how long connections live that are established, or of UDP; 0: as lvs_timeouts says. Whole seconds.
+	Established     time.Duration
+	ExpireQuiescent bool   // connections of a real server with weight 0 end
+	Method          Method // default for the reals of a keepalived.conf
+	Tunnel          Tunnel // default for the reals of a keepalived.conf
 
 	DelayLoop    time.Duration
 	Quorum       int // weight that must be up; 0 and 1 are the same

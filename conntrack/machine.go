@@ -214,6 +214,15 @@ func (t *Table) Advance(c *Conn, d Dir, ev Event, now clock.Mono) (was, is State
 	return was, is
 }
 
+// Limit has connection c, which Advance or Insert has just been told of, end life after now and not when its state says.
+func (t *Table) Limit(c *Conn, life time.Duration, now clock.Mono) {
+	c.deadline = now.Add(life)
+	if int32(ceilTick(c.deadline)-c.armed) < 0 {
+		t.wheel.unlink(t.slab, c)
+		t.wheel.link(t.slab, c)
+	}
+}
+
 // changed sets the state and assures the template: for TCP and SCTP when the connection is established, for UDP when
 // the server has answered.
 func (t *Table) changed(c *Conn, d Dir, is State) {

@@ -29,20 +29,21 @@ func (t *Table) OweShed() {
 }
 
 // Shed looks at no more than limit of the entries that OweShed has allowed, ends those that look abandoned, calling gone for
-// each while it can still be read, and returns how many ended. gone must not change the table.
+// each while it can still be read, and returns how many ended. gone must not change the table. Life says how long a connection
+// lives that the caller gives a Limit to, 0 of others; nil: it never does.
 //
 // Abandoned is a half-open connection; one that is established, or of a protocol without states, in which nothing has been
 // heard for a minute, by chance (one in n of those with n packets, up to eight); and a template through which nothing was
 // ever established. What controls others stays. With a connection goes the template that no other uses and that is not
 // assured, or the connection that announced it.
-func (t *Table) Shed(now clock.Mono, limit int, gone func(*Conn)) (ended int) {
+func (t *Table) Shed(now clock.Mono, limit int, life func(*Conn) time.Duration, gone func(*Conn)) (ended int) {
 	s := &t.shed
 	for ; limit > 0 && s.owed >= shedShare; limit-- {
 		s.owed -= shedShare
 		if s.cursor++; s.cursor >= t.touched {
 			s.cursor = 1
 		}
-		if c := &t.slab[s.cursor]; c.used() && t.abandoned(c, now) {
+		if c := &t.slab[s.cursor]; c.used() && t.abandoned(c, life, now) {
 			ended += t.shedChain(c, gone)
 		}
 	}
@@ -66,7 +67,7 @@ func (t *Table) shedChain(c *Conn, gone func(*Conn)) (ended int) {
 	return ended
 }
 
-func (t *Table) abandoned(c *Conn, now clock.Mono) bool {
+func (t *Table) abandoned(c *Conn, life func(*Conn) time.Duration, now clock.Mono) bool {
 	switch {
 	case c.users > 0:
 		return false
@@ -79,7 +80,13 @@ func (t *Table) abandoned(c *Conn, now clock.Mono) bool {
 	case TCPSynRecv, TCPSynAck, SCTPInit1, SCTPInit:
 		return true
 	case TCPEstablished, SCTPEstablished, UDPNormal, None:
-		return t.stale(c, t.timeouts[c.state], now)
+		timeout := t.timeouts[c.state]
+		if life != nil {
+			if d := life(c); d != 0 {
+				timeout = clock.Mono(d)
+			}
+		}
+		return t.stale(c, timeout, now)
 	}
 	return false
 }

@@ -13,7 +13,7 @@ func shed(t *testing.T, x *Table, now clock.Mono) (ended int) {
 	t.Helper()
 	for range shedShare {
 		x.OweShed()
-		ended += x.Shed(now, 1<<20, nil)
+		ended += x.Shed(now, 1<<20, nil, nil)
 	}
 	if err := x.verify(); err != nil {
 		t.Error(err)
@@ -76,22 +76,44 @@ func TestShedIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := x.Shed(start, 100, nil); n != 0 {
+	if n := x.Shed(start, 100, nil, nil); n != 0 {
 		t.Errorf("%d ended without need", n)
 	}
 	x.OweShed()
-	if a, b, c := x.Shed(start, 15, nil), x.Shed(start, 15, nil), x.Shed(start, 15, nil); a != 15 || b != 5 || c != 0 {
+	if a, b, c := x.Shed(start, 15, nil, nil), x.Shed(start, 15, nil, nil), x.Shed(start, 15, nil, nil); a != 15 || b != 5 || c != 0 {
 		t.Errorf("%d, %d and %d ended, want 15, 5 and 0", a, b, c)
 	}
 	for range shedShare - 1 {
 		x.OweShed()
-		x.Shed(start, 1000, nil)
+		x.Shed(start, 1000, nil, nil)
 	}
 	if x.Len() != 0 {
 		t.Errorf("%d were never looked at", x.Len())
 	}
 	if x.Room() != 1000 {
 		t.Errorf("room for %d, want 1000", x.Room())
+	}
+}
+
+// TestShedLimited: what has a limit of its own is not taken for idle because less than the usual time is left to it.
+func TestShedLimited(t *testing.T) {
+	const life = 90 * time.Second
+	for idle, want := range map[time.Duration]int{0: 0, 59 * time.Second: 0, time.Minute: 1} {
+		x := newTable(t, Options{MaxConns: 8})
+		k := tcp("198.51.100.1", 4000)
+		c, err := x.Insert(&Spec{Tuple: k, Flags: OneWay, Event: TCPAck}, x.Hash(&k), start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Limit(c, life, start); c.Left(start) != life {
+			t.Fatalf("%v left, want %v", c.Left(start), life)
+		}
+		for range shedShare {
+			x.OweShed()
+		}
+		if n := x.Shed(start.Add(idle), 100, func(*Conn) time.Duration { return life }, nil); n != want {
+			t.Errorf("%v after its packet %d ended, want %d", idle, n, want)
+		}
 	}
 }
 

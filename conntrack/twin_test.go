@@ -252,6 +252,11 @@ func (p *pair) advance(c *Conn, d Dir, w *twinConn, ev Event) {
 	}
 	w.state = is
 	w.deadline = p.now.Add(p.w.timeoutOf(is))
+	if p.rnd.IntN(8) == 0 {
+		life := time.Duration(p.rnd.IntN(3000)) * time.Second
+		p.x.Limit(c, life, p.now)
+		w.deadline = p.now.Add(life)
+	}
 	if d == FromClient {
 		w.packets++
 	}
@@ -381,7 +386,7 @@ func (p *pair) shed() {
 	if p.rnd.IntN(2) == 0 {
 		p.x.OweShed()
 	}
-	p.x.Shed(p.now, p.rnd.IntN(20), func(c *Conn) {
+	p.x.Shed(p.now, p.rnd.IntN(20), nil, func(c *Conn) {
 		w := byName[c.Service]
 		p.same(c, w)
 		idle := p.w.timeoutOf(w.state) - w.deadline.Sub(p.now)

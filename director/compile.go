@@ -3,6 +3,7 @@ package director
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"dirsw/config"
 	"dirsw/conntrack"
@@ -171,7 +172,7 @@ func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m, before *c
 	slot := make(map[netip.AddrPort]uint32, len(reals))
 	for i := range reals {
 		r := &reals[i]
-		slot[netip.AddrPortFrom(r.Addr, r.Port)] = c.dest(id, r)
+		slot[netip.AddrPortFrom(r.Addr, r.Port)] = c.dest(id, m, r)
 	}
 	byID := make(map[uint32]*config.Real, len(reals))
 	for i := range reals {
@@ -215,7 +216,7 @@ func (c *compiler) poolDest(id uint32, r *config.Real) sched.Dest {
 }
 
 // dest gives a real server its slot and fills it.
-func (c *compiler) dest(svc forward.ServiceID, r *config.Real) uint32 {
+func (c *compiler) dest(svc forward.ServiceID, m *config.Service, r *config.Real) uint32 {
 	addr := packet.AddrFrom(r.Addr)
 	id := c.destSlot(svc, addr, r.Port)
 	d := &c.s.Dests[id]
@@ -227,6 +228,8 @@ func (c *compiler) dest(svc forward.ServiceID, r *config.Real) uint32 {
 	d.Tunnel = packet.Tunnel{Type: tunnels[r.Tunnel.Type], Sum: r.Tunnel.Sum != config.NoSum, Port: r.Tunnel.Port}
 	d.Addr, d.Port, d.Weight = addr, r.Port, int32(r.Weight)
 	d.Upper, d.Lower = r.Upper, r.Lower
+	d.Ends = m.ExpireQuiescent && r.Weight == 0
+	d.Established = uint32(m.Established / time.Second)
 	d.Hop = c.in.Hops[r.Addr]
 	return id
 }

@@ -114,6 +114,9 @@ func dump(w io.Writer, s *forward.Snapshot) {
 		d := &s.Dests[i]
 		fmt.Fprintf(w, "  dest %d of %d %s %v weight %d x %d y %d gone %v hop", i, d.Service, addrPort(d.Addr, d.Port),
 			d.Method, d.Weight, d.Upper, d.Lower, d.Gone)
+		if d.Ends || d.Established != 0 {
+			fmt.Fprintf(w, " ends %v established %d", d.Ends, d.Established)
+		}
 		if d.Method == forward.TUN {
 			fmt.Fprintf(w, " tunnel %+v", d.Tunnel)
 		}

@@ -162,6 +162,9 @@ func retiredFor(q *forward.Question) string {
 	if q.Snapshot.Dests[q.Retired].Gone {
 		return "the server was removed"
 	}
+	if q.Snapshot.Dests[q.Retired].Ends {
+		return "the server has weight 0, and the service says expire_quiescent_conn"
+	}
 	return "the server has weight 0, and expire_quiescent_template is on"
 }
 

@@ -39,7 +39,7 @@ func (w *Worker) defend(now clock.Mono) {
 		}
 	}
 	if d.entries {
-		w.plain.Shed += uint64(w.table.Shed(now, shedABreath, w.gone))
+		w.plain.Shed += uint64(w.table.Shed(now, shedABreath, w.life, w.gone))
 	}
 	if w.sweeping {
 		w.sweep()
@@ -79,24 +79,34 @@ func (d *defence) turnsAway() bool {
 	return true
 }
 
-// lost notes whether s has lost servers whose connections end with them (expire_nodest_conn; kernel:
-// ip_vs_expire_nodest_conn_flush).
-func (w *Worker) lost(s *Snapshot) {
-	if !s.Settings.ExpireNodest {
-		return
+// life is how long a connection lives after a packet, where its service says it; 0 elsewhere.
+func (w *Worker) life(c *conntrack.Conn) time.Duration {
+	if !limited(c.State()) {
+		return 0
 	}
+	return time.Duration(w.snap.Dests[c.Dest].Established) * time.Second
+}
+
+// lost notes whether s has lost servers whose connections end with them (expire_nodest_conn; kernel:
+// ip_vs_expire_nodest_conn_flush), or has some whose connections end from now on.
+func (w *Worker) lost(s *Snapshot) {
 	for i := range min(len(s.Dests), len(w.snap.Dests)) {
-		if s.Dests[i].Gone && !w.snap.Dests[i].Gone {
+		d, was := &s.Dests[i], &w.snap.Dests[i]
+		if d.Ends && !was.Ends || s.Settings.ExpireNodest && d.Gone && !was.Gone {
 			w.sweeping, w.sweepAt = true, 0
 			return
 		}
 	}
 }
 
+// ends reports whether the connections of a server end before their time.
+func (s *Snapshot) ends(d *Dest) bool { return d.Ends || d.Gone && s.Settings.ExpireNodest }
+
 // sweep ends some of the connections whose server is gone, and the templates that no other connection uses.
 func (w *Worker) sweep() {
+	w.nap = shortNap
 	next, done := w.table.Scan(w.sweepAt, sweepABreath, func(c *conntrack.Conn) bool {
-		for c != nil && c.Users() == 0 && w.snap.Dests[c.Dest].Gone {
+		for c != nil && c.Users() == 0 && w.snap.ends(&w.snap.Dests[c.Dest]) {
 			p := w.table.Controller(c)
 			w.end(c)
 			c = p

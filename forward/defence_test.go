@@ -176,6 +176,78 @@ func TestExpireNodest(t *testing.T) {
 	}
 }
 
+// TestEndsWithWeight: the connections and templates of a server whose weight has become 0 end where the service says so
+// (expire_quiescent_conn), those of others stay, and a client with a template gets another server.
+func TestEndsWithWeight(t *testing.T) {
+	b := newBench(t, forward.Options{}, sticky...)
+	const n = 400
+	clients := make([]string, n)
+	for p := range n {
+		clients[p] = fmt.Sprintf("198.51.%d.%d", p/250, 1+p%250)
+		b.tcp(clients[p]+":1", vip, packet.SYN)
+	}
+	first := b.tcp(clients[0]+":1", vip, packet.ACK)
+	b.publish("-e -t 192.0.2.100:80 -r " + first + ":80 -w 0")
+	b.step()
+	if got := len(b.conns()); got != 2*n {
+		t.Fatalf("%d entries with weight 0 alone, want %d", got, 2*n)
+	}
+	b.edit(func(s *forward.Snapshot) {
+		for i := range s.Dests {
+			s.Dests[i].Ends = s.Dests[i].Weight == 0
+		}
+	})
+	if got := b.tcp(clients[0]+":2", vip, packet.SYN); got == first || got == "" {
+		t.Errorf("a new connection of a client with a template goes to %q by %v", got, b.last.Why)
+	}
+	for range 2*n/256 + 2 {
+		b.step()
+	}
+	left := b.conns()
+	if len(left) != n+2 {
+		t.Errorf("%d entries left, want %d", len(left), n+2)
+	}
+	for _, c := range left {
+		if c.Dest.String() == first {
+			t.Errorf("%v of %v is still there", c.Tuple, c.Dest)
+		}
+	}
+	if got := b.tcp(clients[0]+":1", vip, packet.ACK); got != "" || b.last.Drop != packet.DropNoConnection {
+		t.Errorf("a packet of an ended connection went to %q, %v", got, b.last.Drop)
+	}
+}
+
+// TestEstablishedTimeout: a service with a time of its own for established connections.
+func TestEstablishedTimeout(t *testing.T) {
+	b := newBench(t, forward.Options{}, twoServers...)
+	b.edit(func(s *forward.Snapshot) {
+		for i := range s.Dests {
+			s.Dests[i].Established = 90
+		}
+	})
+	left := func() time.Duration { return b.conns()[0].Left.Round(time.Second) }
+	b.tcp(client(1), vip, packet.SYN)
+	if got := left(); got != time.Minute {
+		t.Errorf("half open it has %v, want %v", got, time.Minute)
+	}
+	b.tcp(client(1), vip, packet.ACK)
+	if got := left(); got != 90*time.Second {
+		t.Errorf("established it has %v, want %v", got, 90*time.Second)
+	}
+	b.now = b.now.Add(89 * time.Second)
+	b.tcp(client(1), vip, packet.ACK)
+	b.now = b.now.Add(91 * time.Second)
+	b.step()
+	if got := len(b.conns()); got != 0 {
+		t.Errorf("%d connections 91 s after the last packet", got)
+	}
+	b.tcp(client(2), vip, packet.SYN)
+	b.tcp(client(2), vip, packet.FIN)
+	if got := left(); got != 2*time.Minute {
+		t.Errorf("closing it has %v, want %v", got, 2*time.Minute)
+	}
+}
+
 // TestNodestByPacket: a setting that came after the server had gone ends its connections one by one, at their next packet.
 func TestNodestByPacket(t *testing.T) {
 	b := newBench(t, forward.Options{}, twoServers...)

@@ -1,6 +1,8 @@
 package forward
 
 import (
+	"time"
+
 	"dirsw/clock"
 	"dirsw/conntrack"
 	"dirsw/packet"
@@ -142,6 +144,9 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 		}
 	}
 	was, is := w.table.Advance(c, dir, ev, now)
+	if d.Established != 0 {
+		w.limit(c, d, is, now)
+	}
 	if was != is && was.Active() != is.Active() {
 		n := int32(1)
 		if was.Active() {
@@ -178,10 +183,22 @@ func (w *Worker) kin(m *packet.Meta, h uint64) (*conntrack.Conn, conntrack.Dir) 
 // and expire_nodest_conn say.
 func (w *Worker) outlived(c *conntrack.Conn, d *Dest, ev conntrack.Event) bool {
 	s := &w.snap.Settings
-	if s.ExpireNodest && (d.Gone || d.Weight == 0 && ev.Starts()) {
+	if s.ExpireNodest && (d.Gone || d.Weight == 0 && ev.Starts()) || d.Ends && ev.Starts() {
 		return true
 	}
 	return c.Reuses(ev, s.ReuseMode)
+}
+
+// limit gives a connection the time to live that its service has for those that are established.
+func (w *Worker) limit(c *conntrack.Conn, d *Dest, is conntrack.State, now clock.Mono) {
+	if limited(is) {
+		w.table.Limit(c, time.Duration(d.Established)*time.Second, now)
+	}
+}
+
+// limited reports whether Dest.Established is about connections in a state.
+func limited(s conntrack.State) bool {
+	return s == conntrack.TCPEstablished || s == conntrack.SCTPEstablished || s == conntrack.UDPNormal
 }
 
 // end removes a connection before its time.

@@ -183,7 +183,7 @@ func templateKey(svc *Service, t *packet.Tuple) packet.Tuple {
 
 // serves reports whether a template may still place connections on d (kernel: ip_vs_check_template).
 func (s *Settings) serves(d *Dest) bool {
-	return !d.Gone && d.Service != NoService && !(s.ExpireQuiescent && d.Weight == 0)
+	return !d.Gone && !d.Ends && d.Service != NoService && !(s.ExpireQuiescent && d.Weight == 0)
 }
 
 // template places a connection by the client's persistence template, or makes one with the scheduler's choice. A template
@@ -283,6 +283,9 @@ func (w *Worker) connect(v *Verdict, svc *Service, template *conntrack.Conn, m *
 		return nil
 	}
 	attach(c)
+	if d.Established != 0 {
+		w.limit(c, d, c.State(), now)
+	}
 	c.Method = uint8(d.Method)
 	if template != nil {
 		w.table.Control(c, template, now)

@@ -108,7 +108,11 @@ type Dest struct {
 	Tunnel  packet.Tunnel // iff Method == TUN
 	Gone    bool          // removed from its service: packets of its connections are dropped until it comes back
 	WasNAT  bool          // its method has been NAT, and connections of that time may live
+	Ends    bool          // its connections end now: its weight is 0, and its service says that they do then
 	Service ServiceID
+	// Established is how many seconds a connection lives that is established, or of UDP, in the place of what
+	// Snapshot.Timeouts says; 0: that. It stands here because every packet asks for it.
+	Established uint32
 
 	Upper, Lower uint32 // connection thresholds; 0: none
 	Weight       int32

@@ -33,7 +33,6 @@ const (
 	namespace
 	watched
 	pcre
-	dpvsTimes
 	dpvs
 	dpvsLists
 	legacyIdle
@@ -64,9 +63,6 @@ func (t topic) why() string {
 		return "a file is watched, and counts as it is: nothing is asked again"
 	case pcre:
 		return "regular expressions need no stack here"
-	case dpvsTimes:
-		return "of DPVS, and not served: timeouts are the same for all services (lvs_timeouts), and connections of a server with weight 0 end " +
-			"as net.ipv4.vs.expire_quiescent_template says"
 	case dpvs:
 		return "of DPVS, and not served: the service is forwarded as if the line were not there"
 	case dpvsLists:
@@ -166,12 +162,11 @@ func serverKeywords() []entry {
 			"flag-3 sh-port sh-fallback mh-port mh-fallback persistence_timeout persistence_granularity persistence_engine " +
 			"protocol ha_suspend virtualhost alpha omega quorum hysteresis quorum_up quorum_down weight retry " +
 			"delay_before_retry warmup connect_timeout inhibit_on_failure sorry_server sorry_server_inhibit " +
-			"sorry_server_lvs_method smtp_alert snmp_name real_server{", ""},
+			"sorry_server_lvs_method smtp_alert snmp_name establish_timeout expire_quiescent_conn real_server{", ""},
 		{"virtual_server", idle, legacyIdle, "hashed", ""},
 		{"virtual_server", idle, dpvs, "laddr_group_name syn_proxy proxy_protocol quic hash_target vip_bind_dev bps " +
 			"limit_proportion", ""},
 		{"virtual_server", idle, dpvsLists, "daddr_group_name waddr_group_name", ""},
-		{"virtual_server", idle, dpvsTimes, "establish_timeout expire_quiescent_conn", ""},
 		{"real_server", served, 0, "weight lvs_method uthreshold lthreshold inhibit_on_failure notify_up notify_down alpha " +
 			"retry delay_before_retry warmup connect_timeout delay_loop virtualhost smtp_alert snmp_name check_path " +
 			"TCP_CHECK{ HTTP_GET{ SSL_GET{ SMTP_CHECK{ DNS_CHECK{ MISC_CHECK{ PING_CHECK{ UDP_CHECK{ FILE_CHECK{ BFD_CHECK{ " +

@@ -117,6 +117,8 @@ func (p *printer) service(sv *config.Service, members []config.Service) {
 		p.mask(sv)
 		p.text("persistence_engine", sv.Engine)
 		p.flag("ops", sv.OnePacket)
+		p.time("establish_timeout", sv.Established)
+		p.flag("expire_quiescent_conn", sv.ExpireQuiescent)
 		if addressed || proto != 0 {
 			p.line("protocol", proto.String())
 		}

@@ -62,7 +62,8 @@ func (g generator) service() config.Service {
 	s := config.Service{Addr: g.addr(six), Port: uint16(g.IntN(65536)), Proto: []config.Protocol{config.TCP, config.UDP, config.SCTP}[g.IntN(3)],
 		Scheduler: "wrr", Method: config.Method(g.IntN(3)), DelayLoop: g.seconds(60), Quorum: 1 + g.IntN(9), Hysteresis: g.IntN(3),
 		QuorumUp: g.maybeCommand(), QuorumDown: g.maybeCommand(), Alpha: g.flip(), Omega: g.flip(), VirtualHost: g.maybeText(),
-		SorryInhibit: g.flip(), SMTPAlert: g.flip(), SNMPName: g.maybeText()}
+		SorryInhibit: g.flip(), SMTPAlert: g.flip(), SNMPName: g.maybeText(),
+		ExpireQuiescent: g.flip(), Established: g.seconds(2678400)}
 	if g.IntN(4) == 0 {
 		s.Addr, s.Port, s.Proto, s.Mark, s.IPv6 = netip.Addr{}, 0, 0, 1+g.Uint32N(1<<31), six
 	} else {

@@ -100,6 +100,12 @@ func (r *serviceReader) keyword(s *statement) {
 	case "ops":
 		p.bare(b, s)
 		sv.OnePacket = true
+	case "establish_timeout":
+		if n, ok := p.number(b, s, 1, int64(longestTimeout/time.Second)); ok {
+			sv.Established = time.Duration(n) * time.Second
+		}
+	case "expire_quiescent_conn":
+		p.setFlag(b, s, &sv.ExpireQuiescent)
 	case "flag-1", "flag-2", "flag-3", "sh-port", "sh-fallback", "mh-port", "mh-fallback":
 		p.bare(b, s)
 		sv.SchedFlags = append(sv.SchedFlags, s.name())
