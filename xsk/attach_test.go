@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -216,5 +217,5 @@ func TestDown(t *testing.T) {
 	defer forwarder(r.open(t, Options{Ports: oneArm()}).Lane(0), 0)()
 	r.lb0.SetUp(t, true)
 	cl := testenv.OpenTap(t, &r.cl0)
-	testenv.Await(t, "frames come back", func() bool { return comesBack(t, cl, 1) })
+	testenv.Await(t, "frames come back", func() bool { return comesBackWithin(t, cl, 1, 20*time.Millisecond) })
 }

@@ -2,6 +2,7 @@ package xsk
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -136,8 +137,9 @@ func TestKilled(t *testing.T) {
 	})
 	for kernel.Recv(t, 0, mine) != nil {
 	}
-	cl.Send(t, request(2, 100))
-	if kernel.Recv(t, time.Second, mine) == nil {
+	after := request(2, 100)
+	cl.Send(t, after)
+	if kernel.Recv(t, testenv.Patience, func(f []byte) bool { return bytes.Equal(f, after) }) == nil {
 		t.Error("a frame to the service has not passed to the kernel")
 	}
 	r.checkKernel(t)

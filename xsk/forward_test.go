@@ -38,17 +38,23 @@ func TestFramesOnTheWire(t *testing.T) {
 					continue
 				}
 				// The kernel takes the first tag off before it shows a frame.
-				if kernel.Recv(t, time.Second, func(f []byte) bool {
+				if kernel.Recv(t, testenv.Patience, func(f []byte) bool {
 					return bytes.Equal(f, tt.frame) || bytes.Equal(f[12:], tt.frame[min(16, len(tt.frame)):])
 				}) == nil {
 					t.Errorf("%s: the kernel has not got the frame", tt.name)
 				}
 			}
-			if got := receive(t, l, 1); len(got) != 0 {
-				t.Errorf("the lane has % x besides", got[0].bytes)
-			}
-			if got := kernel.Recv(t, 10*time.Millisecond, mine); got != nil && twinTakes(got) {
-				t.Errorf("the kernel has % x besides", got)
+			nothingMore(t, l, cl)
+			last := packet.Build(nil, packet.Spec{SrcMAC: packet.MAC{2, 0, 0, 0, 0, 1}, DstMAC: packet.MAC{2, 0, 0, 0, 0, 2},
+				Tuple: tuple(packet.ProtoUDP, cl4, 64000, lb4, 9)})
+			cl.Send(t, last)
+			if kernel.Recv(t, testenv.Patience, func(f []byte) bool {
+				if mine(f) && twinTakes(f) {
+					t.Errorf("the kernel has % x besides", f)
+				}
+				return bytes.Equal(f, last)
+			}) == nil {
+				t.Error("the kernel receives nothing any more")
 			}
 			audit(t, l)
 		})
@@ -97,7 +103,7 @@ func (r *rig) checkKernel(t *testing.T) {
 			if err := ping(a); err != nil {
 				t.Errorf("ping %s: %v", a, err)
 			}
-			c, err := net.DialTimeout("tcp", where, 2*time.Second)
+			c, err := net.DialTimeout("tcp", where, testenv.Patience)
 			if err != nil {
 				t.Errorf("connect: %v", err)
 				return
@@ -116,7 +122,7 @@ func ping(to string) error {
 	if !addr(to).Is4() {
 		network, proto, from, typ = "ip6:ipv6-icmp", packet.ProtoICMPv6, cl6, 129
 	}
-	c, err := net.DialTimeout(network, to, time.Second)
+	c, err := net.DialTimeout(network, to, testenv.Patience)
 	if err != nil {
 		return err
 	}
@@ -129,7 +135,7 @@ func ping(to string) error {
 	if _, err := c.Write(frame[m.L4:m.End]); err != nil {
 		return err
 	}
-	c.SetReadDeadline(time.Now().Add(2 * time.Second))
+	c.SetReadDeadline(time.Now().Add(testenv.Patience))
 	buf := make([]byte, 1500)
 	for {
 		n, _, err := c.(*net.IPConn).ReadFrom(buf) // unlike Read, without the IPv4 header
@@ -154,7 +160,7 @@ func TestBounce(t *testing.T) {
 			for _, n := range []int{0, 1, 17, 18, 19, 500, 1471, 1472} { // 1472 makes the longest frame, of 1514 bytes
 				frame := request(uint16(1000+n), n)
 				cl.Send(t, frame)
-				got := cl.Recv(t, 2*time.Second, mine)
+				got := cl.Recv(t, testenv.Patience, mine)
 				swapMACs(frame)
 				if !bytes.Equal(got, frame) {
 					t.Fatalf("%d bytes came back as % x, want % x", len(frame), got, frame)
@@ -180,16 +186,16 @@ func TestTwoPorts(t *testing.T) {
 	for i := range 300 { // more than once around what is in hand
 		frame := request(uint16(i), i%100)
 		cl.Send(t, frame)
-		for range 1000 {
+		testenv.Await(t, "a frame comes", func() bool {
 			n, err := l.Recv(&b)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n > 0 {
-				break
+			if n == 0 {
+				l.Wait(time.Millisecond)
 			}
-			l.Wait(time.Millisecond)
-		}
+			return n > 0
+		})
 		if b.N != 1 || b.Frames[0].Port != 0 || !bytes.Equal(b.Frames[0].Bytes(), frame) {
 			t.Fatalf("frame %d: received %d frames, want the one that was sent", i, b.N)
 		}
@@ -197,7 +203,7 @@ func TestTwoPorts(t *testing.T) {
 		if n, err := l.Send(&b); n != 1 || err != nil || b.N != 0 {
 			t.Fatalf("Send says %d, %v and leaves %d frames, want 1, nil and 0", n, err, b.N)
 		}
-		if got := sv.Recv(t, 2*time.Second, mine); !bytes.Equal(got, frame) {
+		if got := sv.Recv(t, testenv.Patience, mine); !bytes.Equal(got, frame) {
 			t.Fatalf("frame %d arrived as % x, want % x", i, got, frame)
 		}
 		audit(t, l)
@@ -225,7 +231,7 @@ func TestOwnFrames(t *testing.T) {
 	f.Port = 1
 	b.Add(f)
 	l.Send(&b)
-	if got := sv.Recv(t, 2*time.Second, mine); !bytes.Equal(got, want) {
+	if got := sv.Recv(t, testenv.Patience, mine); !bytes.Equal(got, want) {
 		t.Errorf("arrived % x, want % x", got, want)
 	}
 	short, _ := l.Alloc()
@@ -263,9 +269,15 @@ func TestAllQueues(t *testing.T) {
 			const flows = 200
 			r.sendUDP(t, flows)
 			total, used := 0, 0
+			receiveUntil(t, func() bool { return total >= flows }, func() (n int) {
+				for w := range workers {
+					n += len(breathe(t, s.Lane(w)))
+				}
+				total += n
+				return n
+			})
 			for w := range workers {
 				l := s.Lane(w)
-				total += len(receive(t, l, flows))
 				for _, k := range l.(*lane).receivers {
 					if int(k.queue)%workers != w {
 						t.Errorf("worker %d has queue %d", w, k.queue)
@@ -309,10 +321,15 @@ func TestFewerQueues(t *testing.T) {
 	kernel := testenv.OpenTap(t, &r.lb0)
 	const flows = 100
 	r.sendUDP(t, flows)
-	taken, passed := len(receive(t, l, flows)), 0
-	for kernel.Recv(t, 10*time.Millisecond, mine) != nil {
-		passed++
-	}
+	taken, passed := 0, 0
+	receiveUntil(t, func() bool { return taken+passed >= flows }, func() int {
+		was := taken + passed
+		taken += len(breathe(t, l))
+		for kernel.Recv(t, 0, mine) != nil {
+			passed++
+		}
+		return taken + passed - was
+	})
 	if taken+passed != flows || taken == 0 || passed == 0 {
 		t.Errorf("%d frames were taken and %d passed, want some of each and %d in all", taken, passed, flows)
 	}
@@ -374,15 +391,11 @@ func TestLongFrames(t *testing.T) {
 			}
 			if tt.mtu > tt.want {
 				cl.Send(t, request(9, tt.want+5-28))
-				if got := receive(t, l, 1); len(got) != 0 {
-					t.Errorf("%d bytes came, which do not fit", len(got[0].bytes))
-				}
-				for range 2 {
-					l.Wait(time.Millisecond)
-				}
-				if got := l.Counters().RxDropped; got != 1 {
-					t.Errorf("%d frames are counted as dropped, want 1", got)
-				}
+				nothingMore(t, l, cl)
+				testenv.Await(t, "the frame is counted as dropped", func() bool {
+					breathe(t, l)
+					return l.Counters().RxDropped == 1
+				})
 			}
 			audit(t, l)
 		})

@@ -2,6 +2,7 @@ package xsk
 
 import (
 	"bytes"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,24 +101,54 @@ type received struct {
 // receive takes n frames from the lane, or fewer if no more come, and drops them.
 func receive(t testing.TB, l forward.Lane, n int) (got []received) {
 	t.Helper()
+	receiveUntil(t, func() bool { return len(got) >= n }, func() int {
+		more := breathe(t, l)
+		got = append(got, more...)
+		return len(more)
+	})
+	return got
+}
+
+// receiveUntil calls more, which says how much has come, until done or until nothing can come any more.
+func receiveUntil(t testing.TB, done func() bool, more func() int) {
+	t.Helper()
+	for end := time.Now().Add(testenv.Patience); !done() && time.Now().Before(end); {
+		if more() > 0 {
+			end = time.Now().Add(testenv.Patience)
+		}
+	}
+}
+
+// breathe takes the frames that are there, and drops them; if there are none it sleeps a little.
+func breathe(t testing.TB, l forward.Lane) (got []received) {
+	t.Helper()
 	var b packet.Batch
-	for idle := 0; len(got) < n && idle < 200; {
-		k, err := l.Recv(&b)
-		if err != nil {
-			t.Fatalf("Recv: %v", err)
-		}
-		for i := range k {
-			got = append(got, received{b.Frames[i].Port, bytes.Clone(b.Frames[i].Bytes())})
-		}
-		l.Drop(&b)
-		if k == 0 {
-			idle++
-			if err := l.Wait(time.Millisecond); err != nil {
-				t.Fatalf("Wait: %v", err)
-			}
+	k, err := l.Recv(&b)
+	if err != nil {
+		t.Fatalf("Recv: %v", err)
+	}
+	for i := range k {
+		got = append(got, received{b.Frames[i].Port, bytes.Clone(b.Frames[i].Bytes())})
+	}
+	l.Drop(&b)
+	if k == 0 {
+		if err := l.Wait(time.Millisecond); err != nil {
+			t.Fatalf("Wait: %v", err)
 		}
 	}
 	return got
+}
+
+// nothingMore fails the test if the lane has a frame before one that is sent now.
+func nothingMore(t testing.TB, l forward.Lane, cl *testenv.Tap) {
+	t.Helper()
+	last := request(64000, 1)
+	cl.Send(t, last)
+	if got := receive(t, l, 1); len(got) == 0 {
+		t.Error("the lane receives nothing any more")
+	} else if !bytes.Equal(got[0].bytes, last) {
+		t.Errorf("the lane has % x besides", got[0].bytes)
+	}
 }
 
 // bounce is a breath of a forwarder: what comes in on any port leaves by port out with the addresses swapped. It returns
@@ -144,35 +175,54 @@ func swapMACs(f []byte) {
 
 // forwarder bounces in a goroutine until stop is called, which returns why it ended.
 func forwarder(l forward.Lane, out uint8) (stop func() error) {
-	quit, done := make(chan struct{}), make(chan error, 1)
+	f := startForwarder(l, out)
+	return sync.OnceValue(func() error {
+		close(f.quit)
+		<-f.ended
+		return f.err
+	})
+}
+
+// forwarding is a goroutine that bounces.
+type forwarding struct {
+	quit  chan struct{} // closed to end it
+	ended chan struct{} // closed when err is why it ended
+	err   error
+}
+
+func startForwarder(l forward.Lane, out uint8) *forwarding {
+	f := &forwarding{quit: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
+		defer close(f.ended)
 		var b packet.Batch
-		for {
+		for f.err == nil {
 			select {
-			case <-quit:
-				done <- nil
+			case <-f.quit:
 				return
 			default:
 			}
-			n, err := bounce(l, &b, out)
-			if err == nil && n == 0 {
-				err = l.Wait(time.Millisecond)
-			}
-			if err != nil {
-				done <- err
-				return
+			var n int
+			if n, f.err = bounce(l, &b, out); f.err == nil && n == 0 {
+				f.err = l.Wait(time.Millisecond)
 			}
 		}
 	}()
-	var err error
-	ended := false
-	return func() error {
-		if !ended {
-			close(quit)
-			err, ended = <-done, true
+	return f
+}
+
+// fails waits until it ends by itself, and returns why.
+func (f *forwarding) fails(t testing.TB) error {
+	t.Helper()
+	select {
+	case <-f.ended:
+	case <-time.After(testenv.Patience):
+		close(f.quit)
+		<-f.ended
+		if f.err == nil {
+			t.Error("the lane goes on")
 		}
-		return err
 	}
+	return f.err
 }
 
 // mine accepts the frames of request.

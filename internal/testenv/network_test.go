@@ -23,7 +23,7 @@ func TestVethCarriesFrames(t *testing.T) {
 	in, out := OpenTap(t, &a), OpenTap(t, &b)
 	frame := append(append(append([]byte{}, b.MAC[:]...), a.MAC[:]...), "\x88\xb5 a frame of no protocol, long enough for all"...)
 	in.Send(t, frame)
-	if got := out.Recv(t, time.Second, func(f []byte) bool { return f[12] == 0x88 }); !bytes.Equal(got, frame) {
+	if got := out.Recv(t, Patience, func(f []byte) bool { return f[12] == 0x88 }); !bytes.Equal(got, frame) {
 		t.Errorf("received %q, want %q", got, frame)
 	}
 	if got := in.Recv(t, 10*time.Millisecond, func([]byte) bool { return true }); got != nil {

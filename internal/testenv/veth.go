@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // End is one end of a veth pair.
@@ -17,8 +18,8 @@ type End struct {
 	MTU    int      // bytes of the IP packet; 0 stands for 1500
 }
 
-// Veth makes a veth pair, both ends up, and waits until both have carrier. It goes with the namespaces. Duplicate address
-// detection is off, so that addresses can be used at once.
+// Veth makes a veth pair, both ends up, and waits until both have carrier and their addresses. It goes with the namespaces.
+// Duplicate address detection is off.
 func Veth(t testing.TB, a, b End) {
 	t.Helper()
 	veth := &netlink.Veth{
@@ -41,6 +42,16 @@ func Veth(t testing.TB, a, b End) {
 		Await(t, e.Name+" has carrier", func() bool {
 			return e.Link(t).Attrs().OperState == netlink.OperUp
 		})
+		for _, a := range e.Addrs {
+			addr, err := netlink.ParseAddr(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			Await(t, e.Name+" takes packets for "+a, func() bool { // IPv6 has the route some time after the address
+				routes, err := e.In.Links.RouteGet(addr.IP)
+				return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
+			})
+		}
 	}
 }
 
