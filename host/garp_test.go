@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"dirsw/internal/testenv"
 )
 
 // unhex reads hexadecimal digits, with white space between them.
@@ -23,14 +26,14 @@ func unhex(t *testing.T, s string) []byte {
 // frames hears every frame that a link of the namespace receives.
 func (n *node) frames(link string) int {
 	n.t.Helper()
-	fd := -1
+	fd, limit := -1, unix.NsecToTimeval(int64(testenv.Patience))
 	n.do(func() {
 		var err error
 		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		must(n.t, err)
 		n.t.Cleanup(func() { unix.Close(fd) })
 		must(n.t, unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1))
-		must(n.t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 2}))
+		must(n.t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit))
 		must(n.t, unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: n.link(link).Attrs().Index, Protocol: networkOrder(unix.ETH_P_ALL)}))
 	})
 	return fd
@@ -42,6 +45,9 @@ func next(t *testing.T, tap int, ok func([]byte) bool) []byte {
 	buf := make([]byte, 2000)
 	for {
 		n, _, err := unix.Recvfrom(tap, buf, 0)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
 		if err != nil {
 			t.Fatalf("no such frame: %v", err)
 		}

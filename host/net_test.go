@@ -121,7 +121,7 @@ func (n *node) addr(link, prefix string) {
 		return
 	}
 	// The kernel makes the local route of an IPv6 address, and joins its group, a moment after it has added the address.
-	if !within(2*time.Second, func() bool {
+	if !within(testenv.Patience, func() bool {
 		r, err := n.nl.RouteGet(a.IP)
 		return err == nil && len(r) > 0 && r[0].Type == unix.RTN_LOCAL
 	}) {
@@ -151,9 +151,7 @@ func must(t *testing.T, err error) {
 // eventually waits for the kernel; these tests run on real time.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	if !within(5*time.Second, ok) {
-		t.Fatalf("not so within 5 s: %s", what)
-	}
+	testenv.Await(t, what, ok)
 }
 
 // within polls ok for d.

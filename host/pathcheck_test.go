@@ -35,13 +35,10 @@ func TestOpenPath(t *testing.T) {
 	defer h.Close()
 	vip4, vip6 := netip.MustParseAddrPort("198.51.100.1:80"), netip.MustParseAddrPort("[2001:db8:1::1]:80")
 	open := func(server string, vip netip.AddrPort, direct bool) (s *PathSocket, err error) {
-		for range 50 {
+		within(testenv.Patience, func() bool {
 			s, err = h.OpenPath(netip.MustParseAddr(server), vip, 61000, direct)
-			if err == nil || !strings.Contains(err.Error(), "is not known") {
-				break
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+			return err == nil || !strings.Contains(err.Error(), "is not known")
+		})
 		return s, err
 	}
 	for _, tt := range []struct {

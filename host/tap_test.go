@@ -14,6 +14,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"dirsw/internal/testenv"
 )
 
 const tapMTU = 1500
@@ -32,7 +34,7 @@ func (n *node) tap() (*Host, *Tap) {
 func read(t *testing.T, tap *Tap, accept func([]byte) bool) []byte {
 	t.Helper()
 	buf := make([]byte, 65536)
-	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(testenv.Patience); time.Now().Before(deadline); {
 		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(tap.FD), Events: unix.POLLIN}}, 100); err != nil || n == 0 {
 			continue
 		}
@@ -246,7 +248,7 @@ func TestDivertStaysHere(t *testing.T) {
 		}
 	}()
 	n.do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience)
 		defer cancel()
 		c, err := (&net.Dialer{}).DialContext(ctx, "tcp4", "127.0.0.1:8081")
 		must(t, err)

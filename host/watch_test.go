@@ -13,6 +13,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"dirsw/internal/testenv"
 )
 
 // watched starts a Watch that counts its calls.
@@ -61,8 +63,8 @@ func TestWatchTellsOfEveryKindOfChange(t *testing.T) {
 	} {
 		was := settle(calls)
 		c.do()
-		if !within(time.Second, func() bool { return calls.Load() > was }) {
-			t.Errorf("%s: not told within a second", c.name)
+		if !within(testenv.Patience, func() bool { return calls.Load() > was }) {
+			t.Errorf("%s: not told", c.name)
 		}
 	}
 }
@@ -72,13 +74,26 @@ func TestWatchIsSilentAboutMereConfirmation(t *testing.T) {
 	calls := watched(t, h)
 	must(t, h.Resolve(nextHop(t, h, "192.0.2.2")))
 	eventually(t, "resolved", func() bool { return nextHop(t, h, "192.0.2.2").Resolved })
-	was := settle(calls)
-	for _, state := range []int{netlink.NUD_STALE, netlink.NUD_REACHABLE, netlink.NUD_DELAY, netlink.NUD_STALE} {
-		setState(t, here, h, "192.0.2.2", state)
+	if n := unasked(calls, func() {
+		for _, state := range []int{netlink.NUD_STALE, netlink.NUD_REACHABLE, netlink.NUD_DELAY, netlink.NUD_STALE} {
+			setState(t, here, h, "192.0.2.2", state)
+		}
+	}); n > 0 {
+		t.Errorf("%d calls for changes that change no answer", n)
 	}
-	if now := settle(calls); now != was {
-		t.Errorf("%d calls for changes that change no answer", now-was)
+}
+
+// unasked returns how many calls do leads to. What the kernel does on its own time may lead to some as well, but not again
+// and again.
+func unasked(calls *atomic.Int64, do func()) (n int64) {
+	for range 5 {
+		was := settle(calls)
+		do()
+		if n = settle(calls) - was; n == 0 {
+			break
+		}
 	}
+	return n
 }
 
 func TestWatchIsSilentAboutARefreshedAddress(t *testing.T) {
@@ -89,18 +104,19 @@ func TestWatchIsSilentAboutARefreshedAddress(t *testing.T) {
 		was := settle(calls)
 		o := hold(t, h, p, "", time.Minute)
 		a := []Address{{Link: "veth0", Prefix: p, NoDAD: p.Addr().Is6(), Deprecated: p.Addr().Is6()}}
-		now := settle(calls)
-		if now == was {
+		if !within(testenv.Patience, func() bool { return calls.Load() > was }) {
 			t.Errorf("%s: not told that it is there", vip)
 		}
-		for range 5 {
-			must(t, o.Prolong(a, time.Minute))
+		if n := unasked(calls, func() {
+			for range 5 {
+				must(t, o.Prolong(a, time.Minute))
+			}
+		}); n > 0 {
+			t.Errorf("%s: %d calls for more time: who refreshes when told would never rest", vip, n)
 		}
-		if again := settle(calls); again != now {
-			t.Errorf("%s: %d calls for more time: who refreshes when told would never rest", vip, again-now)
-		}
+		was = calls.Load()
 		must(t, o.Release(a))
-		if settle(calls) == now {
+		if !within(testenv.Patience, func() bool { return calls.Load() > was }) {
 			t.Errorf("%s: not told that it is gone", vip)
 		}
 	}
@@ -118,10 +134,10 @@ func TestAnnouncementOfANeighbourIsToldAndSeen(t *testing.T) {
 			was := settle(calls)
 			peer := there.host()
 			announce(t, peer, "peer0", ip(addr))
-			if !within(time.Second, func() bool { return nextHop(t, h, addr).MAC == [6]byte(mac) }) {
-				t.Fatalf("a second after the announcement: got %+v, want MAC %v", nextHop(t, h, addr), mac)
+			if !within(testenv.Patience, func() bool { return nextHop(t, h, addr).MAC == [6]byte(mac) }) {
+				t.Fatalf("long after the announcement: got %+v, want MAC %v", nextHop(t, h, addr), mac)
 			}
-			if !within(time.Second, func() bool { return calls.Load() > was }) {
+			if !within(testenv.Patience, func() bool { return calls.Load() > was }) {
 				t.Error("not told of it")
 			}
 			_ = here
@@ -156,7 +172,7 @@ func TestWatchGoesOnAfterAnOverflow(t *testing.T) {
 		t.Errorf("%d calls: they are not gathered", was)
 	}
 	here.route(unix.RTN_UNICAST, "198.51.100.0/24", "192.0.2.2", "")
-	if !within(time.Second, func() bool { return calls.Load() > was }) {
+	if !within(testenv.Patience, func() bool { return calls.Load() > was }) {
 		t.Error("after an overflow changes are no longer told")
 	}
 }
