@@ -25,14 +25,15 @@ import (
 
 // world is a host and a packet filter that write down what is asked of them.
 type world struct {
-	mu   sync.Mutex
-	log  []string
-	hops map[netip.Addr]host.Hop
-	w    *forward.Worker
-	fail error // of SetFilter
-	asks int   // calls of Resolve after which every neighbour has answered
-	owns map[netip.Prefix]bool
-	rang chan struct{}
+	mu       sync.Mutex
+	log      []string
+	hops     map[netip.Addr]host.Hop
+	w        *forward.Worker
+	fail     error // of SetFilter
+	refusals int   // by fail
+	asks     int   // calls of Resolve after which every neighbour has answered
+	owns     map[netip.Prefix]bool
+	rang     chan struct{}
 }
 
 func (w *world) say(format string, args ...any) {
@@ -178,6 +179,9 @@ func (w *world) SetFilter(f forward.Filter) error {
 	w.say("generation %d, filter %v", w.w.Adopted(), names)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.fail != nil {
+		w.refusals++
+	}
 	return w.fail
 }
 

@@ -4,15 +4,22 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
 	"dirsw/health"
+	"dirsw/internal/testenv"
 )
 
 func (w *world) setFail(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.fail = err
+	w.fail, w.refusals = err, 0
+}
+
+// refused is how often the filter has refused since.
+func (w *world) refused() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.refusals
 }
 
 // TestHealthIsTriedAgain: what a check found is put in force later if the packet filter refuses for a while.
@@ -25,16 +32,12 @@ func TestHealthIsTriedAgain(t *testing.T) {
 	w.setFail(errors.New("not now"))
 	s := &d.now.Load().wanted.Services[0]
 	d.beats.put(health.Event{Key: checkKey(s, &s.Reals[0]), Changed: true, Why: "test"})
-	time.Sleep(50 * time.Millisecond)
+	testenv.Await(t, "the filter refuses", func() bool { return w.refused() > 0 })
 	if reals() != 2 {
 		t.Fatal("the filter has refused, and yet it is in force")
 	}
 	w.setFail(nil)
-	for limit := time.Now().Add(10 * time.Second); reals() != 1; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(limit) {
-			t.Fatal("a server that is down is never taken out")
-		}
-	}
+	testenv.Await(t, "a server that is down is taken out", func() bool { return reals() == 1 })
 }
 
 // TestHealthAfterARefusedReload: a server that is down, and that a reload would have taken out which the filter then refused,
@@ -50,11 +53,7 @@ func TestHealthAfterARefusedReload(t *testing.T) {
 	reals := func() int { return len(d.now.Load().model.Services[0].Reals) }
 	await := func(what string, want int) {
 		t.Helper()
-		for limit := time.Now().Add(20 * time.Second); reals() != want; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(limit) {
-				t.Fatalf("%s: %d servers, want %d", what, reals(), want)
-			}
-		}
+		testenv.AwaitOr(t, func() bool { return reals() == want }, func() { t.Fatalf("%s: %d servers, want %d", what, reals(), want) })
 	}
 	await("after its check", 1)
 	*text = directorConf[:strings.Index(directorConf, "    real_server 192.0.2.2")] + "}\n"

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -48,11 +47,7 @@ func (j *journal) size() int { return len(j.since(0)) }
 // await waits until a line is written behind the first n bytes.
 func (j *journal) await(t *testing.T, n int, line string) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !strings.Contains(j.since(n), line); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("no line %q; there is\n%s", line, j.since(n))
-		}
-	}
+	testenv.AwaitOr(t, func() bool { return strings.Contains(j.since(n), line) }, func() { t.Fatalf("no line %q; there is\n%s", line, j.since(n)) })
 }
 
 // node is one side of an election.
