@@ -112,9 +112,16 @@ func (c *Cluster) build() error {
 			return fmt.Errorf("node %s: %w", n.Name, err)
 		}
 	}
-	err := poll(context.Background(), c.clk, 10*time.Second, func() (bool, error) { return carrier(sw) })
+	err := poll(context.Background(), c.clk, ample, func() (bool, error) { return carrier(sw) })
 	if err != nil {
 		return fmt.Errorf("wait for carrier: %w", err)
+	}
+	for i := range c.spec.Nodes {
+		n := &c.spec.Nodes[i]
+		err := poll(context.Background(), c.clk, ample, func() (bool, error) { return settledIn(c.nodes[n.Name].ns, n) })
+		if err != nil {
+			return fmt.Errorf("wait for the addresses of %s: %w", n.Name, err)
+		}
 	}
 	if err := c.serve(); err != nil {
 		return err
@@ -288,10 +295,10 @@ func (c *Cluster) Dial(ctx context.Context, node, network, addr string) (net.Con
 }
 
 // HTTPClient returns a client whose connections come from inside a node: a new one for each request. It follows no proxy,
-// believes any certificate, as those of the lab's servers are nobody's, and gives up after ten seconds.
+// believes any certificate, as those of the lab's servers are nobody's, and gives up after half a minute.
 func (c *Cluster) HTTPClient(node string) *http.Client {
 	return &http.Client{
-		Timeout: 10 * time.Second,
+		Timeout: ample,
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
 			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
@@ -329,6 +336,9 @@ func (c *Cluster) usersClient(node string) *http.Client {
 	}
 	return client
 }
+
+// ample is how long to wait for what must happen and is no measure of anything: a machine that has other work may be slow.
+const ample = 30 * time.Second
 
 // errLate is the error of poll when its time is over.
 var errLate = errors.New("it took too long")

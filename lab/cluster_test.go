@@ -198,7 +198,7 @@ func TestKeptLab(t *testing.T) {
 	if stdout, _, status := lab(t, prefix, "up"); status != exitOK || !strings.Contains(stdout, "up already") {
 		t.Errorf("up again: %d %s", status, stdout)
 	}
-	if stdout, stderr, status := lab(t, prefix, "exec", "client", "--", "curl", "-s", "--max-time", "5", "http://192.168.56.103/"); status != exitOK || !strings.HasPrefix(stdout, "RS1\nclient 192.168.56.1:") {
+	if stdout, stderr, status := lab(t, prefix, "exec", "client", "--", "curl", "-s", "--max-time", "30", "http://192.168.56.103/"); status != exitOK || !strings.HasPrefix(stdout, "RS1\nclient 192.168.56.1:") {
 		t.Errorf("curl: %d %q %s", status, stdout, stderr)
 	}
 	if _, _, status := lab(t, prefix, "exec", "rs1", "--", "sh", "-c", "exit 7"); status != 7 {
@@ -243,7 +243,7 @@ func TestDownAfterAnInterruptedUp(t *testing.T) {
 			t.Errorf("down after %d ms: %s", after, stderr)
 		}
 		// A server that had not been written down ends by itself when it finds its starter gone.
-		deadline := time.Now().Add(3 * time.Second)
+		deadline := time.Now().Add(testenv.Patience)
 		for len(traces(t, prefix)) > 0 && time.Now().Before(deadline) {
 			time.Sleep(20 * time.Millisecond)
 		}

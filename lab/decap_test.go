@@ -118,7 +118,7 @@ func receive(c *Cluster, node string, at netip.AddrPort, send func()) (r receive
 		return r, err
 	}
 	defer conn.Close()
-	if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(testenv.Patience)); err != nil {
 		return r, err
 	}
 	send()

@@ -67,7 +67,7 @@ func (d *demo) showReload() error {
 	if err := d.d.cmd.Process.Signal(unix.SIGHUP); err != nil {
 		return fmt.Errorf("dirsw has ended: %w", err)
 	}
-	err := poll(d.ctx, d.c.clk, 5*time.Second, func() (bool, error) {
+	err := poll(d.ctx, d.c.clk, ample, func() (bool, error) {
 		listing, err := d.dirsw("ipvsadm", "-Ln")
 		return lineWith(listing, d.vip.String()) != "" && lineWith(listing, "persistent") == "", err
 	})
@@ -99,7 +99,7 @@ func (d *demo) showReload() error {
 		}
 		return conns == d.requests, nil
 	}
-	if waited := poll(d.ctx, d.c.clk, 5*time.Second, count); waited != nil && !errors.Is(waited, errLate) {
+	if waited := poll(d.ctx, d.c.clk, ample, count); waited != nil && !errors.Is(waited, errLate) {
 		return waited
 	}
 	d.saw("%s", text)
@@ -215,7 +215,7 @@ func (d *demo) showKill() error {
 	d.pingAndGreet()
 
 	began := d.c.clk.Now()
-	err = poll(d.ctx, d.c.clk, 20*time.Second, func() (bool, error) {
+	err = poll(d.ctx, d.c.clk, ample, func() (bool, error) {
 		has, err := d.hasVIP()
 		return !has, err
 	})
@@ -321,7 +321,7 @@ func (d *demo) ownService() (io.Closer, error) {
 
 // greet connects to the service and returns what it says.
 func (d *demo) greet(addr string) (string, error) {
-	ctx, cancel := context.WithTimeout(d.ctx, 3*time.Second)
+	ctx, cancel := context.WithTimeout(d.ctx, ample)
 	defer cancel()
 	conn, err := d.c.Dial(ctx, demoClient, "tcp", addr)
 	if err != nil {

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -42,6 +41,11 @@ func fake(args []string) int {
 		if a, err = netlink.ParseAddr("192.168.56.200/32"); err == nil {
 			a.ValidLft, a.PreferedLft = 12, 12
 			err = netlink.AddrAdd(l, a)
+			go func() {
+				for range time.Tick(3 * time.Second) {
+					_ = netlink.AddrReplace(l, a) // as long as it runs
+				}
+			}()
 		}
 	}
 	if err == nil {
@@ -55,15 +59,15 @@ func fake(args []string) int {
 }
 
 // demoOf runs `lab demo` with the test binary as dirsw, and returns it started, with what it prints.
-func demoOf(t *testing.T, kind string) (*exec.Cmd, *bytes.Buffer) {
+func demoOf(t *testing.T, kind string) (*exec.Cmd, *logBuffer) {
 	t.Helper()
 	testenv.NeedNetAdmin(t)
-	var out bytes.Buffer
+	out := newLogBuffer("In lb1: dirsw run ")
 	cmd := exec.Command(self(), "lab", "demo", "dr")
 	cmd.Env = append(os.Environ(), testPrefix+"="+t.Name(), testFake+"="+kind, "TMPDIR="+t.TempDir())
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdout, cmd.Stderr = out, out
 	must(t, cmd.Start())
-	return cmd, &out
+	return cmd, out
 }
 
 // gone fails the test if the demo of this test has left something.
@@ -104,12 +108,12 @@ func TestDemoSeesThroughAProxy(t *testing.T) {
 		"OK     ping is answered",
 		"OK     the kernel has removed 192.168.56.200 by itself",
 	} {
-		if !strings.Contains(out.String(), want) {
+		if !strings.Contains(out.text(), want) {
 			t.Errorf("it does not say %q", want)
 		}
 	}
 	if t.Failed() {
-		t.Log(out)
+		t.Log(out.text())
 	}
 	gone(t)
 	tidy(t, cmd)
@@ -136,7 +140,7 @@ func playAll(t *testing.T, program string, lines map[string][]string) map[string
 	room := make(chan struct{}, atOnce)
 	for name, args := range lines {
 		p := &played{cmd: exec.Command(program, append([]string{"lab"}, args...)...), done: make(chan struct{})}
-		p.cmd.Env = append(os.Environ(), testPrefix+"="+t.Name()+"/"+name, "TMPDIR="+t.TempDir())
+		p.cmd.Env = append(os.Environ(), testPrefix+"="+t.Name()+"/"+name, "TMPDIR="+t.TempDir(), slackEnv+"=30s")
 		all[name] = p
 		go func() {
 			defer close(p.done)
@@ -200,15 +204,22 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 		t.Run(unix.SignalName(sig), func(t *testing.T) {
 			t.Parallel()
 			cmd, out := demoOf(t, "silent")
-			time.Sleep(2 * time.Second) // it waits for dirsw now
+			testenv.Await(t, "it waits for dirsw", func() bool {
+				select {
+				case <-out.said:
+					return true
+				default:
+					return false
+				}
+			})
 			must(t, cmd.Process.Signal(sig))
 			if err := cmd.Wait(); err == nil {
-				t.Errorf("exit status 0: %s", out)
+				t.Errorf("exit status 0: %s", out.text())
 			}
-			if sig != unix.SIGKILL && !strings.Contains(out.String(), errInterrupted.Error()) {
-				t.Errorf("it does not say that it was interrupted: %s", out)
+			if sig != unix.SIGKILL && !strings.Contains(out.text(), errInterrupted.Error()) {
+				t.Errorf("it does not say that it was interrupted: %s", out.text())
 			}
-			deadline := time.Now().Add(3 * time.Second)
+			deadline := time.Now().Add(testenv.Patience)
 			for len(traces(t, t.Name())) > 0 && time.Now().Before(deadline) {
 				time.Sleep(20 * time.Millisecond)
 			}

@@ -50,7 +50,7 @@ func (c *Cluster) startProcess(ctx context.Context, node, ready, program string,
 		d.err = d.cmd.Wait()
 		close(d.ended)
 	}()
-	limit, cancel := context.WithTimeout(ctx, 20*time.Second)
+	limit, cancel := context.WithTimeout(ctx, ample)
 	defer cancel()
 	select {
 	case <-d.log.said:

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"dirsw/config"
 	"dirsw/packet"
@@ -337,7 +336,7 @@ func (d *drill) answers() error {
 
 // ready waits until a web server of a service answers: the first checks take their time.
 func (d *drill) ready(v *served) error {
-	limit := time.Second
+	limit := ample
 	for _, b := range v.backs {
 		limit = max(limit, found(b.real))
 	}

@@ -342,7 +342,7 @@ func (p *plan) judge(h *host, r *config.Real) (why string, seen bool) {
 	return "", seen
 }
 
-// found is how long it may take at most until a check has seen a change: what the settings say, and some patience.
+// found is how long to wait until a check has seen a change: what the settings say, and some patience.
 func found(r *config.Real) (d time.Duration) {
 	for _, c := range r.Checks {
 		rounds := 3
@@ -351,7 +351,7 @@ func found(r *config.Real) (d time.Duration) {
 		}
 		d = max(d, time.Duration(rounds)*(c.DelayLoop+c.ConnectTimeout)+time.Duration(c.Retry)*(c.DelayBeforeRetry+c.ConnectTimeout)+c.Warmup)
 	}
-	return d + 10*time.Second
+	return d + ample
 }
 
 // programs lists what the files would have run, each once.

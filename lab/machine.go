@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,7 +53,7 @@ var instanceBlock = regexp.MustCompile(`(?m)^\s*vrrp_instance\s`)
 // elected waits until the director is master of every vrrp_instance of its configuration.
 func (s *scene) elected(conf string) error {
 	n := len(instanceBlock.FindAllString(conf, -1))
-	err := poll(s.ctx, s.c.clk, 20*time.Second, func() (bool, error) {
+	err := poll(s.ctx, s.c.clk, ample, func() (bool, error) {
 		select {
 		case <-s.d.ended:
 			return false, fmt.Errorf("dirsw ended: %w", s.d.err)

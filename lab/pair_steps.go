@@ -22,7 +22,7 @@ func (p *pair) death(lb int) error {
 		return err
 	}
 	for _, s := range moved {
-		err := poll(p.ctx, p.c.clk, s.lives+5*time.Second, func() (bool, error) { return !p.has(dead.node, s.vip), nil })
+		err := poll(p.ctx, p.c.clk, s.lives+5*time.Second+p.slack, func() (bool, error) { return !p.has(dead.node, s.vip), nil })
 		p.must(err, "the kernel of %s has given up %v %.1f s after the kill", dead.node, s.vip, p.c.clk.Now().Sub(begin).Seconds())
 		if err := p.holder(s); err != nil {
 			return err
@@ -47,7 +47,7 @@ func (p *pair) killed(lb int, f func() error) (clock.Mono, []*site, error) {
 
 // patience is how long to wait for the backup of sites.
 func (p *pair) patience(sites []*site) time.Duration {
-	most := 15 * time.Second
+	most := ample
 	for _, s := range sites {
 		most = max(most, 2*s.limit[0], 2*s.limit[1])
 	}
@@ -77,7 +77,7 @@ func (p *pair) comeback(lb int) error {
 	p.did("a request every %v; %s in %s", p.pace(), p.program(back), back.node)
 	wait := p.patience(taken)
 	for _, s := range taken {
-		wait = max(wait, s.delay+2*s.limit[lb]+10*time.Second)
+		wait = max(wait, s.delay+2*s.limit[lb]+ample)
 	}
 	lists, begin, err := p.during(lb, taken, wait, func() error {
 		if err := p.launch(back); err != nil || len(left) == 0 {

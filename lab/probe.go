@@ -13,8 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// pingWait is how long Ping waits.
+const pingWait = 10 * time.Second
+
 // Ping sends an ICMP echo request (RFC 792) from a node to an IPv4 address and returns how long the answer took. It waits
-// at most a second.
+// at most ten seconds.
 func (c *Cluster) Ping(node string, dst netip.Addr, seq uint16) (time.Duration, error) {
 	var took time.Duration
 	err := c.Do(node, func() error {
@@ -23,7 +26,7 @@ func (c *Cluster) Ping(node string, dst netip.Addr, seq uint16) (time.Duration, 
 			return err
 		}
 		defer unix.Close(fd)
-		limit := unix.NsecToTimeval(int64(time.Second))
+		limit := unix.NsecToTimeval(int64(pingWait))
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
 			return err
 		}
@@ -32,7 +35,7 @@ func (c *Cluster) Ping(node string, dst netip.Addr, seq uint16) (time.Duration, 
 			return err
 		}
 		buf := make([]byte, 1500)
-		for c.clk.Now().Sub(begin) < time.Second {
+		for c.clk.Now().Sub(begin) < pingWait {
 			n, _, err := unix.Recvfrom(fd, buf, 0)
 			if errors.Is(err, unix.EINTR) {
 				continue
@@ -48,7 +51,7 @@ func (c *Cluster) Ping(node string, dst netip.Addr, seq uint16) (time.Duration, 
 				return nil
 			}
 		}
-		return errors.New("no answer within a second")
+		return fmt.Errorf("no answer within %v", pingWait)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("ping %v from %s: %w", dst, node, err)
@@ -86,7 +89,7 @@ func isEchoReply(p []byte, src netip.Addr, id, seq uint16) bool {
 }
 
 // WhoHas asks, from an interface of a node, by ARP for an IPv4 address (RFC 826) and returns the MAC of everyone who
-// answers within d, each once.
+// answers within d, each once. It asks some more times while nobody answers.
 func (c *Cluster) WhoHas(ctx context.Context, node string, target netip.Addr, d time.Duration) ([]net.HardwareAddr, error) {
 	n, ok := c.nodes[node]
 	if !ok || n.spec == nil || len(n.spec.Addrs) == 0 {
@@ -106,17 +109,23 @@ func (c *Cluster) whoHas(ctx context.Context, node, link string, from, target ne
 		return nil, err
 	}
 	defer p.Close()
-	if err := p.Send(arpRequest(mac, from, target)); err != nil {
-		return nil, fmt.Errorf("ask for %v: %w", target, err)
+	var frames [][]byte
+	for tries := 0; tries < 20 && len(answersFor(target, frames)) == 0; tries++ {
+		if err := p.Send(arpRequest(mac, from, target)); err != nil {
+			return nil, fmt.Errorf("ask for %v: %w", target, err)
+		}
+		if err := pause(ctx, c.clk, d); err != nil {
+			return nil, err
+		}
+		if frames, _, err = p.Frames(); err != nil {
+			return nil, err
+		}
 	}
-	if err := pause(ctx, c.clk, d); err != nil {
-		return nil, err
-	}
-	frames, _, err := p.Frames()
-	if err != nil {
-		return nil, err
-	}
-	var out []net.HardwareAddr
+	return answersFor(target, frames), nil
+}
+
+// answersFor lists the MACs that ARP replies among frames say an address has, each once.
+func answersFor(target netip.Addr, frames [][]byte) (out []net.HardwareAddr) {
 	for _, f := range frames {
 		if len(f) >= 42 && binary.BigEndian.Uint16(f[12:]) == unix.ETH_P_ARP &&
 			binary.BigEndian.Uint16(f[20:]) == 2 && netip.AddrFrom4([4]byte(f[28:32])) == target {
@@ -125,7 +134,7 @@ func (c *Cluster) whoHas(ctx context.Context, node, link string, from, target ne
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 // arpRequest asks in the name of sender who has target.

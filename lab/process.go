@@ -14,8 +14,8 @@ import (
 
 // How long a process may take to end after SIGTERM, and after SIGKILL.
 const (
-	gentle = 3 * time.Second
-	final  = 2 * time.Second
+	gentle = 20 * time.Second
+	final  = 20 * time.Second
 )
 
 // startTime returns when a process started, in clock ticks since boot (proc(5), /proc/pid/stat, field 22). With it a

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // scenario is a cluster, a configuration for its director, and what to see there. Each is in a file of its own.
@@ -96,6 +95,10 @@ func (s *scenario) play(ctx context.Context, w io.Writer, self string, args ...s
 // stage builds a cluster and has f act in it; then it tells the result. However it ends, also by ctx, nothing is left behind.
 // It needs root.
 func stage(ctx context.Context, w io.Writer, self string, spec Spec, f func(*scene) error) (err error) {
+	slack, err := slackOf(os.Getenv(slackEnv))
+	if err != nil {
+		return err
+	}
 	c, err := Up(spec, Options{})
 	if err != nil {
 		return err
@@ -106,7 +109,7 @@ func stage(ctx context.Context, w io.Writer, self string, spec Spec, f func(*sce
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	sc := &scene{report: &report{w: w}, ctx: ctx, self: self, c: c, dir: dir}
+	sc := &scene{report: &report{w: w, slack: slack}, ctx: ctx, self: self, c: c, dir: dir}
 	i := slices.IndexFunc(spec.Nodes, func(n NodeSpec) bool { return n.Role == Director })
 	sc.machine = sc.newMachine(spec.Nodes[i].Name)
 	defer func() { stopAll(sc.machine) }()
@@ -177,13 +180,13 @@ func (s *scene) dirsw(command string, args ...string) (string, error) {
 	return s.run(s.node, s.self, append([]string{command, "--socket", s.socket}, args...)...)
 }
 
-// curl runs the real curl on a node. It does not retry, and gives up after five seconds.
+// curl runs the real curl on a node. It does not retry, and gives up after half a minute.
 func (s *scene) curl(node string, args ...string) (string, error) {
-	return s.run(node, "curl", append([]string{"--silent", "--show-error", "--max-time", "5"}, args...)...)
+	return s.run(node, "curl", append([]string{"--silent", "--show-error", "--max-time", "30"}, args...)...)
 }
 
 func (s *scene) run(node, program string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(s.ctx, ample)
 	defer cancel()
 	out, err := s.c.Command(ctx, node, program, args...).CombinedOutput()
 	if err != nil {

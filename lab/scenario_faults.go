@@ -203,7 +203,7 @@ func (b *broken) play() (line string, err error) {
 	if err := errors.Join(b.boot(faultsConf("lb1", f.more)), b.second.boot(faultsConf("lb2", f.more))); err != nil {
 		return "", err
 	}
-	if err := b.said(place{}, 15*time.Second, "Entering MASTER STATE"); err != nil {
+	if err := b.said(place{}, ample, "Entering MASTER STATE"); err != nil {
 		return "", err
 	}
 	if err := pause(b.ctx, b.c.clk, 500*time.Millisecond); err != nil {
@@ -218,7 +218,7 @@ func (b *broken) play() (line string, err error) {
 	case f.lasts > 0:
 		err = errors.Join(err, pause(b.ctx, b.c.clk, f.lasts))
 	default:
-		err = errors.Join(err, b.second.said(place{}, 15*time.Second, "Entering MASTER STATE"), pause(b.ctx, b.c.clk, time.Second))
+		err = errors.Join(err, b.second.said(place{}, ample, "Entering MASTER STATE"), pause(b.ctx, b.c.clk, time.Second))
 	}
 	if f.mend != nil {
 		err = errors.Join(err, f.mend(b))
@@ -234,8 +234,8 @@ func (b *broken) play() (line string, err error) {
 	}
 	lost := len(failures(list, begin, begin.Add(time.Hour)))
 	b.saw("the first answer came %.2f s after, %d of %d requests were not answered, two masters for %.2f s", gap.Seconds(), lost, len(list), two.Seconds())
-	b.check(gap <= f.most, "somebody answers within %.2f s", f.most.Seconds())
-	b.check(two <= f.both+haMargin, "there are not two masters for more than %.1f s", f.both.Seconds())
+	b.within(gap, f.most, "somebody answers within %.2f s", f.most.Seconds())
+	b.within(two, f.both+haMargin, "there are not two masters for more than %.1f s", f.both.Seconds())
 	return fmt.Sprintf("%s\t%.2f s\t%d of %d\t%.2f s", f.name, gap.Seconds(), lost, len(list), two.Seconds()), nil
 }
 

@@ -133,7 +133,7 @@ func startFTP(ctx context.Context, s *scene, node, says string) (wait func() err
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start vsftpd, which must be installed: %w", err)
 	}
-	err = poll(ctx, s.c.clk, 5*time.Second, func() (bool, error) {
+	err = poll(ctx, s.c.clk, ample, func() (bool, error) {
 		dial, stop := context.WithTimeout(ctx, time.Second)
 		defer stop()
 		c, err := s.c.Dial(dial, node, "tcp", "[::1]:21")

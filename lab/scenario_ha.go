@@ -105,12 +105,12 @@ func haPlay(s *scene) error {
 	return nil
 }
 
-// Of the configuration: advert_int, the skew of the backup (RFC 9568, section 6.1), and how long it may take until a web server
+// Of the configuration: advert_int, the skew of the backup (RFC 9568, section 6.1), and how long to wait until a web server
 // that is gone or back is known to be.
 const (
 	haAdvert  = time.Second
 	haMargin  = 200 * time.Millisecond
-	haFound   = 15 * time.Second
+	haFound   = ample
 	haService = "[192.168.56.200]:tcp:80"
 )
 
@@ -197,7 +197,7 @@ func (p *pair) reloadPriority() error {
 		return fmt.Errorf("dirsw has ended: %w", err)
 	}
 	text := ""
-	err := poll(p.ctx, p.c.clk, 5*time.Second, func() (ok bool, err error) {
+	err := poll(p.ctx, p.c.clk, ample, func() (ok bool, err error) {
 		text, err = p.dirsw("vrrp")
 		return lineWith(text, "VI_1", "MASTER", " 150 ") != "", err
 	})
@@ -216,7 +216,7 @@ func (p *pair) reloadAddress() error {
 		}
 	}
 	added := netip.MustParseAddr(haAdded)
-	err := poll(p.ctx, p.c.clk, 2*time.Second, func() (bool, error) { return p.has("lb1", added), nil })
+	err := poll(p.ctx, p.c.clk, ample, func() (bool, error) { return p.has("lb1", added), nil })
 	p.must(err, "lb1 has %s, and did not start anew", haAdded)
 	took, err := p.c.Ping(demoClient, added, 1)
 	p.must(err, "it answers ping, in %v", took.Round(time.Microsecond))

@@ -118,7 +118,7 @@ func (m *mixed) before() error {
 			return err
 		}
 	}
-	if err := m.lbs[0].said(place{}, 15*time.Second, masterLine("VI_1")...); err != nil {
+	if err := m.lbs[0].said(place{}, ample, masterLine("VI_1")...); err != nil {
 		return err
 	}
 	if err := pause(m.ctx, m.c.clk, haAdvert); err != nil {

@@ -205,11 +205,12 @@ func natTooBig(s *scene) error {
 	}
 	for _, vip := range []string{natVIP4, natVIP6} {
 		var sizes []int
-		for try := 0; try < 5 && len(sizes) == 0; try++ { // dirsw follows the routes at once, but not before they are there
-			var err error
-			if sizes, err = toldByUpload(s, tunService{vip: vip}, body); err != nil {
-				return err
-			}
+		err := poll(s.ctx, s.c.clk, ample, func() (told bool, err error) { // dirsw follows the routes soon, but the uploads are quick
+			sizes, err = toldByUpload(s, tunService{vip: vip}, body)
+			return len(sizes) > 0, err
+		})
+		if err != nil && !errors.Is(err, errLate) {
+			return err
 		}
 		s.check(len(sizes) == 1 && sizes[0] == natNarrow, "the client was told by the virtual address that %v bytes fit", sizes)
 	}
@@ -255,7 +256,7 @@ func natNobody(s *scene) error {
 	} {
 		s.did("connect to %s: %s", ask.vip, ask.why)
 		var last error
-		err := poll(s.ctx, s.c.clk, 10*time.Second, func() (bool, error) { // dirsw has to find it out first
+		err := poll(s.ctx, s.c.clk, ample, func() (bool, error) { // dirsw has to find it out first
 			ctx, cancel := context.WithTimeout(s.ctx, time.Second)
 			defer cancel()
 			var c net.Conn

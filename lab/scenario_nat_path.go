@@ -125,7 +125,7 @@ func playNATPath(s *scene) error {
 // showNATPath transfers to and from a virtual address. Router is the one before the client.
 func showNATPath(s *scene, vip, router, body string) error {
 	s.begin("From " + vip + " a router before the client says what fits.")
-	err := poll(s.ctx, s.c.clk, 10*time.Second, func() (bool, error) { // until dirsw knows the MAC of the router to the server
+	err := poll(s.ctx, s.c.clk, ample, func() (bool, error) { // until dirsw knows the MAC of the router to the server
 		_, err := s.curl("client", natURL(vip, "80"))
 		return err == nil, s.ctx.Err()
 	})

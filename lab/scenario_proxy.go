@@ -3,7 +3,6 @@ package lab
 import (
 	"net"
 	"strings"
-	"time"
 )
 
 // Addresses of the scenario: a web server somewhere, which clients reach by the director.
@@ -62,7 +61,7 @@ func proxyRoutes(s *scene) error {
 			return err
 		}
 	}
-	err = poll(s.ctx, s.c.clk, 5*time.Second, func() (bool, error) {
+	err = poll(s.ctx, s.c.clk, ample, func() (bool, error) {
 		got, err := s.pages("client", "http://"+proxyOrigin, 1)
 		return err == nil && strings.HasPrefix(got[0], "RS"), err
 	})

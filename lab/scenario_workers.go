@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -126,27 +127,31 @@ func workersTurns(s *scene, how, vip string, servers ...string) error {
 // workersShare looks at the workers.
 func workersShare(s *scene) error {
 	s.begin("Both workers have received frames, and handed over what belongs to the other.")
-	list, err := workersOf(s)
-	if err != nil {
+	conns, want := 0, 2*workersNets*workersHosts
+	var list []stats.Worker
+	err := poll(s.ctx, s.c.clk, ample, func() (enough bool, err error) { // the counters may be a second old
+		list, err = workersOf(s)
+		conns, enough = 0, true
+		for _, w := range list {
+			conns += w.Connections
+			enough = enough && w.Frames > 0 && w.HandedOver > 0
+		}
+		return enough && conns >= want, err
+	})
+	if err != nil && !errors.Is(err, errLate) {
 		return err
 	}
 	s.check(len(list) == 2, "there are %d workers", len(list))
-	conns := 0
 	for _, w := range list {
-		conns += w.Connections
 		s.check(w.Frames > 0 && w.HandedOver > 0 && w.HandedOver < w.Frames && w.Connections > 0,
 			"worker %d: %d frames received, %d handed over, %d connections", w.ID, w.Frames, w.HandedOver, w.Connections)
 	}
-	want := 2 * workersNets * workersHosts
 	s.check(conns == want, "%d connections for %d requests: none is known to two workers", conns, want)
 	return nil
 }
 
-// workersOf asks the director for its workers, whose counters may be a second old when nothing happens.
+// workersOf asks the director for its workers.
 func workersOf(s *scene) ([]stats.Worker, error) {
-	if err := pause(s.ctx, s.c.clk, gentle/2); err != nil {
-		return nil, err
-	}
 	text, err := s.dirsw("stats", "-json")
 	if err != nil {
 		return nil, err

@@ -31,15 +31,19 @@ type asked struct {
 	err    error
 }
 
-// patience is how long a watch waits for an answer: longer than SYN takes to be sent again, once.
-const patience = 1500 * time.Millisecond
+// How long a watch waits for an answer: longer than SYN takes to be sent again, once; twice where there is slack, but each
+// request that waits is a thread.
+const (
+	patience     = 1500 * time.Millisecond
+	morePatience = 3500 * time.Millisecond
+)
 
 // watch begins to ask from a node, every so often, until it is ended.
 func (s *scene) watch(node, url string, every time.Duration) *watch {
 	ctx, stop := context.WithCancel(s.ctx)
 	w := &watch{clk: s.c.clk, stop: stop}
 	client := s.c.usersClient(node)
-	client.Timeout = patience
+	client.Timeout = patience + min(s.slack, morePatience)
 	w.ends.Go(func() {
 		for next := w.clk.Now(); ctx.Err() == nil; next = next.Add(every) {
 			if wait := next.Sub(w.clk.Now()); wait > 0 && pause(ctx, w.clk, wait) != nil {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -106,6 +107,30 @@ func configure(ns netns.NsHandle, n *NodeSpec) error {
 		}
 	}
 	return nil
+}
+
+// settledIn reports whether a node takes packets for its IPv6 addresses: the kernel makes the local routes of these some time
+// after it has added them, on its own time.
+func settledIn(ns netns.NsHandle, n *NodeSpec) (bool, error) {
+	all := slices.Clone(n.VIPs)
+	for _, w := range n.interfaces() {
+		all = append(all, w.Addrs...)
+	}
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return false, err
+	}
+	defer h.Close()
+	for _, p := range all {
+		if p.Addr().Is4() {
+			continue
+		}
+		routes, err := h.RouteGet(p.Addr().AsSlice())
+		if err != nil || len(routes) == 0 || routes[0].Type != unix.RTN_LOCAL {
+			return false, nil // an error: there is no route at all yet
+		}
+	}
+	return true, nil
 }
 
 // quietARP makes the calling thread's namespace silent about addresses on its loopback
