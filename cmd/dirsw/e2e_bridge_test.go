@@ -17,7 +17,11 @@ func TestBridge(t *testing.T) {
 		t.Fatal(err)
 	}
 	br := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "br0"}}
-	for _, err := range []error{h.LinkAdd(br), h.LinkSetMaster(port, br), h.AddrDel(port, own), h.AddrAdd(br, own), h.LinkSetUp(br)} {
+	if err := h.LinkAdd(br); err != nil {
+		t.Fatal(err)
+	}
+	r.ip("lb1", "link", "set", "br0", "type", "bridge", "forward_delay", "0") // it need not learn for 15 s
+	for _, err := range []error{h.LinkSetMaster(port, br), h.AddrDel(port, own), h.AddrAdd(br, own), h.LinkSetUp(br)} {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -65,16 +65,16 @@ func TestWeightsOfChecks(t *testing.T) {
 	server := func(addr, check string) string {
 		return "real_server " + addr + " 80 {\nweight 10\n" + check + "\n}\n"
 	}
-	r.write("global_defs {\nscript_user root\n}\ntrack_file F {\nfile \"" + value + "\"\nweight 1\n}\nbfd_instance B {\nneighbor_ip 192.168.56.102\nmin_rx 50\nmin_tx 50\nidle_tx 1000\nmultiplier 3\n}\n" +
+	r.write("global_defs {\nscript_user root\n}\ntrack_file F {\nfile \"" + value + "\"\nweight 1\n}\nbfd_instance B {\nneighbor_ip 192.168.56.102\nmin_rx 300\nmin_tx 300\nidle_tx 1000\nmultiplier 3\n}\n" +
 		instance("VI", "51", "200", vipBlock) + "virtual_server 192.168.56.200 80 {\nlvs_sched wrr\nlvs_method DR\nprotocol TCP\n" +
 		server("192.168.56.103", "MISC_CHECK {\nmisc_path \""+misc+"\"\nmisc_dynamic\n"+timing+"}") +
-		server("192.168.56.104", "AGENT_CHECK {\nconnect_port 7777\nconnect_timeout 1\nmin_interval 0\nmax_step 0\n"+timing+"}") +
+		server("192.168.56.104", "AGENT_CHECK {\nconnect_port 7777\nconnect_timeout 5\nmin_interval 0\nmax_step 0\n"+timing+"}") +
 		server("192.168.56.105", "FILE_CHECK {\ntrack_file F\nweight 1\n}") +
 		server("192.168.56.1", "BFD_CHECK {\nname B\n}") + "}\n")
 	p := r.run().ready()
 	r.listed(true, "192.168.56.103:80 Route 10", "192.168.56.104:80 Route 10", "192.168.56.105:80 Route 10")
 	r.listed(false, "192.168.56.1:80")
-	q := r.other("bfd_instance B {\nneighbor_ip 192.168.56.101\nmin_rx 50\nmin_tx 50\nidle_tx 1000\nmultiplier 3\n}\n" + instance("VI", "51", "150", vipBlock))
+	q := r.other("bfd_instance B {\nneighbor_ip 192.168.56.101\nmin_rx 300\nmin_tx 300\nidle_tx 1000\nmultiplier 3\n}\n" + instance("VI", "51", "150", vipBlock))
 	r.listed(true, "192.168.56.1:80 Route 10")
 	r.put("code", "7")
 	say("50%")
@@ -227,7 +227,7 @@ func TestMails(t *testing.T) {
 	t.Parallel()
 	r := newRigOf(t, duo())
 	mails := r.postbox("client", ":2525")
-	r.write("global_defs {\nrouter_id LB1\nnotification_email {\nops@example.org\n}\nnotification_email_from lb1@example.org\nsmtp_server 192.168.56.1 2525\nsmtp_connect_timeout 3\n}\n" +
+	r.write("global_defs {\nrouter_id LB1\nnotification_email {\nops@example.org\n}\nnotification_email_from lb1@example.org\nsmtp_server 192.168.56.1 2525\nsmtp_connect_timeout 30\n}\n" +
 		instance("VI", "51", "200", vipBlock+"smtp_alert") + service("quorum 2\nsmtp_alert", "smtp_alert"))
 	r.run().ready().said("success.", 2)
 	r.c.StopServer("rs1")

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dirsw/internal/testenv"
 )
 
 const dnsService = `
@@ -60,7 +62,7 @@ func TestDatagramsInFragments(t *testing.T) {
 		if _, err := c.Write(sent); err != nil {
 			t.Fatal(err)
 		}
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		c.SetReadDeadline(time.Now().Add(testenv.Patience))
 		k, err := c.Read(buf)
 		if err != nil || !bytes.Equal(buf[:k], reversed(sent)) {
 			t.Errorf("%d bytes: %d came back, %v", n, k, err)

@@ -128,7 +128,7 @@ func (r *rig) untroubled() (end func()) {
 				return
 			default:
 			}
-			if _, err := r.fetchWithin(patience); err != nil {
+			if _, err := r.fetchWithin(testenv.Patience); err != nil {
 				done <- err
 				return
 			}

@@ -128,10 +128,10 @@ func TestIPv6Instance(t *testing.T) {
     lb_kind DR
     protocol TCP
     real_server 2001:db8::67 80 {
-        TCP_CHECK { connect_timeout 1 }
+        TCP_CHECK { connect_timeout 5 }
     }
     real_server 2001:db8::68 80 {
-        TCP_CHECK { connect_timeout 1 }
+        TCP_CHECK { connect_timeout 5 }
     }
 }
 `)

@@ -157,13 +157,13 @@ func (p *process) read(out io.Reader) {
 }
 
 // patience is how long dirsw may take to say something before the test gives up.
-const patience = 30 * time.Second
+const patience = testenv.Patience
 
 // said waits until the log holds a text that many times.
 func (p *process) said(text string, times int) {
 	p.r.t.Helper()
-	limit := time.Now().Add(patience)
-	wake := time.AfterFunc(patience, p.more.Broadcast)
+	limit := time.Now().Add(testenv.Patience)
+	wake := time.AfterFunc(testenv.Patience, p.more.Broadcast)
 	defer wake.Stop()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -467,7 +467,7 @@ func TestListings(t *testing.T) {
 	} {
 		args := append([]string{"ipvsadm", "--socket", r.sock}, c.args...)
 		out, code := r.tool(args...)
-		for end := time.Now().Add(5 * time.Second); !strings.Contains(out, c.want[0]) && time.Now().Before(end); {
+		for end := time.Now().Add(testenv.Patience); !strings.Contains(out, c.want[0]) && time.Now().Before(end); {
 			out, code = r.tool(args...) // counters are looked at every two seconds
 		}
 		for _, want := range c.want {
@@ -543,7 +543,7 @@ func (r *rig) fetchWithin(d time.Duration) (string, error) {
 func (r *rig) awaitFetch() {
 	r.t.Helper()
 	testenv.Await(r.t, "a page from "+r.vip, func() bool {
-		_, err := r.fetchWithin(500 * time.Millisecond)
+		_, err := r.fetchWithin(2 * time.Second)
 		return err == nil
 	})
 }
@@ -646,7 +646,9 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(bin, "lab", "demo").CombinedOutput()
+	cmd := exec.Command(bin, "lab", "demo")
+	cmd.Env = append(os.Environ(), "DIRSW_LAB_SLACK=30s")
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -73,8 +73,8 @@ vrrp_track_process P {
 }
 vrrp_arbiter A {
     address 192.168.56.1
-    interval 0.1
-    timeout 0.1
+    interval 0.2
+    timeout 1
     fall 2
     rise 2
 }

@@ -27,7 +27,8 @@ func duo() lab.Spec {
 	return s
 }
 
-// instance is a vrrp_instance that is master after a fifth of a second. More is written into it.
+// instance is a vrrp_instance that is master after a second, and not lost when the machine stands still for half of one. More
+// is written into it.
 func instance(name string, id, priority, more string) string {
 	return "vrrp_instance " + name + ` {
     state BACKUP
@@ -35,7 +36,7 @@ func instance(name string, id, priority, more string) string {
     virtual_router_id ` + id + `
     priority ` + priority + `
     version 3
-    advert_int 0.05
+    advert_int 0.25
     ` + more + `
 }
 `
@@ -56,7 +57,7 @@ func service(more, each string) string {
 		s += `    real_server ` + a + ` 80 {
         weight 1
         TCP_CHECK {
-            connect_timeout 1
+            connect_timeout 5
             warmup 0
         }
         ` + strings.ReplaceAll(each, "ADDRESS", a) + `

@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"dirsw/internal/testenv"
 )
 
 // named makes the program callable by another name.
@@ -113,14 +116,14 @@ func TestEditsWhileTrafficFlows(t *testing.T) {
 	r.run().ready()
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	fetched := 0
+	var fetched atomic.Int64
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			if _, err := r.fetch(r.vip); err != nil {
-				t.Errorf("request %d: %v", fetched, err)
+				t.Errorf("request %d: %v", fetched.Load(), err)
 				return
 			}
-			fetched++
+			fetched.Add(1)
 		}
 	})
 	const vip = "192.168.56.200:8080"
@@ -133,7 +136,8 @@ func TestEditsWhileTrafficFlows(t *testing.T) {
 		}
 		edits++
 	}
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && !t.Failed(); {
+	const enough = 100
+	for end := time.Now().Add(testenv.Patience); (edits < enough || fetched.Load() < enough) && time.Now().Before(end) && !t.Failed(); {
 		edit("", "-A", "-t", vip, "-s", "sh")
 		edit("", "-a", "-t", vip, "-r", "192.168.56.103", "-g")
 		edit("", "-E", "-t", vip, "-s", "wlc")
@@ -143,9 +147,9 @@ func TestEditsWhileTrafficFlows(t *testing.T) {
 	}
 	stop()
 	wg.Wait()
-	t.Logf("%d requests during %d edits", fetched, edits)
-	if fetched < 20 || edits < 20 {
-		t.Errorf("only %d requests and %d edits", fetched, edits)
+	t.Logf("%d requests during %d edits", fetched.Load(), edits)
+	if fetched.Load() < enough || edits < enough {
+		t.Errorf("only %d requests and %d edits", fetched.Load(), edits)
 	}
 }
 
@@ -164,13 +168,9 @@ func TestLongRestore(t *testing.T) {
 	before, _ := r.tool("ipvsadm", "--socket", r.sock, "-S", "-n")
 	start := time.Now()
 	_, errs, exit := r.as(r.bin, b.String(), "ipvsadm", "-R", "--atomic")
-	took := time.Since(start)
+	t.Logf("10100 lines took %v", time.Since(start))
 	if exit != 0 || strings.Count(errs, "\n") > 1 { // they cannot be reached, which is told of the first
 		t.Fatalf("%d, %s", exit, errs)
-	}
-	t.Logf("10100 lines took %v", took)
-	if took > 10*time.Second {
-		t.Errorf("10100 lines took %v", took)
 	}
 	after, _ := r.tool("ipvsadm", "--socket", r.sock, "-S", "-n")
 	if got := strings.Count(after, "\n") - strings.Count(before, "\n"); got != 10100 {
