@@ -14,6 +14,7 @@ type Command struct {
 	List    *Listing
 	Explain *Question
 	Tell    *Telling
+	Way     *Way
 	Done    chan<- struct{}
 }
 
@@ -62,6 +63,8 @@ func (w *Worker) obey(c *Command, now clock.Mono) {
 		w.Explain(c.Explain, now)
 	case c.Tell != nil:
 		w.tellAll(c.Tell)
+	case c.Way != nil:
+		w.found(c.Way)
 	}
 	c.Done <- struct{}{}
 }

@@ -73,13 +73,11 @@ func (w *Worker) toClient(f *packet.Frame, m *packet.Meta, v *Verdict, d *Dest) 
 }
 
 // wayBack is the next hop towards the client of c (docs/adr/0009-the-way-back-to-the-client.md); not OK if none of its
-// packets has been seen. One that another director has told of may have a server that speaks first, for the client waits: until
-// the client is heard of, what is to it goes where the last new connection came from, which mostly is the one router there is.
+// packets has been seen.
 func (w *Worker) wayBack(c *conntrack.Conn) (hop Hop) {
 	port, mac := c.Hop()
 	if mac == (packet.MAC{}) && c.Flags()&conntrack.Synced != 0 {
-		last := &w.ways[c.Family()/packet.IPv6Family]
-		port, mac = last.port, last.mac
+		port, mac = w.wayTo(c)
 	}
 	if int(port) < len(w.port) && mac != (packet.MAC{}) {
 		p := &w.port[port]
@@ -95,7 +93,7 @@ func (w *Worker) cameBy(c *conntrack.Conn, f *packet.Frame) {
 	}
 	mac := packet.Ethernet(f.Bytes()).Src()
 	if _, known := c.Hop(); known == (packet.MAC{}) {
-		w.ways[c.Family()/packet.IPv6Family] = way{f.Port, mac}
+		w.back.seen[c.Family()/packet.IPv6Family] = way{f.Port, mac}
 	}
 	c.SetHop(f.Port, mac)
 }

@@ -105,6 +105,9 @@ func (w *Worker) adoptSync(s *Snapshot) {
 	w.sync.servers = nil
 	if o.Backup {
 		w.sync.servers = s.Servers()
+		if w.back.out.Load() == nil {
+			w.back.out.Store(ring.New[packet.Addr](lostRoom))
+		}
 	}
 	if !o.Master {
 		w.table.StopTelling()

@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -325,10 +326,56 @@ func TestSyncWayBack(t *testing.T) {
 		if b.pass(1, reply) != nil || b.last.Drop != packet.DropNoNextHop {
 			t.Errorf("%s: before any client was heard of: %v", e.service, b.last.Drop)
 		}
+		if b.pass(1, reply); b.lost() != e.clientOf(0) {
+			t.Errorf("%s: the director is not asked for the way, once", e.service)
+		}
 		b.pass(0, frame(packet.ProtoTCP, e.clientOf(2), e.service, func(p *packet.Spec) { p.TCPFlags = packet.SYN }))
 		if out := b.pass(1, reply); out == nil || packet.Ethernet(out).Dst() != clientMAC {
 			t.Errorf("%s: the reply did not go the way of other clients: %v", e.service, b.last.Drop)
 		}
+		b.now = b.now.Add(time.Second)
+		if b.pass(1, reply); b.lost() != e.clientOf(0) {
+			t.Errorf("%s: the director is not asked again", e.service)
+		}
+		done := make(chan struct{}, 1)
+		near := packet.MAC{2, 9, 9, 9, 9, 9}
+		b.w.Post(forward.Command{Way: &forward.Way{Client: r.Src, Port: 0, MAC: near}, Done: done})
+		if out := b.pass(1, reply); out == nil || packet.Ethernet(out).Dst() != near || b.lost() != "" {
+			t.Errorf("%s: the reply did not go the way that was answered: %v", e.service, b.last.Drop)
+		}
+		b.pass(0, frame(packet.ProtoTCP, e.clientOf(1), e.service, func(p *packet.Spec) { p.TCPFlags = packet.ACK }))
+		if out := b.pass(1, reply); out == nil || packet.Ethernet(out).Dst() != clientMAC {
+			t.Errorf("%s: the reply did not go the way of the client's own packet: %v", e.service, b.last.Drop)
+		}
+	}
+}
+
+// lost takes what the director is asked for: one client at most, with port 0.
+func (x *masq) lost() string {
+	var all [4]packet.Addr
+	switch n := x.w.TakeLost(all[:]); n {
+	case 0:
+		return ""
+	case 1:
+		return netip.AddrPortFrom(all[0].Netip(), 0).String()
+	default:
+		return fmt.Sprint(all[:n])
+	}
+}
+
+// TestSyncLostIsBounded: however many clients are lost, the director is asked for no more than it can be.
+func TestSyncLostIsBounded(t *testing.T) {
+	e := natEnds["4"]
+	b := newBackup(t, "-A -t "+e.service+" -s rr", "-a -t "+e.service+" -r "+e.server+" -m")
+	for i := range 300 {
+		r := toldOf(fmt.Sprintf("198.51.%d.%d:7", i/100, i%100), e.service, e.server)
+		r.Flags = conntrack.RecordMasq
+		b.learn(t, []conntrack.Record{r})
+		b.pass(1, frame(packet.ProtoTCP, e.server, fmt.Sprintf("198.51.%d.%d:7", i/100, i%100), func(p *packet.Spec) { p.TCPFlags = packet.ACK }))
+	}
+	all := make([]packet.Addr, 400)
+	if n := b.w.TakeLost(all); n != 64 {
+		t.Errorf("asked for %d", n)
 	}
 }
 

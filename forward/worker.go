@@ -81,7 +81,7 @@ type Worker struct {
 	sweeping bool   // for connections whose server is gone
 	sweepAt  uint32 // the slot to go on with
 	sync     syncer
-	ways     [2]way // of IPv4 and IPv6: where the client of the last new connection came from whose replies are seen
+	back     clientWays
 
 	in, dropped packet.Batch
 	answers     packet.Batch // to senders of what was dropped
