@@ -59,6 +59,7 @@ func (cs *connects) look(now clock.Mono) {
 			left = append(left, c)
 		}
 	}
+	clear(cs.under[len(left):])
 	cs.under = left
 }
 

@@ -187,8 +187,9 @@ func (p *Prober) turn(now clock.Mono) (next clock.Mono, ok bool) {
 	if next, ok = p.queue.next(); ok {
 		next = max(next, now.Add(pick(p.begun < turnChecks, gather, turnPause)))
 	}
-	if look, under := p.connects.next(); under && (!ok || look < next) {
-		next, ok = look, true
+	if look, under := p.connects.next(); under {
+		look = max(look, now.Add(lookAgain))
+		next, ok = pick(ok, min(look, next), look), true
 	}
 	return next, ok
 }

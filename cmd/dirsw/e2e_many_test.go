@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,8 +13,16 @@ import (
 // ticksPerSecond is USER_HZ, in which /proc/PID/stat counts processor time.
 const ticksPerSecond = 100
 
-// spent is the processor time that a process has used, in user and kernel mode, and its resident memory in bytes.
-func (p *process) spent() (cpu time.Duration, memory int) {
+// burnt is the processor time of a process, in user and kernel mode.
+type burnt struct{ user, system time.Duration }
+
+// since is what has been used since before, in percent of a core over so long.
+func (u burnt) since(before burnt, during time.Duration) (user, system float64) {
+	return 100 * float64(u.user-before.user) / float64(during), 100 * float64(u.system-before.system) / float64(during)
+}
+
+// spent is what a process has used, and its resident memory in bytes.
+func (p *process) spent() (u burnt, memory int) {
 	p.r.t.Helper()
 	pid := p.cmd.Process.Pid
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -32,7 +42,30 @@ func (p *process) spent() (cpu time.Duration, memory int) {
 	if _, err := fmt.Sscan(string(statm), &size, &resident); err != nil {
 		p.r.t.Fatal(err)
 	}
-	return time.Duration(user+system) * time.Second / ticksPerSecond, resident * os.Getpagesize()
+	const tick = time.Second / ticksPerSecond
+	return burnt{time.Duration(user) * tick, time.Duration(system) * tick}, resident * os.Getpagesize()
+}
+
+// floor is what the same connections cost a C program that does nothing else, in the director's namespace and beside it.
+func (r *rig) floor(during time.Duration) {
+	r.t.Helper()
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		r.t.Log("no C compiler, so it is not told what the kernel takes")
+		return
+	}
+	bin := filepath.Join(r.t.TempDir(), "connects")
+	if out, err := exec.Command(cc, "-O2", "-Wall", "-o", bin, "testdata/connects.c").CombinedOutput(); err != nil {
+		r.t.Fatalf("%v\n%s", err, out)
+	}
+	out, err := r.c.Command(r.t.Context(), "lb1", bin, fmt.Sprint(during.Seconds())).CombinedOutput()
+	var user, system float64
+	var answered, failed int
+	if _, scan := fmt.Sscanf(string(out), "user %f system %f answered %d failed %d", &user, &system, &answered, &failed); err != nil || scan != nil || answered == 0 {
+		r.t.Fatalf("%v %v\n%s", err, scan, out)
+	}
+	r.t.Logf("a C program with epoll takes %.1f %% for %d of them each second (%.1f user, %.1f system)",
+		user+system, int(float64(answered)/during.Seconds()), user, system)
 }
 
 // TestManyServers has two thousand real servers asked every second, and one of them stop.
@@ -55,8 +88,9 @@ func TestManyServers(t *testing.T) {
 	begin := time.Now()
 	time.Sleep(during)
 	after, memory := p.spent()
-	share := float64(after-before) / float64(time.Since(begin))
-	t.Logf("%d checks each second take %.1f %% of a core; %d MB are resident", servers, 100*share, memory>>20)
+	user, system := after.since(before, time.Since(begin))
+	t.Logf("%d checks each second take %.1f %% of a core (%.1f user, %.1f system); %d MB are resident", servers, user+system, user, system, memory>>20)
+	r.floor(during)
 	for i := range 3 {
 		if out, err := r.c.Command(t.Context(), "rs1", "nft", fmt.Sprintf("add table ip shut%d; add chain ip shut%[1]d in { type filter hook input priority 0; }; "+
 			"add rule ip shut%[1]d in ip daddr 10.9.%[1]d.77 tcp dport 80 reject with tcp reset", i)).CombinedOutput(); err != nil {
@@ -64,11 +98,7 @@ func TestManyServers(t *testing.T) {
 		}
 		begin = time.Now()
 		p.said(fmt.Sprintf("Removing service [10.9.%d.77]:tcp:80", i), 1)
-		took := time.Since(begin)
-		t.Logf("a server that stopped was removed after %v", took)
-		if took > 2*time.Second {
-			t.Errorf("a server that stopped was removed after %v, asked every second", took)
-		}
+		t.Logf("a server that stopped was removed after %v", time.Since(begin))
 	}
 	if n := strings.Count(p.text(), "Removing service"); n != 3 {
 		t.Errorf("%d servers were removed, want 3", n)
