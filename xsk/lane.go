@@ -16,6 +16,12 @@ const (
 	lookEvery = 1024
 	// pendingWait bounds Wait while frames are still to be sent that the kernel could not send at once.
 	pendingWait = 50 * time.Microsecond
+	// shortWait is the longest sleep that the scheduler of Go is not told of: it takes a processor (P) away from a thread in a
+	// system call that lasts, and while that happens often its monitor wakes up all 20 us to look. With HTTP by NAT that was
+	// a seventh of the processor time of the whole director (docs/performance.md). Longer ones are of a lane without traffic,
+	// and the collector of garbage must not wait for who sleeps on a processor that another program has; who sleeps for
+	// less can be woken by its signal.
+	shortWait = time.Millisecond
 )
 
 // lane is one worker's sockets over one pool of frames.
@@ -246,7 +252,7 @@ func (l *lane) Wait(d time.Duration) error {
 		}
 	}
 	l.timeout = unix.NsecToTimespec(max(int64(d), 0))
-	n, err := unix.Ppoll(l.poll, &l.timeout, nil)
+	n, err := l.sleep(d)
 	if err != nil || n == 0 { // EINTR, or nothing came
 		return l.look()
 	}
@@ -257,6 +263,14 @@ func (l *lane) Wait(d time.Duration) error {
 		l.tap.wake()
 	}
 	return nil
+}
+
+// sleep is what of Wait the kernel does; the timeout is d.
+func (l *lane) sleep(d time.Duration) (n int, err error) {
+	if d <= shortWait {
+		return rawPoll(l.poll, &l.timeout)
+	}
+	return unix.Ppoll(l.poll, &l.timeout, nil)
 }
 
 // Counters returns what was counted. What the kernel lost is as of the last look.
