@@ -6,8 +6,9 @@ import "dirsw/packet"
 // memory busy, seldom enough to be cheap.
 const prefetchGroup = 8
 
-// prefetchFrom is the number of connections from which on Prefetch pays.
-const prefetchFrom = 2048
+// prefetchFrom is the number of connections from which on Prefetch pays: few, although the table of thousands is in the
+// processor's cache as long as nothing else is done. Between two batches the kernel receives and sends, and pushes it out.
+const prefetchFrom = 64
 
 // Prefetch asks memory for what Lookup, or Insert if Lookup finds nothing, will touch for these hashes: first the lines
 // of the index, then the entries that the tags there point at. At most packet.BatchSize hashes are looked at; with few

@@ -32,7 +32,6 @@ const (
 	commitIdle      = time.Second            // for what the lane counts without a frame
 	shortNap        = time.Millisecond       // the longest sleep when there was something to do before it
 	longNap         = 16 * time.Millisecond  // the longest of all, in a lane that can be woken for news
-	idleSpins       = 64                     // empty breaths before a worker sleeps
 	prefetchFrom    = 4                      // frames in a batch for which asking memory ahead pays
 	cacheLine       = 64                     // bytes at which two writers do not disturb each other
 )
@@ -158,17 +157,18 @@ func (w *Worker) ReadCounters(dst *Counters) { w.counters.read(dst) }
 
 // Run takes breath after breath until ctx ends or the lane dies. The caller has pinned its goroutine's thread.
 func (w *Worker) Run(ctx context.Context, c clock.Clock) error {
-	idle := 0
+	p := newPatience()
 	for ctx.Err() == nil {
 		n, err := w.Step(c.Now())
 		if err != nil {
 			return err
 		}
 		if n > 0 || w.o.Spin {
-			idle, w.nap = 0, shortNap
+			w.nap = shortNap
+			p.paid()
 			continue
 		}
-		if idle++; idle > idleSpins {
+		if p.lost() {
 			if err := w.sleep(); err != nil {
 				return err
 			}
