@@ -107,9 +107,7 @@ func TestKilled(t *testing.T) {
 	if line != "open" {
 		t.Fatalf("the process says %q", line)
 	}
-	if !comesBack(t, cl, 1) {
-		t.Fatal("the process does not forward")
-	}
+	testenv.Await(t, "the process forwards", func() bool { return comesBack(t, cl, 1) })
 	r.checkKernel(t)
 	quit, flowing := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -144,9 +142,7 @@ func TestKilled(t *testing.T) {
 	}
 	r.checkKernel(t)
 	defer forwarder(r.open(t, Options{Ports: twoArms()}).Lane(0), 0)()
-	if !comesBack(t, cl, 3) {
-		t.Error("the next one does not forward")
-	}
+	testenv.Await(t, "the next one forwards", func() bool { return comesBack(t, cl, 3) })
 }
 
 // TestRights opens without the rights that it takes: one sentence that says what to do, and nothing is left behind.
