@@ -34,8 +34,9 @@ const gather = 10 * time.Millisecond
 // maxIdle is how many goroutines are kept that have no check to make: that saves a tenth of what a TCP check costs.
 const maxIdle = 64
 
-// Prober asks the servers of its targets, each check at its time, and reports what changes. Run connects
-// itself (TCP_CHECK); beside it there is one goroutine for each other check under way, and maxIdle at most that wait for one. Its methods may be called from any goroutine.
+// Prober asks the servers of its targets, each check at its time, and reports what changes. Run connects itself (TCP_CHECK);
+// beside it there is one goroutine for each other check under way, and maxIdle at most that wait for one. Its methods may be
+// called from any goroutine.
 type Prober struct {
 	opt  Options
 	wake chan struct{} // holds one: something to do for Run
