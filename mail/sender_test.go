@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"dirsw/clock"
+	"dirsw/internal/testenv"
 )
 
 // relay is a small SMTP server. Each session follows the next script, the last one for ever.
@@ -192,7 +193,7 @@ func newDesk(t *testing.T, o Options) *desk {
 			if err != nil {
 				t.Error(err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(testenv.Patience):
 			t.Error("Run did not end")
 		}
 	})
@@ -202,13 +203,7 @@ func newDesk(t *testing.T, o Options) *desk {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 1000 {
-		if ok() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatalf("not so after 5 s: %s", what)
+	testenv.Await(t, what, ok)
 }
 
 func (d *desk) logged(text string) bool {
@@ -391,13 +386,21 @@ func TestFarewell(t *testing.T) {
 		d.Configure(r.config())
 		d.Send(Message{"s", "b"})
 		eventually(t, "hello", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return len(r.helos) == 1 })
-		go func() {
-			for range 100 {
-				time.Sleep(5 * time.Millisecond)
-				d.clk.Advance(100 * time.Millisecond)
+		ended := make(chan struct{})
+		var pass sync.WaitGroup
+		pass.Go(func() {
+			for {
+				select {
+				case <-ended:
+					return
+				case <-time.After(5 * time.Millisecond):
+					d.clk.Advance(100 * time.Millisecond)
+				}
 			}
-		}()
+		})
 		d.stop()
+		close(ended)
+		pass.Wait()
 		if st := d.Stats(); st.Sent+st.Dropped+st.Failed != 1 || st.Queued != 0 {
 			t.Errorf("stats %+v", st)
 		}

@@ -1,7 +1,7 @@
 package notify
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"dirsw/clock"
+	"dirsw/internal/testenv"
 	"dirsw/mail"
 	"dirsw/script"
 )
@@ -90,13 +91,7 @@ func (r *cast) ranAre(t *testing.T, want ...string) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 1000 {
-		if ok() {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatalf("not so after 5 s: %s", what)
+	testenv.Await(t, what, ok)
 }
 
 type mailbox struct {
@@ -132,7 +127,7 @@ func newBench(t *testing.T, o Options) *bench {
 	go func() { done <- b.Run(ctx) }()
 	b.end = sync.OnceFunc(func() {
 		cancel()
-		for range 2000 {
+		for begin := time.Now(); time.Since(begin) < testenv.Patience; {
 			select {
 			case err := <-done:
 				if err != nil {
@@ -165,14 +160,27 @@ func reader(t *testing.T, path string) (next func() string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	in := bufio.NewReader(f)
-	return func() string {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var came []byte
+	return func() string { // what is written is there when the call that writes it returns
 		t.Helper()
-		if err := f.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
-			t.Fatal(err)
+		for buf := make([]byte, 1<<16); ; {
+			if line, rest, ok := bytes.Cut(came, []byte("\n")); ok {
+				came = rest
+				return string(line)
+			}
+			n := 0
+			if err := raw.Read(func(fd uintptr) bool { n, _ = syscall.Read(int(fd), buf); return true }); err != nil {
+				t.Fatal(err)
+			}
+			if n <= 0 {
+				return ""
+			}
+			came = append(came, buf[:n]...)
 		}
-		line, _ := in.ReadString('\n')
-		return strings.TrimSuffix(line, "\n")
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"dirsw/clock"
+	"dirsw/internal/testenv"
 )
 
 func sh(line string) Command {
@@ -154,13 +155,7 @@ func alive(t *testing.T, pgid int) int {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 500 {
-		if ok() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("not so after 5 s: %s", what)
+	testenv.Await(t, what, ok)
 }
 
 func TestRunCancelled(t *testing.T) {
@@ -176,7 +171,11 @@ func TestRunCancelled(t *testing.T) {
 		t.Errorf("got %+v, want canceled by SIGTERM", r)
 	}
 	noGroup(t, r.Output)
-	if r := (Runner{clock.NewSystem()}).Run(ctx, c); !errors.Is(r.Err, context.Canceled) || r.Elapsed > time.Second {
+	if err := os.Remove(dir + "/up"); err != nil {
+		t.Fatal(err)
+	}
+	r = (Runner{clock.NewSystem()}).Run(ctx, c)
+	if _, err := os.Stat(dir + "/up"); !errors.Is(r.Err, context.Canceled) || err == nil {
 		t.Errorf("with a context that is done: %+v", r)
 	}
 }

@@ -1,7 +1,6 @@
 package track
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"dirsw/clock"
+	"dirsw/internal/testenv"
 )
 
 func TestMatches(t *testing.T) {
@@ -181,26 +181,16 @@ func TestProcessReal(t *testing.T) {
 		t.Errorf("running: %s, want %s", got, want)
 	}
 	cmd.Process.Kill()
-	for range 500 { // without any time passing on the tracker's clock
-		if b.States()[0].Up || b.States()[1].Up {
-			time.Sleep(10 * time.Millisecond)
-		}
-	}
-	if got, want := fmt.Sprint(b.States()), "["+p+"comm down "+p+"params down]"; got != want {
-		t.Errorf("ended: %s, want %s", got, want)
-	}
-	for range 500 { // until it is a zombie
-		stat, err := os.Open(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
+	testenv.Await(t, "both to be down, without any time passing on the tracker's clock", func() bool {
+		return !b.States()[0].Up && !b.States()[1].Up
+	})
+	testenv.Await(t, "a zombie", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
 		if err != nil {
 			t.Fatal(err)
 		}
-		line, _ := bufio.NewReader(stat).ReadString('\n')
-		stat.Close()
-		if strings.Contains(line, ") Z ") {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return strings.Contains(string(stat), ") Z ")
+	})
 	b.clk.Advance(250 * time.Millisecond)
 	if got, want := fmt.Sprint(b.States()), "["+p+"comm down "+p+"params down]"; got != want {
 		t.Errorf("a zombie: %s, want %s", got, want)

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"dirsw/clock"
+	"dirsw/internal/testenv"
 	"dirsw/script"
 )
 
@@ -80,28 +81,33 @@ func (s *stage) set(name string, on bool) {
 	s.on[name] = on
 }
 
-// quiet waits until every script that runs waits for the clock.
+// quiet waits until every script that runs waits for the clock, and what the others found is told.
 func (s *stage) quiet(t *testing.T, tr *Tracker) {
 	t.Helper()
-	for range 5000 {
-		busy := false
+	testenv.Await(t, "scripts to wait", func() bool {
 		tr.mu.Lock()
+		defer tr.mu.Unlock()
 		for _, w := range tr.watchers {
-			if w, ok := w.(*scriptWatcher); ok {
-				w.mu.Lock()
-				s.mu.Lock()
-				busy = busy || w.phase != idle && !s.on[w.s.Command.Args[0]]
-				s.mu.Unlock()
-				w.mu.Unlock()
+			if w, ok := w.(*scriptWatcher); ok && !s.rests(w) {
+				return false
 			}
 		}
-		tr.mu.Unlock()
-		if !busy {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	t.Fatal("a script is stuck")
+		return true
+	})
+}
+
+// rests reports whether a script waits for the clock, or has told what it found.
+func (s *stage) rests(w *scriptWatcher) bool {
+	w.mu.Lock()
+	s.mu.Lock()
+	rests := w.phase == idle || s.on[w.s.Command.Args[0]]
+	s.mu.Unlock()
+	found := State{Key: w.s.Key(), Known: true, Up: w.tally.up()}
+	told := !w.tally.known || w.state() == found
+	w.mu.Unlock()
+	w.telling.Lock() // held until whoever is told has returned
+	defer w.telling.Unlock()
+	return rests && told
 }
 
 // bench is a Tracker on a stage, with its log and what it told.
@@ -135,15 +141,11 @@ func (b *bench) run(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- b.Run(ctx) }()
-	for {
+	testenv.Await(t, "Run to begin", func() bool {
 		b.Tracker.mu.Lock()
-		up := b.ctx != nil
-		b.Tracker.mu.Unlock()
-		if up {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
+		defer b.Tracker.mu.Unlock()
+		return b.ctx != nil
+	})
 	b.setting.Lock()
 	started := len(b.States()) // Run holds setting until it has started all
 	b.setting.Unlock()
@@ -169,9 +171,8 @@ func (b *bench) advance(t *testing.T, d time.Duration) {
 	}
 }
 
-// take returns what was told since the last call. A watcher tells after it has become idle, on its own goroutine.
+// take returns what was told since the last call.
 func (b *bench) take() []string {
-	time.Sleep(20 * time.Millisecond)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	told := b.told
@@ -359,7 +360,7 @@ func TestScriptReal(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(testenv.Patience):
 		t.Fatal("Run did not end: a script hangs")
 	}
 	if err := tr.Set(nil); err != nil || len(tr.States()) != 0 {
@@ -455,7 +456,7 @@ func TestScriptTimeoutAtTheEnd(t *testing.T) {
 		select {
 		case f := <-r.timeouts:
 			r.timeouts <- f
-		case <-time.After(5 * time.Second):
+		case <-time.After(testenv.Patience):
 			t.Fatal("the script is never run again")
 		}
 	}
