@@ -77,7 +77,7 @@ func TestDigestIsGenhashs(t *testing.T) {
 			if err != nil {
 				t.Fatalf("genhash: %v\n%s", err, out)
 			}
-			sum, err := Digest(context.Background(), DigestOptions{Dial: Dial{Addr: addr, Timeout: 5 * time.Second}, Path: "/"})
+			sum, err := Digest(context.Background(), DigestOptions{Dial: Dial{Addr: addr, Timeout: testenv.Patience}, Path: "/"})
 			got := hex.EncodeToString(sum[:])
 			if err != nil {
 				got = textOf(err)
@@ -110,7 +110,7 @@ func TestDigestRequestIsGenhashs(t *testing.T) {
 		}
 		want := <-said
 		if _, err := Digest(context.Background(), DigestOptions{
-			Dial: Dial{Addr: addr, Timeout: 5 * time.Second}, Path: "/a?b", Protocol: tt.protocol, VirtualHost: tt.host,
+			Dial: Dial{Addr: addr, Timeout: testenv.Patience}, Path: "/a?b", Protocol: tt.protocol, VirtualHost: tt.host,
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dirsw/internal/testenv"
 )
 
 // nameServer answers each question over UDP with what answer returns; nil is silence. The test ends it.
@@ -65,21 +67,21 @@ func TestDNS(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			d, err := NewDNS(DNSOptions{Dial: Dial{Addr: nameServer(t, tt.answer), Timeout: timeout}, Name: "www.example.org", Type: DNSTypeA})
+			d, err := NewDNS(DNSOptions{Dial: Dial{Addr: nameServer(t, tt.answer), Timeout: patient(timeout, tt.want)}, Name: "www.example.org", Type: DNSTypeA})
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkText(t, d, timeout, tt.want)
+			checkText(t, d, tt.want)
 		})
 	}
 }
 
 func TestDNSRefused(t *testing.T) {
-	d, err := NewDNS(DNSOptions{Dial: Dial{Addr: refusing(t), Timeout: time.Second}})
+	d, err := NewDNS(DNSOptions{Dial: Dial{Addr: refusing(t), Timeout: testenv.Patience}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkText(t, d, time.Second, "failed to read socket; errno 111 (Connection refused)")
+	checkText(t, d, "failed to read socket; errno 111 (Connection refused)")
 }
 
 func TestDNSOverTCP(t *testing.T) {
@@ -96,16 +98,16 @@ func TestDNSOverTCP(t *testing.T) {
 		_, _ = c.Write(whole[3:])
 		silent(c)
 	})
-	d, err := NewDNS(DNSOptions{Dial: Dial{Addr: addr, Timeout: time.Second}, TCP: true})
+	d, err := NewDNS(DNSOptions{Dial: Dial{Addr: addr, Timeout: testenv.Patience}, TCP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkText(t, d, time.Second, "")
+	checkText(t, d, "")
 	d, err = NewDNS(DNSOptions{Dial: Dial{Addr: serve(t, dripping("\xff", 20*time.Millisecond)), Timeout: 200 * time.Millisecond}, TCP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkText(t, d, 200*time.Millisecond, "read timeout from socket")
+	checkText(t, d, "read timeout from socket")
 }
 
 // TestDNSQuery compares with bytes on the wire.

@@ -57,7 +57,7 @@ func TestAnswersAsKeepalived(t *testing.T) {
 
 // answerMakers are the servers by name, each with the check that asks it.
 func answerMakers(t *testing.T) map[string]func() (netip.AddrPort, Checker) {
-	const timeout = 400 * time.Millisecond
+	const timeout = 2 * time.Second // in which what is said before the silence must come
 	const header = "HTTP/1.0 200 OK\r\nServer: marker\r\n\r\n"
 	web := func(addr netip.AddrPort, tls *TLS, u URL) (netip.AddrPort, Checker) {
 		u.Path = "/"

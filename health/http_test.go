@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dirsw/internal/testenv"
 )
 
 // TestHTTPRequest compares with the bytes that keepalived 2.2.7 sends, read off its connections.
@@ -124,18 +126,18 @@ func TestHTTPAnswers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.url.Path = "/"
-			h, err := NewHTTP(HTTPOptions{Dial: Dial{Addr: serve(t, answering(tt.answer)), Timeout: 5 * time.Second}, URLs: []URL{tt.url}})
+			h, err := NewHTTP(HTTPOptions{Dial: Dial{Addr: serve(t, answering(tt.answer)), Timeout: testenv.Patience}, URLs: []URL{tt.url}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkText(t, h, 5*time.Second, tt.want)
+			checkText(t, h, tt.want)
 		})
 	}
 }
 
 // TestHTTPBadServers asks servers that mean no good: each must be found out in bounded time.
 func TestHTTPBadServers(t *testing.T) {
-	const timeout = 150 * time.Millisecond
+	const timeout = time.Second // in which what is said before the silence must come
 	const header = "HTTP/1.0 200 OK\r\n"
 	for _, tt := range []struct {
 		name string
@@ -163,7 +165,7 @@ func TestHTTPBadServers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			h, err := NewHTTP(HTTPOptions{Dial: Dial{Addr: serve(t, tt.talk), Timeout: timeout}, URLs: []URL{{Path: "/"}}})
+			h, err := NewHTTP(HTTPOptions{Dial: Dial{Addr: serve(t, tt.talk), Timeout: patient(timeout, tt.want)}, URLs: []URL{{Path: "/"}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +175,7 @@ func TestHTTPBadServers(t *testing.T) {
 				}
 				return
 			}
-			checkText(t, h, timeout, tt.want)
+			checkText(t, h, tt.want)
 		})
 	}
 }
@@ -205,11 +207,11 @@ type discard struct{}
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 func TestHTTPConnectFailures(t *testing.T) {
-	h, err := NewHTTP(HTTPOptions{Dial: Dial{Addr: refusing(t), Timeout: time.Second}, URLs: []URL{{Path: "/"}}})
+	h, err := NewHTTP(HTTPOptions{Dial: Dial{Addr: refusing(t), Timeout: testenv.Patience}, URLs: []URL{{Path: "/"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkText(t, h, time.Second, "Connection failed")
+	checkText(t, h, "Connection failed")
 	for _, tt := range []struct {
 		kind error
 		want string
@@ -236,12 +238,12 @@ func TestHTTPKeepAlive(t *testing.T) {
 		want string
 	}{{HTTP11K, ""}, {HTTP10K, ""}, {HTTP11, "Timeout HTTP read"}} {
 		h, err := NewHTTP(HTTPOptions{
-			Dial: Dial{Addr: addr, Timeout: 300 * time.Millisecond}, Protocol: tt.p, URLs: []URL{{Path: "/", Digest: &d}},
+			Dial: Dial{Addr: addr, Timeout: patient(time.Second, tt.want)}, Protocol: tt.p, URLs: []URL{{Path: "/", Digest: &d}},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Run(tt.p.String(), func(t *testing.T) { checkText(t, h, 300*time.Millisecond, tt.want) })
+		t.Run(tt.p.String(), func(t *testing.T) { checkText(t, h, tt.want) })
 	}
 }
 
@@ -260,7 +262,7 @@ func TestHTTPEndsWithContext(t *testing.T) {
 		if !errors.Is(err, ErrTimeout) {
 			t.Errorf("error %v, want %v", err, ErrTimeout)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(testenv.Patience):
 		t.Fatal("the check goes on after its context has ended")
 	}
 }
@@ -274,7 +276,7 @@ func TestHTTPMismatch(t *testing.T) {
 		next <- "HTTP/1.0 200 OK\r\nContent-Length: " + a
 	}
 	h, err := NewHTTP(HTTPOptions{
-		Dial: Dial{Addr: serve(t, func(c net.Conn) { answering(<-next)(c) }), Timeout: time.Second},
+		Dial: Dial{Addr: serve(t, func(c net.Conn) { answering(<-next)(c) }), Timeout: testenv.Patience},
 		URLs: []URL{{Path: "/", VirtualHost: "www.example.org"}},
 	})
 	if err != nil {
@@ -282,7 +284,7 @@ func TestHTTPMismatch(t *testing.T) {
 	}
 	var told []string
 	for range answers {
-		checkText(t, h, time.Second, "")
+		checkText(t, h, "")
 		told = append(told, h.Remark(Names{Server: "S", Service: "V"}))
 	}
 	const line = "http_check for RS S VS V url www.example.org/: content_length (%d) does not match received bytes (5)"
@@ -377,14 +379,14 @@ func TestHTTPAsksAllURLs(t *testing.T) {
 		for _, p := range strings.Fields(tt.paths) {
 			urls = append(urls, URL{Path: p})
 		}
-		h, err := NewHTTP(HTTPOptions{Dial: Dial{Addr: addr, Timeout: time.Second}, URLs: urls})
+		h, err := NewHTTP(HTTPOptions{Dial: Dial{Addr: addr, Timeout: testenv.Patience}, URLs: urls})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if h.Steps() != len(urls) {
 			t.Errorf("%d steps of %d urls", h.Steps(), len(urls))
 		}
-		checkText(t, h, time.Second, tt.want)
+		checkText(t, h, tt.want)
 	}
 }
 

@@ -68,16 +68,17 @@ func startNginx(t *testing.T) (plain, secure netip.AddrPort) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for range 200 {
-		if c, err := net.Dial("tcp", secure.String()); err == nil {
+	testenv.AwaitOr(t, func() bool {
+		c, err := net.Dial("tcp", secure.String())
+		if err == nil {
 			c.Close()
-			return plain, secure
 		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
-	t.Fatalf("nginx does not answer:\n%s", log)
-	return
+		return err == nil
+	}, func() {
+		log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
+		t.Fatalf("nginx does not answer:\n%s", log)
+	})
+	return plain, secure
 }
 
 // TestNginx asks a real web server, with and without TLS, and lets genhash ask it too.

@@ -89,15 +89,15 @@ func TestPathCheckOnTheWire(t *testing.T) {
 		t.Errorf("the server does not hold the address: %v, want %v", err, ErrTimeout)
 	}
 	n.hold(t, n.server)
-	if err := check("192.0.2.11", "198.51.100.1:80", time.Second); !errors.Is(err, ErrRefused) {
+	if err := check("192.0.2.11", "198.51.100.1:80", testenv.Patience); !errors.Is(err, ErrRefused) {
 		t.Errorf("nobody listens: %v, want %v", err, ErrRefused)
 	}
 	n.listen(t, ":80")
 	for range 3 {
-		if err := check("192.0.2.11", "198.51.100.1:80", time.Second); err != nil {
+		if err := check("192.0.2.11", "198.51.100.1:80", testenv.Patience); err != nil {
 			t.Errorf("IPv4: %v", err)
 		}
-		if err := check("2001:db8::11", "[2001:db8:1::1]:80", 3*time.Second); err != nil {
+		if err := check("2001:db8::11", "[2001:db8:1::1]:80", testenv.Patience); err != nil {
 			t.Errorf("IPv6: %v", err)
 		}
 	}

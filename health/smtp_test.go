@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dirsw/internal/testenv"
 )
 
 // mailServer is a talk that greets, answers each line by its first word, and remembers what it heard.
@@ -25,7 +27,7 @@ func mailServer(greeting string, answers map[string]string, heard *[]string) fun
 }
 
 func TestSMTP(t *testing.T) {
-	const timeout = 150 * time.Millisecond
+	const timeout = 500 * time.Millisecond
 	fine := map[string]string{"HELO": "250 hello\r\n", "QUIT": "221 bye\r\n"}
 	for _, tt := range []struct {
 		name string
@@ -52,11 +54,11 @@ func TestSMTP(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			checkText(t, NewSMTP(SMTPOptions{Dial: Dial{Addr: serve(t, tt.talk), Timeout: timeout}}), timeout, tt.want)
+			checkText(t, NewSMTP(SMTPOptions{Dial: Dial{Addr: serve(t, tt.talk), Timeout: patient(timeout, tt.want)}}), tt.want)
 		})
 	}
 	t.Run("refused", func(t *testing.T) {
-		checkText(t, NewSMTP(SMTPOptions{Dial: Dial{Addr: refusing(t), Timeout: timeout}}), timeout, "Could not connect to server")
+		checkText(t, NewSMTP(SMTPOptions{Dial: Dial{Addr: refusing(t), Timeout: testenv.Patience}}), "Could not connect to server")
 	})
 }
 
@@ -67,7 +69,7 @@ func TestSMTPSays(t *testing.T) {
 		done := make(chan bool, 1)
 		talk := mailServer("220 mx\r\n", map[string]string{"HELO": "250 hello\r\n", "QUIT": "221 bye\r\n"}, &heard)
 		addr := serve(t, func(c net.Conn) { talk(c); done <- true })
-		checkText(t, NewSMTP(SMTPOptions{Dial: Dial{Addr: addr}, Helo: helo}), DefaultTimeout, "")
+		checkText(t, NewSMTP(SMTPOptions{Dial: Dial{Addr: addr}, Helo: helo}), "")
 		<-done
 		if got := strings.Join(heard, "|"); got != want+"|QUIT" {
 			t.Errorf("heard %q, want %q and QUIT", got, want)

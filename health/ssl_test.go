@@ -112,13 +112,13 @@ func TestSSL(t *testing.T) {
 			t.Parallel()
 			var block *TLS
 			h, err := NewHTTP(HTTPOptions{
-				Dial: Dial{Addr: tt.addr, Timeout: 500 * time.Millisecond}, TLS: block.With(false, "", tt.compliant),
+				Dial: Dial{Addr: tt.addr, Timeout: patient(2*time.Second, tt.want)}, TLS: block.With(false, "", tt.compliant),
 				URLs: []URL{{Path: "/", Compliant: strings.Contains(tt.name, "this url")}},
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkText(t, h, 500*time.Millisecond, tt.want)
+			checkText(t, h, tt.want)
 		})
 	}
 }
@@ -178,7 +178,7 @@ func TestSSLClientCertificate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkText(t, h, DefaultTimeout, tt.want)
+			checkText(t, h, tt.want)
 		})
 	}
 }
