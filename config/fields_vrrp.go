@@ -105,6 +105,7 @@ func notifyFields(n *Notify, mail bool) []field {
 func addressFields(a *VirtualAddress) []field {
 	var w phrase
 	w.flag("use_vmac", a.UseVMAC)
+	w.flag(a.VMAC, a.VMAC != "")
 	w.flag("home", a.Home)
 	w.flag("nodad", a.NoDAD)
 	w.flag("mngtmpaddr", a.ManageTemp)

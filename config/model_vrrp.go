@@ -186,7 +186,8 @@ type VirtualAddress struct {
 
 	Broadcast     netip.Addr   // of IPv4; unset: none
 	Peer          netip.Prefix // of the other end of a point to point link; Prefix is a host's then
-	UseVMAC       bool         // on a macvlan of its own over Dev
+	UseVMAC       bool         // on a macvlan over Dev, with the virtual router's MAC
+	VMAC          string       // the name of that; empty: the instance's own, or none
 	Home          bool         // of IPv6: the home address (RFC 6275)
 	NoDAD         bool         // of IPv6: used at once, without asking whether somebody has it
 	ManageTemp    bool         // of IPv6: mngtmpaddr, a template of temporary addresses

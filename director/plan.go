@@ -52,8 +52,14 @@ func instance(m *config.Model, in *config.Instance) vrrp.Config {
 	for i := range in.Heartbeats {
 		c.Second = append(c.Second, heartbeat(in, &in.Heartbeats[i]))
 	}
+	c.VMACs = otherVMACs(in)
 	for i := range in.Addresses {
 		a := address(&in.Addresses[i])
+		if v := in.Addresses[i].VMAC; v != "" {
+			a.Link = v
+		} else if a.UseVMAC {
+			a.Link = "" // the instance's own
+		}
 		if c.VMAC != nil && a.Link == "" && a.Prefix.Addr().Is6() != c.IPv6 {
 			a.Link = in.Interface // a VMAC is of one family
 		}
@@ -94,17 +100,52 @@ func vmac(in *config.Instance) *vrrp.VMAC {
 	}
 	v := &vrrp.VMAC{Name: in.VMAC.Name, Base: in.Interface, IPv6: in.Is6(), MAC: in.VMAC.MAC, IPvlan: in.VMAC.IPVLAN, Mode: in.VMAC.Mode, Addr: in.VMAC.Addr,
 		Group: in.VMAC.Group}
-	family, name := byte(1), "vrrp."
+	name := "vrrp."
 	if in.Is6() {
-		family, name = 2, "vrrp6."
+		name = "vrrp6."
 	}
 	if v.MAC == ([6]byte{}) {
-		v.MAC = [6]byte{0, 0, 0x5e, 0, family, in.RouterID} // RFC 9568, section 7.3
+		v.MAC = virtualMAC(in, in.Is6())
 	}
 	if v.Name == "" {
 		v.Name = fmt.Sprint(name, in.RouterID)
 	}
 	return v
+}
+
+// virtualMAC is the MAC address of a virtual router in a family (RFC 9568, section 7.3).
+func virtualMAC(in *config.Instance, six bool) [6]byte {
+	mac := [6]byte{0, 0, 0x5e, 0, 1, in.RouterID}
+	if six {
+		mac[4] = 2
+	}
+	return mac
+}
+
+// otherVMACs are the macvlans of an instance's addresses that are not on its own.
+func otherVMACs(in *config.Instance) (out []vrrp.VMAC) {
+	for i := range in.Addresses {
+		a := &in.Addresses[i]
+		if a.VMAC == "" || slices.ContainsFunc(out, func(v vrrp.VMAC) bool { return v.Name == a.VMAC }) {
+			continue
+		}
+		v := vrrp.VMAC{Name: a.VMAC, Base: a.Dev, IPv6: a.Prefix.Addr().Is6(), Group: in.VMAC.Group}
+		if v.Base == "" {
+			v.Base = in.Interface
+		}
+		v.MAC = virtualMAC(in, v.IPv6)
+		out = append(out, v)
+	}
+	return out
+}
+
+// vmacs are all macvlans of an instance.
+func vmacs(in *config.Instance) []vrrp.VMAC {
+	out := otherVMACs(in)
+	if v := vmac(in); v != nil {
+		out = append(out, *v)
+	}
+	return out
 }
 
 func peers(list []config.Peer) (out []vrrp.Peer) {

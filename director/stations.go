@@ -34,12 +34,10 @@ func (d *Director) settle() {
 		}
 		macs := []packet.MAC{p.MAC}
 		for k := range m.Instances {
-			v := vmac(&m.Instances[k])
-			if v == nil || v.IPvlan || v.Base != p.Name {
-				continue
-			}
-			if _, held := d.masters.Load(v.Name); held {
-				macs = append(macs, packet.MAC(v.MAC))
+			for _, v := range vmacs(&m.Instances[k]) {
+				if _, held := d.masters.Load(v.Name); held && !v.IPvlan && v.Base == p.Name && !slices.Contains(macs, packet.MAC(v.MAC)) {
+					macs = append(macs, packet.MAC(v.MAC))
+				}
 			}
 		}
 		if slices.Equal(macs, d.stations.macs[i]) {
@@ -65,7 +63,10 @@ func (d *Director) crown(link string) {
 func (d *Director) uncrown(instance string) {
 	m := d.now.Load().wanted
 	for i := range m.Instances {
-		if v := vmac(&m.Instances[i]); v != nil && m.Instances[i].Name == instance {
+		if m.Instances[i].Name != instance {
+			continue
+		}
+		for _, v := range vmacs(&m.Instances[i]) {
 			d.masters.Delete(v.Name)
 		}
 	}

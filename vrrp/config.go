@@ -36,6 +36,7 @@ type Config struct {
 	IPv6      bool
 	Interface string // where adverts go, or what the VMAC stands on; empty: unicast by the routing table
 	VMAC      *VMAC  // nil: none
+	VMACs     []VMAC // of addresses that are on others
 	XmitBase  bool   // vmac_xmit_base: adverts leave by Interface, not by the VMAC
 
 	Master   bool  // `state MASTER`; else BACKUP
@@ -139,6 +140,14 @@ func (c *Config) Paths() []Path {
 		p.Base = c.Interface
 	}
 	return append([]Path{p}, c.Second...)
+}
+
+// macvlans are all that the instance has.
+func (c *Config) macvlans() []VMAC {
+	if c.VMAC == nil {
+		return c.VMACs
+	}
+	return append([]VMAC{*c.VMAC}, c.VMACs...)
 }
 
 // linkOf is the link of an address.

@@ -58,17 +58,15 @@ func (r *Runner) realTime(p *Plan) {
 // makeVMACs makes those of a plan that are not there yet, or not as they should be.
 func (r *Runner) makeVMACs(p *Plan) (err error) {
 	for n := range p.Instances {
-		v := p.Instances[n].VMAC
-		if v == nil {
-			continue
-		}
-		_, there := r.net.Link(v.Name)
-		if was, ok := r.vmacs[v.Name]; ok && was == *v && there {
-			continue
-		}
-		r.vmacs[v.Name] = *v // if it cannot be made now, it may be when something changes at the link below
-		if e := r.net.MakeVMAC(*v); e != nil {
-			err = errors.Join(err, fmt.Errorf("vrrp_instance %s: make %s: %w", p.Instances[n].Name, v.Name, e))
+		for _, v := range p.Instances[n].macvlans() {
+			_, there := r.net.Link(v.Name)
+			if was, ok := r.vmacs[v.Name]; ok && was == v && there {
+				continue
+			}
+			r.vmacs[v.Name] = v // if it cannot be made now, it may be when something changes at the link below
+			if e := r.net.MakeVMAC(v); e != nil {
+				err = errors.Join(err, fmt.Errorf("vrrp_instance %s: make %s: %w", p.Instances[n].Name, v.Name, e))
+			}
 		}
 	}
 	return err
@@ -92,7 +90,9 @@ func (r *Runner) remakeVMACs(base LinkState) {
 // removeVMACs removes those that nobody has any more.
 func (r *Runner) removeVMACs() (err error) {
 	for name, v := range r.vmacs {
-		if slices.ContainsFunc(r.m.Instances(), func(i *Instance) bool { return i.cfg.VMAC != nil && i.cfg.VMAC.Name == name }) {
+		if slices.ContainsFunc(r.m.Instances(), func(i *Instance) bool {
+			return slices.ContainsFunc(i.cfg.macvlans(), func(o VMAC) bool { return o.Name == name })
+		}) {
 			continue
 		}
 		delete(r.vmacs, name)

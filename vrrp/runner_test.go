@@ -541,6 +541,18 @@ func TestVMACs(t *testing.T) {
 	expect()
 	n.setLink("eth0", true)
 	expect("make vrrp.51")
+	others := simple(150, quiet, func(c *Config) {
+		c.VMAC = with.Instances[0].VMAC
+		c.VMACs = []VMAC{{Name: "vrrp1.51", Base: "eth1"}, {Name: "vrrp6.51", Base: "eth0", IPv6: true}}
+		c.Excluded = []Address{{Prefix: mustPrefix("10.0.1.100/24"), Link: "vrrp1.51", UseVMAC: true}}
+	})
+	apply(others)
+	expect("make vrrp1.51", "make vrrp6.51")
+	others = simple(150, quiet, func(c *Config) { *c = others.Instances[0]; c.VMACs = c.VMACs[:1] })
+	apply(others)
+	expect("remove vrrp6.51")
+	apply(with)
+	expect("remove vrrp1.51")
 	apply(without)
 	expect("remove vrrp.51")
 	n.noVMAC = true

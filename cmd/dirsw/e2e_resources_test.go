@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,11 +78,12 @@ func TestResources(t *testing.T) {
 // TestVirtualMAC has the virtual address answered for with the virtual router's own MAC, by which frames must come.
 func TestVirtualMAC(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct{ name, more string }{{"use_vmac", "use_vmac"}, {"vmac_xmit_base", "use_vmac vrrp51\nvmac_xmit_base"}} {
+	for _, c := range []struct{ name, more, vip string }{{"use_vmac", "use_vmac", vipBlock}, {"vmac_xmit_base", "use_vmac vrrp51\nvmac_xmit_base", vipBlock},
+		{"of the address", "", strings.Replace(vipBlock, "192.168.56.200", "192.168.56.200 use_vmac", 1)}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRigOf(t, duo())
-			r.write(instance("VI", "51", "200", c.more+"\n"+vipBlock) + service("", ""))
+			r.write(instance("VI", "51", "200", c.more+"\n"+c.vip) + service("", ""))
 			p := r.run().ready()
 			p.said("Entering MASTER STATE", 1)
 			macs, err := r.c.WhoHas(context.Background(), "client", netip.MustParseAddr("192.168.56.200"), 300*time.Millisecond)

@@ -172,9 +172,11 @@ func pathDump(in *config.Instance) []string {
 		}
 	}
 	for i := range in.Addresses {
-		if a := &in.Addresses[i]; !a.UseVMAC {
-			lines = append(lines, addressDump(a, link))
+		a, on := &in.Addresses[i], link
+		if a.VMAC != "" {
+			on = a.VMAC + "@" + or(a.Dev, in.Interface)
 		}
+		lines = append(lines, addressDump(a, on))
 	}
 	return lines
 }
@@ -191,7 +193,11 @@ func addressDump(a *config.VirtualAddress, link string) string {
 	if scope == "" {
 		scope = "global"
 	}
-	s += " dev " + link + " scope " + scope
+	s += " dev " + link
+	if a.UseVMAC {
+		s += " use_vmac"
+	}
+	s += " scope " + scope
 	if a.Label != "" {
 		s += " label " + a.Label
 	}

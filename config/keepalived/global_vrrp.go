@@ -83,6 +83,8 @@ func (p *parser) vrrpProcess(b *block, s *statement, g *config.VRRPGlobals) bool
 	switch s.name() {
 	case "vmac_prefix":
 		p.setText(b, s, &g.VMACPrefix)
+	case "vmac_addr_prefix":
+		p.setText(b, s, &g.VMACAddrPrefix)
 	case "vrrp_rt_priority":
 		p.setInt(b, s, 1, 99, &g.RealTime)
 	case "vrrp_no_swap":

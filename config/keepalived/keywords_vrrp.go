@@ -4,7 +4,6 @@ package keepalived
 const (
 	linkPolling topic = 100 + iota
 	staticTracking
-	otherMacvlans
 	symlinks
 	creation
 )
@@ -16,8 +15,6 @@ func (t topic) whyVRRP() string {
 		return "links are not polled: the kernel tells at once when their state changes"
 	case staticTracking:
 		return "no instance depends on static addresses, routes and rules"
-	case otherMacvlans:
-		return "no macvlan is made for addresses on other interfaces: they have the MAC of the interface that holds them"
 	case symlinks:
 		return "whether a program is safe to run is looked at along its symbolic links and behind them"
 	case creation:
@@ -38,11 +35,10 @@ func vrrpRootKeywords() []entry {
 			"vrrp_garp_interval vrrp_gna_interval vrrp_min_garp vrrp_down_timer_adverts vrrp_lower_prio_no_advert " +
 			"vrrp_higher_prio_send_advert vrrp_version vrrp_check_unicast_src vrrp_skip_check_adv_addr vrrp_strict " +
 			"vrrp_notify_priority_changes vrrp_startup_delay vrrp_delay_after_boot log_unknown_vrids v3_checksum_as_v2 " +
-			"vmac_prefix vrrp_garp_extra_if vrrp_vmac_garp_intvl vrrp_owner_ignore_adverts default_interface dynamic_interfaces vrrp_rt_priority vrrp_no_swap vrrp_cpu_affinity " +
+			"vmac_prefix vmac_addr_prefix vrrp_garp_extra_if vrrp_vmac_garp_intvl vrrp_owner_ignore_adverts default_interface dynamic_interfaces vrrp_rt_priority vrrp_no_swap vrrp_cpu_affinity " +
 			"script_user enable_script_security set_supplementary_groups startup_script startup_script_timeout shutdown_script " +
 			"shutdown_script_timeout notify_fifo notify_fifo_script vrrp_notify_fifo vrrp_notify_fifo_script lvs_notify_fifo " +
 			"lvs_notify_fifo_script rs_init_notifies fifo_write_vrrp_states_on_reload disable_local_igmp", ""},
-		{"global_defs", idle, otherMacvlans, "vmac_addr_prefix", ""},
 		{"global_defs", idle, symlinks, "use_symlink_paths", ""},
 		{"global_defs", idle, creation, "umask", ""},
 	}
@@ -56,12 +52,11 @@ func vrrpKeywords() []entry {
 			"authentication{ nopreempt preempt preempt_delay down_timer_adverts timer_expired_backup thread_timer_expired " +
 			"skip_check_adv_addr lower_prio_no_advert higher_prio_send_advert v3_checksum_as_v2 old_unicast_checksum " +
 			"mcast_src_ip mcast_dst_ip unicast_src_ip unicast_peer{* unicast_ttl check_unicast_src unicast_fault_no_peer " +
-			"track_src_ip kernel_rx_buf_size use_vmac use_ipvlan vmac_xmit_base garp_extra_if vmac_garp_intvl owner_ignore_adverts " +
+			"track_src_ip kernel_rx_buf_size use_vmac use_vmac_addr use_ipvlan vmac_xmit_base garp_extra_if vmac_garp_intvl owner_ignore_adverts " +
 			"garp_master_delay garp_master_repeat garp_master_refresh garp_master_refresh_repeat garp_lower_prio_delay " +
 			"garp_lower_prio_repeat virtual_ipaddress{* virtual_ipaddress_excluded{* no_virtual_ipaddress promote_secondaries " +
 			"virtual_routes{* virtual_rules{* dont_track_primary notify_deleted notify_master_rx_lower_pri " +
 			"lvs_sync_daemon_interface heartbeat{ split_brain_script probe_addresses " + notify + track, ""},
-		{"vrrp_instance", served, otherMacvlans, "use_vmac_addr", ""},
 		{"vrrp_instance", idle, linkPolling, "linkbeat_use_polling", ""},
 		{"vrrp_instance", idle, legacyIdle, "native_ipv6 debug", ""},
 		{"vrrp_instance", refused, 0, "auth_hmac{*", "remove it, and let adverts come from unicast_peer only, with check_unicast_src"},

@@ -215,6 +215,7 @@ func (p *printer) vrrpGlobals(g *config.VRRPGlobals) {
 	p.time("vrrp_delay_after_boot", g.DelayAfterBoot)
 	p.flag("log_unknown_vrids", g.LogUnknownVRIDs)
 	p.text("vmac_prefix", g.VMACPrefix)
+	p.text("vmac_addr_prefix", g.VMACAddrPrefix)
 	p.number("vrrp_rt_priority", int64(g.RealTime))
 	p.flag("vrrp_no_swap", g.NoSwap)
 	if len(g.CPUs) > 0 {

@@ -49,6 +49,7 @@ func (g generator) vrrp(m *config.Model) {
 	for i := range g.IntN(3) {
 		m.Instances = append(m.Instances, g.instance(i))
 	}
+	g.macvlans(m.Instances)
 }
 
 func (g generator) command() config.Command {
@@ -243,6 +244,37 @@ func (g generator) virtualAddress(six bool) config.VirtualAddress {
 		a.Peer = netip.PrefixFrom(peer, 1+g.IntN(peer.BitLen()))
 	}
 	return a
+}
+
+// macvlans names what instances with use_vmac of their addresses are to have, in another way than the parser: for each address
+// it counts what came before.
+func (g generator) macvlans(list []config.Instance) {
+	id := func(in *config.Instance, a *config.VirtualAddress) string {
+		return fmt.Sprintf("%s %s %v", in.Name, or(a.Dev, in.Interface), a.Prefix.Addr().Is6())
+	}
+	named, used := map[string]string{}, map[string]bool{}
+	for i := range list {
+		in := &list[i]
+		for k := range in.Addresses {
+			a := &in.Addresses[k]
+			other := a.Dev != "" && a.Dev != in.Interface || a.Excluded && a.Prefix.Addr().Is6() != in.Is6()
+			if a.UseVMAC = a.UseVMAC || in.VMAC.OtherLinks && other; !a.UseVMAC {
+				continue
+			}
+			if in.VMAC.Use && !in.VMAC.IPVLAN && or(a.Dev, in.Interface) == in.Interface && a.Prefix.Addr().Is6() == in.Is6() {
+				continue
+			}
+			if named[id(in, a)] == "" {
+				for _, n := range []string{"", map[bool]string{true: "6"}[a.Prefix.Addr().Is6()], "1", "2", "3", "4", "5", "6", "7", "8", "9"} {
+					if name := fmt.Sprintf("vrrp%s.%d", n, in.RouterID); !used[name] {
+						named[id(in, a)], used[name] = name, true
+						break
+					}
+				}
+			}
+			a.VMAC = named[id(in, a)]
+		}
+	}
 }
 
 func (g generator) route() config.Route {

@@ -26,6 +26,7 @@ func (p *parser) settle() {
 		p.settlePath(d, &in)
 		p.settleVMAC(d, &in, names)
 		p.settleAddresses(d, &in)
+		p.settleMacvlans(d, names)
 		p.settleTracks(d.Tracks, weights)
 		p.settleWeights(d, groups[d.Name])
 		p.model.Instances = append(p.model.Instances, d.Instance)
@@ -302,6 +303,42 @@ func (p *parser) settleVMAC(d *draft, in *inheritance, names map[string]bool) {
 	names[v.Name] = true
 }
 
+// settleMacvlans names the macvlans of addresses that are not on the instance's own: one for each interface and family, in the
+// order of the addresses, as keepalived makes them.
+func (p *parser) settleMacvlans(d *draft, names map[string]bool) {
+	prefix := or(p.model.Globals.VRRP.VMACAddrPrefix, p.vmacPrefix())
+	type base struct {
+		link string
+		six  bool
+	}
+	made := map[base]string{}
+	if d.VMAC.Use && !d.VMAC.IPVLAN {
+		made[base{d.Interface, d.Is6()}] = ""
+	}
+	for i := range d.Addresses {
+		a := &d.Addresses[i]
+		six := a.Prefix.Addr().Is6()
+		if d.VMAC.OtherLinks && (a.Dev != "" && a.Dev != d.Interface || a.Excluded && six != d.Is6()) {
+			a.UseVMAC = true
+		}
+		if !a.UseVMAC || d.RouterID == 0 {
+			continue
+		}
+		at := base{or(a.Dev, d.Interface), six}
+		if at.link == "" {
+			a.UseVMAC = false
+			p.note(a.Pos, "use_vmac of %s has no effect without an interface, in keepalived as well", a.Prefix.Addr())
+			continue
+		}
+		name, known := made[at]
+		if !known {
+			name = macvlan(prefix, d.RouterID, six, names)
+			made[at], names[name] = name, true
+		}
+		a.VMAC = name
+	}
+}
+
 // vmacPrefix is what the names of macvlans begin with.
 func (p *parser) vmacPrefix() string {
 	if s := p.model.Globals.VRRP.VMACPrefix; s != "" {
@@ -338,9 +375,6 @@ func (p *parser) settleAddresses(d *draft, in *inheritance) {
 		if a.Dev == "" && d.Interface == "" && len(d.UnicastPeers) > 0 {
 			a.Dev = in.link
 			p.note(a.Pos, "neither %s nor %s names an interface: it is held by %s, the default_interface", addr, d.Name, in.link)
-		}
-		if a.UseVMAC {
-			p.noteIdle(otherMacvlans, "use_vmac of an address", a.Pos)
 		}
 		if !a.Prefix.IsSingleIP() && !a.Peer.IsValid() {
 			p.noteOnce("mask", a.Pos, "%s brings a route to its network, which comes and goes with the master, where the host has none "+
