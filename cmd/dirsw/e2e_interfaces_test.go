@@ -65,7 +65,7 @@ func TestInterfaceComes(t *testing.T) {
 			p.said(`"interface":"late0","mode":"native"`, 1)
 			p.said("(VI_2) Entering MASTER STATE", 1)
 			testenv.Await(t, "a page by the interface that came", func() bool {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 				defer cancel()
 				page, err := lab.Fetch(ctx, r.c.HTTPClient("client"), "http://198.51.100.100/")
 				return err == nil && strings.Contains(page, "RS1")

@@ -77,7 +77,7 @@ func TestManyServers(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(instance("VI", "51", "200", vipBlock) + "virtual_server 192.168.56.200 80 {\ndelay_loop 1\nretry 0\nlvs_sched rr\nlvs_method DR\nprotocol TCP\n")
 	for i := range servers {
-		fmt.Fprintf(&b, "real_server 10.9.%d.%d 80 {\nTCP_CHECK {\nconnect_timeout 1\n}\n}\n", i/250, i%250+1)
+		fmt.Fprintf(&b, "real_server 10.9.%d.%d 80 {\nTCP_CHECK {\nconnect_timeout 10\n}\n}\n", i/250, i%250+1)
 	}
 	b.WriteString("}\n")
 	r.write(b.String())

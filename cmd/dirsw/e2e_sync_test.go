@@ -56,7 +56,7 @@ vrrp_instance VI {
     virtual_router_id 59
     priority ` + priority + `
     version 3
-    advert_int 0.05
+    advert_int 0.25
     nopreempt
     virtual_ipaddress {
         192.0.2.200/24
