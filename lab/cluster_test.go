@@ -271,7 +271,10 @@ func TestDownSparesWhatIsNotItsOwn(t *testing.T) {
 	sleeper := exec.Command("nsenter", "--net="+filepath.Join(namesDir, prefix+"-client"), "sleep", "60")
 	must(t, sleeper.Start())
 	defer func() { _ = sleeper.Process.Kill(); _ = sleeper.Wait() }()
-	time.Sleep(100 * time.Millisecond)
+	testenv.Await(t, "nsenter has become sleep", func() bool {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", sleeper.Process.Pid))
+		return err == nil && bytes.HasPrefix(line, []byte("sleep\x00"))
+	})
 
 	stdout, stderr, status := lab(t, prefix, "down")
 	if status != exitOK || !strings.Contains(stdout, "Left running in client, now without a network: "+strconv.Itoa(sleeper.Process.Pid)+" sleep 60") {
