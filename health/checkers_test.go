@@ -36,7 +36,7 @@ func blackHole(t *testing.T) netip.AddrPort {
 	}
 	a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(name.(*syscall.SockaddrInet4).Port))
 	for {
-		c, err := net.DialTimeout("tcp", a.String(), 100*time.Millisecond)
+		c, err := net.DialTimeout("tcp", a.String(), 500*time.Millisecond)
 		if err != nil {
 			return a
 		}

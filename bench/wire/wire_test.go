@@ -103,11 +103,13 @@ func TestGeneratorMakesEveryFlowOnce(t *testing.T) {
 	}
 }
 
-// measure expects a rate and a cost of a contender. Overloaded on purpose on a machine that others use too, one now and then
-// gets no processor for as long as the window: it is tried again, as go run ./bench does.
+// tries is how often a contender may be measured until there is a rate. Overloaded on purpose on a machine that others use too,
+// one now and then gets no processor for as long as the window: it is tried again, as go run ./bench does.
+const tries = 5
+
+// measure expects a rate and a cost of a contender.
 func measure(t *testing.T, b *Bench, c *Contender) {
 	t.Helper()
-	const tries = 5
 	for try := 1; ; try++ {
 		r, err := b.Measure(context.Background(), c)
 		if err == nil && r.Mpps > 0 && r.CPU > 0 {
@@ -291,9 +293,15 @@ func TestWeb(t *testing.T) {
 	}
 	for _, c := range all {
 		t.Run(c.Name, func(t *testing.T) {
-			w, err := b.MeasureWeb(context.Background(), c)
-			if err != nil || w.PerSecond <= 0 || w.PerCPUSecond <= 0 || w.P99 <= 0 {
-				t.Errorf("%+v, %v", w, err)
+			for try := 1; ; try++ {
+				w, err := b.MeasureWeb(context.Background(), c)
+				if err == nil && w.PerSecond > 0 && w.PerCPUSecond > 0 && w.P99 > 0 {
+					return
+				}
+				if try == tries {
+					t.Fatalf("%+v, %v", w, err)
+				}
+				t.Logf("try %d: %+v, %v", try, w, err)
 			}
 		})
 	}

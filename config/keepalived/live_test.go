@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"dirsw/config"
 	"dirsw/internal/testenv"
@@ -137,7 +136,7 @@ func understood(m *config.Model) []string {
 // dumped runs keepalived and takes the same out of what it says at its start.
 func dumped(t *testing.T, ns *testenv.Namespace, conf string, args ...string) (out []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Patience)
 	defer cancel()
 	dir := filepath.Dir(conf)
 	cmd := exec.CommandContext(ctx, "keepalived", append([]string{"-P", "-n", "-l", "-D", "-d", "-f", conf, "-p", dir + "/p1", "-r", dir + "/p2"}, args...)...)
