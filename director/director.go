@@ -242,6 +242,9 @@ func (d *Director) Run(ctx context.Context) error {
 	defer d.background("tracking", d.tracker.Run)()
 	defer d.background("BFD", d.bfd.Run)()
 	defer d.unsync()
+	if d.o.Sync != nil {
+		defer d.background("finding clients", d.findClients)()
+	}
 	defer d.background("the herald", func(ctx context.Context) error { d.notices.run(ctx, d.herald); return nil })()
 	defer d.background("the election", d.election.Run)() // the first to end: masters say so and give their addresses back
 	err = d.tellWhom(d.o.Model)
