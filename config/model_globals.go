@@ -125,6 +125,7 @@ type InterfaceGlobals struct {
 
 // SyncGlobals is lvs_sync_daemon. Zero: the default of the kernel.
 type SyncGlobals struct {
+	Pos       Pos
 	Interface string
 	Instance  string // whose state says the role
 	ID        int    // -1: the instance's virtual_router_id

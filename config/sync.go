@@ -74,6 +74,21 @@ func (m *Model) SyncDaemons(master func(instance string) bool, mtu func(link str
 	return list
 }
 
+// sync checks that the instance of lvs_sync_daemon is there.
+func (v *validator) sync(m *Model) {
+	g := m.Globals.Sync
+	if g == nil || g.Instance == "" || slices.ContainsFunc(m.Instances, func(in Instance) bool { return in.Name == g.Instance }) {
+		return
+	}
+	v.unknown(g.Pos, func(yield func(string) bool) {
+		for i := range m.Instances {
+			if !yield(m.Instances[i].Name) {
+				return
+			}
+		}
+	}, "vrrp_instance", g.Instance, "lvs_sync_daemon")
+}
+
 // Compare orders daemons as listings do: who sends stands first.
 func (d SyncDaemon) Compare(o SyncDaemon) int {
 	switch {

@@ -46,3 +46,18 @@ func TestSyncDaemons(t *testing.T) {
 		})
 	}
 }
+
+func TestSyncNamesAnInstance(t *testing.T) {
+	m := Model{Instances: []Instance{{Name: "VI_1"}}, Globals: Globals{Sync: &SyncGlobals{Interface: "eth0", Instance: "VI_2", Pos: Pos{"f", 3, 5}}}}
+	v := &validator{}
+	if v.sync(&m); len(v.errs) != 1 || v.errs[0].Error() != `f:3:5: lvs_sync_daemon names the vrrp_instance "VI_2", which is nowhere; write VI_1` {
+		t.Errorf("got %v", v.errs)
+	}
+	for _, name := range []string{"VI_1", ""} {
+		m.Globals.Sync.Instance = name
+		v := &validator{}
+		if v.sync(&m); len(v.errs) != 0 {
+			t.Errorf("%q: %v", name, v.errs)
+		}
+	}
+}

@@ -18,6 +18,7 @@ func (v *validator) vrrp(m *Model) {
 	v.processes(m.VRRP.Processes)
 	v.bfds(m.VRRP.BFDs)
 	v.arbiters(m.VRRP.Arbiters)
+	v.sync(m)
 	for i := range m.VRRP.Static.Addresses {
 		v.address(&m.VRRP.Static.Addresses[i], "static address", "")
 	}

@@ -235,8 +235,8 @@ func (c *comparer) rest() {
 	switch {
 	case (a == nil) != (b == nil):
 		c.note(config.Pos{}, config.Pos{}, "write it in both", "only one of the two has lvs_sync_daemon: connections are lost when the other takes over")
-	case a != nil && (a.ID != b.ID || a.Port != b.Port || a.Group != b.Group):
-		c.wrong(config.Pos{}, config.Pos{}, "write the same id, port and group in both", "the lvs_sync_daemon of the two do not hear each other")
+	case a != nil:
+		c.sync(master(c.a), master(c.b))
 	}
 	if x, y := c.a.Globals.Timeouts.OrDefault(), c.b.Globals.Timeouts.OrDefault(); x != y {
 		c.note(config.Pos{}, config.Pos{}, "write the same in both", "lvs_timeouts %v %v %v, and %v %v %v at the peer", x.TCP, x.TCPFin, x.UDP, y.TCP, y.TCPFin, y.UDP)
@@ -246,5 +246,32 @@ func (c *comparer) rest() {
 		if d := config.Diff(old, new); len(d) > 0 {
 			c.note(config.Pos{}, config.Pos{}, "write the same rules in both", "the rules that give firewall marks differ; first: %v", d[0])
 		}
+	}
+}
+
+// master is the daemon of lvs_sync_daemon while its instance is master.
+func master(m *config.Model) config.SyncDaemon {
+	alone := config.Model{Instances: m.Instances, Globals: m.Globals}
+	return alone.SyncDaemons(func(string) bool { return true }, func(string) int { return 0 })[0]
+}
+
+// sync compares whether the lvs_sync_daemon of the two hear each other.
+func (c *comparer) sync(a, b config.SyncDaemon) {
+	here, there := c.a.Globals.Sync.Pos, c.b.Globals.Sync.Pos
+	const what = "the lvs_sync_daemon of the two do not hear each other: "
+	switch {
+	case a.SyncID != b.SyncID:
+		c.wrong(here, there, "write the same id in both", what+"id %d, and %d at the peer", a.SyncID, b.SyncID)
+	case a.Group != b.Group:
+		c.wrong(here, there, "write the same group in both", what+"group %v, and %v at the peer", a.Group, b.Group)
+	case a.Port != b.Port:
+		c.wrong(here, there, "write the same port in both", what+"port %d, and %d at the peer", a.Port, b.Port)
+	}
+	if x, y := c.a.Globals.Sync.MaxLen, c.b.Globals.Sync.MaxLen; x != y {
+		c.wrong(here, there, "write the same maxlen in both, or none", "lvs_sync_daemon has the maxlen %d, and %d at the peer (0: the "+
+			"default): messages that are longer than the other's are lost", x, y)
+	}
+	if x, y := c.a.Dataplane.Sysctl("sync_ports"), c.b.Dataplane.Sysctl("sync_ports"); x != y {
+		c.wrong(here, there, "give sysctl sync_ports the same value in both", "connections are told of by %s ports, and by %s at the peer", x, y)
 	}
 }

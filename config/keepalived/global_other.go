@@ -190,7 +190,7 @@ func (p *parser) syncDaemon(b *block, s *statement, g *config.Globals) {
 		p.fail(s.pos(), "keep one of them", "a second lvs_sync_daemon")
 		return
 	}
-	d := &config.SyncGlobals{Interface: args[0].text, ID: -1}
+	d := &config.SyncGlobals{Pos: s.pos(), Interface: args[0].text, ID: -1}
 	for i := 1; i < len(args); i++ {
 		w := args[i]
 		switch w.text {

@@ -267,5 +267,5 @@ func (p *parser) syncInterface(b *block, s *statement, d *draft) {
 		p.note(s.pos(), "lvs_sync_daemon is there already: that one counts")
 		return
 	}
-	p.model.Globals.Sync = &config.SyncGlobals{Interface: link, Instance: d.Name, ID: -1}
+	p.model.Globals.Sync = &config.SyncGlobals{Pos: s.pos(), Interface: link, Instance: d.Name, ID: -1}
 }
