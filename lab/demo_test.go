@@ -266,6 +266,36 @@ FAILED: 1 of 2 checks
 	}
 }
 
+// TestSlack: what is later than the limit is told, and fails unless there is slack.
+func TestSlack(t *testing.T) {
+	for _, c := range []struct {
+		slack  string
+		took   time.Duration
+		fails  int
+		saying string
+	}{
+		{"", 200 * time.Millisecond, 0, "OK     within 0.20 s"},
+		{"", 201 * time.Millisecond, 1, "FAILED within 0.20 s"},
+		{"1s", 200 * time.Millisecond, 0, "OK     within 0.20 s"},
+		{"1s", 1200 * time.Millisecond, 0, "saw    1.00 s later than it should be"},
+		{"1s", 1201 * time.Millisecond, 1, "FAILED within 0.20 s"},
+	} {
+		var b strings.Builder
+		slack, err := slackOf(c.slack)
+		must(t, err)
+		r := report{w: &b, slack: slack}
+		r.within(c.took, 200*time.Millisecond, "within %.2f s", 0.2)
+		if len(r.failed) != c.fails || !strings.Contains(b.String(), c.saying) {
+			t.Errorf("slack %q, %v: %q, want %q", c.slack, c.took, b.String(), c.saying)
+		}
+	}
+	for _, value := range []string{"1", "-1s", "soon"} {
+		if _, err := slackOf(value); err == nil {
+			t.Errorf("%q is taken", value)
+		}
+	}
+}
+
 func TestSegments(t *testing.T) {
 	frame := []byte("\x08\x00\x27\x00\x00\x01\x08\x00\x27\x00\x01\x03\x08\x00" +
 		"\x46\x00\x00\x2c\x00\x00\x40\x00\x40\x06\x00\x00\xc0\xa8\x38\xc8\xc0\xa8\x38\x01\x01\x01\x01\x01\x00\x50\x9c\x40")
