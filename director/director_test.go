@@ -212,6 +212,11 @@ virtual_server 192.0.2.100 80 {
 
 // start runs a director with one worker on a lane in memory.
 func start(t *testing.T) (*Director, *world, *string) {
+	return startWith(t, func(*Options) {})
+}
+
+// startWith is start with some options changed.
+func startWith(t *testing.T, change func(*Options)) (*Director, *world, *string) {
 	lane := forwardtest.New(t, forwardtest.Options{})
 	w, err := forward.NewWorker(0, lane, forward.Options{})
 	if err != nil {
@@ -223,14 +228,16 @@ func start(t *testing.T) (*Director, *world, *string) {
 		wo.hops[addr] = host.Hop{Link: 7, Gateway: addr, MAC: [6]byte{2, 0, 0, 0, 1, byte(i)}, MTU: 1500, Resolved: true}
 	}
 	text := directorConf
-	d := New(Options{Clock: clock.NewSystem(), Log: zap.NewNop(), Host: wo, Statics: wo, Net: electorate{wo}, Filter: wo, Workers: []*forward.Worker{w},
+	o := Options{Clock: clock.NewSystem(), Log: zap.NewNop(), Host: wo, Statics: wo, Net: electorate{wo}, Filter: wo, Workers: []*forward.Worker{w},
 		Ports: []Port{{Name: "eth0", Link: 7, MAC: packet.MAC{2, 0, 0, 0, 0, 1}}}, Model: parse(t, text),
 		Load: func() (*config.Model, []config.Note, error) {
 			if text == "bad" {
 				return nil, nil, config.Errors{{Message: "bad"}}
 			}
 			return parse(t, text), nil, nil
-		}})
+		}}
+	change(&o)
+	d := New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	workerCtx, stopWorker := context.WithCancel(context.Background())
 	done := make(chan error, 2)
