@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"dirsw/bench/measure"
 	"dirsw/bench/wire"
@@ -43,6 +44,7 @@ func (b *bench) httpRounds() int { return max(1, b.effort.Rounds/3) }
 type surfer struct {
 	c                       *wire.WebContender
 	perSecond, perCPU, slow []float64
+	process, receive        []float64 // microseconds for a request
 	failed                  bool
 }
 
@@ -63,7 +65,14 @@ func (b *bench) surf(ctx context.Context, w *wire.Bench, s *surfer, round int) e
 		return ctx.Err()
 	}
 	s.perSecond, s.perCPU, s.slow = append(s.perSecond, got.PerSecond), append(s.perCPU, got.PerCPUSecond/1000), append(s.slow, got.P99)
+	s.process, s.receive = append(s.process, got.Process), append(s.receive, got.Receive)
 	return nil
+}
+
+// parts says what a request cost where, and how many came a second.
+func (s *surfer) parts() string {
+	return fmt.Sprintf("%.1f us, %.1f more to receive, %.0f a second", measure.Summarize(s.process).Median,
+		measure.Summarize(s.receive).Median, measure.Summarize(s.perSecond).Median)
 }
 
 // httpRows compares each of ours with each proxy.
@@ -76,8 +85,7 @@ func httpRows(in []surfer) (rows []measure.Row) {
 				continue
 			}
 			r := measure.Compare(cpu, ours.c.Name, "1000/s", ours.perCPU, peer.c.Name, peer.perCPU, measure.Target{AtLeast: 3})
-			r.Note = "requests a second: " + measure.Summarize(ours.perSecond).String() + ", " + peer.c.Name + " " +
-				measure.Summarize(peer.perSecond).String()
+			r.Note = ours.parts() + "; " + peer.c.Name + " " + peer.parts()
 			rows = append(rows, r)
 			late = append(late, measure.Compare(slow, ours.c.Name, "ms", ours.slow, peer.c.Name, peer.slow, measure.Target{AtMost: 1}))
 		}

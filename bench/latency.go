@@ -54,17 +54,26 @@ func (b *bench) latency(ctx context.Context, w *wire.Bench, rounds int) error {
 }
 
 // afterIdle measures what a director that sleeps adds to the way of a frame that comes after silence: to the kernel's own
-// forwarding, which wakes nobody.
+// forwarding, which wakes nobody. Beside it stands what it takes to wake a thread and do nothing else.
 func (b *bench) afterIdle(ctx context.Context, w *wire.Bench, rounds int) error {
-	const silence = 20 * time.Millisecond
+	const silence, probes = 20 * time.Millisecond, 100
 	g := wireSetup{name: "first frame after 20 ms", Setup: wire.Setup{Arms: 1, Flows: 1, Sleeps: true},
 		makers: []wire.Maker{w.Dirsw(wire.DR), w.Forwarder, w.Forwarding}}
+	var wakes []float64
 	in, err := b.compete(ctx, &g, rounds, func(e *entrant) error {
-		l, err := w.Latency(ctx, e.c, 100, silence)
-		if err == nil {
-			e.latency[0] = append(e.latency[0], l.P50)
+		l, err := w.Latency(ctx, e.c, probes, silence)
+		if err != nil {
+			return err
 		}
-		return err
+		if e.c.Ours { // once in a round
+			wake, err := w.Wake(ctx, probes/2, silence)
+			if err != nil {
+				return err
+			}
+			wakes = append(wakes, wake)
+		}
+		e.latency[0] = append(e.latency[0], l.P50)
+		return nil
 	})
 	if len(in) < 3 {
 		return err
@@ -75,6 +84,7 @@ func (b *bench) afterIdle(ctx context.Context, w *wire.Bench, rounds int) error 
 	b.report.Rows = append(b.report.Rows,
 		measure.Row{Group: group, Name: "dirsw sleeps", Unit: "us", Ours: measure.Summarize(dirsw), Target: measure.Target{AtMost: 100},
 			Note: fmt.Sprintf("the kernel takes %s", measure.Summarize(kernel))},
-		measure.Compare(group, "dirsw sleeps", "us", dirsw, peer, c, measure.Target{}))
+		measure.Compare(group, "dirsw sleeps", "us", dirsw, peer, c, measure.Target{}),
+		measure.Compare(group, "dirsw sleeps", "us", dirsw, "waking a thread", wakes, measure.Target{}))
 	return err
 }

@@ -29,6 +29,7 @@ type Bench struct {
 	o           Options
 	first, last int    // processors: of the generator, of the director
 	forwarder   string // the compiled peer in C; empty: there is no compiler
+	waker       string // the compiled measure of waking a thread; empty likewise
 	rigs        int    // that were built
 }
 
@@ -78,24 +79,32 @@ func New(ctx context.Context, o Options) (*Bench, error) {
 	return b, b.compile(ctx)
 }
 
-// compile builds the peer in C, if there is a compiler.
+// compile builds the programs in C, if there is a compiler.
 func (b *Bench) compile(ctx context.Context) error {
 	for _, cc := range []string{os.Getenv("CC"), "cc", "gcc", "clang"} {
 		path, err := exec.LookPath(cc)
 		if cc == "" || err != nil {
 			continue
 		}
-		src, bin := filepath.Join(b.o.Dir, "forwarder.c"), filepath.Join(b.o.Dir, "forwarder")
-		if err := os.WriteFile(src, forwarderSource, 0o644); err != nil {
+		if b.forwarder, err = b.build(ctx, path, "forwarder", forwarderSource); err != nil {
 			return err
 		}
-		if out, err := exec.CommandContext(ctx, path, "-O2", "-o", bin, src).CombinedOutput(); err != nil {
-			return fmt.Errorf("compile the AF_XDP forwarder with %s: %w: %w", cc, err, firstLine(out))
-		}
-		b.forwarder = bin
-		return nil
+		b.waker, err = b.build(ctx, path, "wake", wakeSource, "-pthread")
+		return err
 	}
 	return nil
+}
+
+// build compiles a program and returns its path.
+func (b *Bench) build(ctx context.Context, cc, name string, source []byte, flags ...string) (string, error) {
+	bin := filepath.Join(b.o.Dir, name)
+	if err := os.WriteFile(bin+".c", source, 0o644); err != nil {
+		return "", err
+	}
+	if out, err := exec.CommandContext(ctx, cc, append(flags, "-O2", "-o", bin, bin+".c")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("compile %s.c with %s: %w: %w", name, cc, err, firstLine(out))
+	}
+	return bin, nil
 }
 
 // rig builds the next rig.
@@ -186,13 +195,7 @@ func (b *Bench) window(ctx context.Context, r *rig, dut *process) (Result, error
 	if dut != nil {
 		busy = append(busy, dut.cmd.Process.Pid)
 	}
-	used := func() (ns int64) {
-		for _, pid := range busy {
-			ns += cpuTime(pid)
-		}
-		return ns
-	}
-	cpu, from := used(), b.o.Clock.Now()
+	cpu, from := cpuTime(busy...), b.o.Clock.Now()
 	before, _, err := r.arrived()
 	if err != nil {
 		return Result{}, err
@@ -202,7 +205,7 @@ func (b *Bench) window(ctx context.Context, r *rig, dut *process) (Result, error
 	}
 	after, strange, err := r.arrived()
 	took := b.o.Clock.Now().Sub(from)
-	cpu = used() - cpu
+	cpu = cpuTime(busy...) - cpu
 	n := after - before
 	switch {
 	case err != nil:

@@ -51,18 +51,20 @@ func (p *process) failure() error {
 	}
 }
 
-// cpuTime returns the nanoseconds that the threads of a process have run, the kernel's work in their name included
+// cpuTime returns the nanoseconds that the threads of processes have run, the kernel's work in their name included
 // (proc_pid_schedstat(5)). A process that is gone has none.
-func cpuTime(pid int) (ns int64) {
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	for _, f := range files {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			continue // a thread that has just ended
-		}
-		if w := strings.Fields(string(b)); len(w) > 0 {
-			n, _ := strconv.ParseInt(w[0], 10, 64)
-			ns += n
+func cpuTime(pids ...int) (ns int64) {
+	for _, pid := range pids {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				continue // a thread that has just ended
+			}
+			if w := strings.Fields(string(b)); len(w) > 0 {
+				n, _ := strconv.ParseInt(w[0], 10, 64)
+				ns += n
+			}
 		}
 	}
 	return ns

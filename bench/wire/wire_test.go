@@ -306,3 +306,24 @@ func TestWeb(t *testing.T) {
 		})
 	}
 }
+
+func TestWake(t *testing.T) {
+	b := newBench(t)
+	if b.waker == "" {
+		t.Skip("there is no C compiler")
+	}
+	if us, err := b.Wake(context.Background(), 5, time.Millisecond); err != nil || us <= 0 {
+		t.Errorf("%v us, %v", us, err)
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for _, tt := range []struct {
+		said string
+		want float64
+	}{{"3.5\n", 3.5}, {"9.0\n1.5\n4.0\n", 4}, {"", 0}, {"1\nabout two\n", 0}} {
+		if got, err := median([]byte(tt.said)); got != tt.want || (err == nil) != (tt.want > 0) {
+			t.Errorf("%q: %v, %v, want %v", tt.said, got, err, tt.want)
+		}
+	}
+}
