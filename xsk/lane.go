@@ -21,7 +21,7 @@ const (
 	// a seventh of the processor time of the whole director (docs/performance.md). Longer ones are of a lane without traffic,
 	// and the collector of garbage must not wait for who sleeps on a processor that another program has; who sleeps for
 	// less can be woken by its signal.
-	shortWait = time.Millisecond
+	shortWait = 4 * time.Millisecond
 )
 
 // lane is one worker's sockets over one pool of frames.
