@@ -52,6 +52,7 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 		Own:      in.Own,
 		Local:    in.Local,
 		Marks:    marks(in),
+		Shut:     shut(in),
 	}
 	for i := range c.s.Services {
 		c.s.Services[i].Gone = true
@@ -76,6 +77,24 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 	}
 	c.s.Steer = steer(c.s, in.Workers, in.Model.Dataplane.Steer == config.SteerFlow).Follow(&prev.Steer)
 	return c.s, nil
+}
+
+// shut are the virtual addresses that this host has now and does not accept packets for (no_accept).
+func shut(in *Inputs) (out []packet.Addr) {
+	accepted := map[packet.Addr]bool{}
+	for i := range in.Model.Instances {
+		v := &in.Model.Instances[i]
+		for k := range v.Addresses {
+			addr := packet.AddrFrom(v.Addresses[k].Prefix.Addr())
+			accepted[addr] = accepted[addr] || v.Accept || v.Priority == 255
+		}
+	}
+	for _, a := range in.Local {
+		if accept, virtual := accepted[a]; virtual && !accept {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 type compiler struct {

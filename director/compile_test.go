@@ -63,7 +63,7 @@ func TestCompile(t *testing.T) {
 }
 
 // compileAll compiles the configurations one after the other. A line "# next hops: A B" in one gives those real servers a
-// resolved next hop; "# busy: A" counts a connection on that real server first.
+// resolved next hop; "# local: A B" are addresses of this host; "# busy: A" counts a connection on that real server first.
 func compileAll(t *testing.T, in string) string {
 	var out strings.Builder
 	var prev *forward.Snapshot
@@ -74,6 +74,11 @@ func compileAll(t *testing.T, in string) string {
 				for i, a := range strings.Fields(rest) {
 					inputs.Hops[netip.MustParseAddr(a)] = forward.Hop{OK: true, MTU: 1500,
 						Src: packet.MAC{2, 0, 0, 0, 0, 1}, Dst: packet.MAC{2, 0, 0, 0, 1, byte(i)}}
+				}
+			}
+			if rest, ok := strings.CutPrefix(line, "# local: "); ok {
+				for _, a := range strings.Fields(rest) {
+					inputs.Local = append(inputs.Local, packet.AddrFrom(netip.MustParseAddr(a)))
 				}
 			}
 			if rest, ok := strings.CutPrefix(line, "# busy: "); ok {
@@ -124,6 +129,9 @@ func dump(w io.Writer, s *forward.Snapshot) {
 			fmt.Fprintf(w, " %v -> %v", macString(d.Hop.Src), macString(d.Hop.Dst))
 		}
 		fmt.Fprintln(w)
+	}
+	if len(s.Shut) > 0 {
+		fmt.Fprintln(w, "  shut", s.Shut)
 	}
 	fmt.Fprint(w, "  filter")
 	for _, k := range s.Filter().Keys {

@@ -43,6 +43,8 @@ type Filter interface {
 	// SetMACs says to which Ethernet addresses the frames go that are taken on a port, by its place in Options.Ports. Until
 	// then it is the interface's own alone.
 	SetMACs(port int, macs []packet.MAC) error
+	// Refused returns how many frames were dropped because they went to one of forward.Filter.Shut. Any goroutine.
+	Refused() uint64
 }
 
 // Port is an interface that the lanes send by; its place in Options.Ports is the port's index in every Lane.

@@ -169,6 +169,7 @@ func (w *world) DelRoute(host.Route) error                   { return nil }
 func (w *world) AddRule(host.Rule) error                     { return nil }
 func (w *world) DelRule(host.Rule) error                     { return nil }
 func (w *world) SetMACs(int, []packet.MAC) error             { return nil }
+func (w *world) Refused() uint64                             { return 0 }
 
 // SetFilter notes the generation that the worker follows at that moment: what is new must be published before.
 func (w *world) SetFilter(f forward.Filter) error {

@@ -33,6 +33,7 @@ func (d *Director) ReadStats(dst *stats.Stats) {
 	dst.Forwarded, dst.Answered, dst.Mended, dst.Shed = sum.Forwarded, sum.Answered, sum.Mended, sum.Shed
 	dst.GivenBack, dst.Joined, dst.Cut = sum.GivenBack, sum.Joined, sum.Cut
 	dst.Timeouts = stats.Timeouts(now.snap.Timeouts)
+	sum.Drops[packet.DropNotAccepted] += d.o.Filter.Refused()
 	for r := packet.NoDrop + 1; r < packet.DropReasons; r++ {
 		dst.Drops = append(dst.Drops, stats.Drop{Reason: r.String(), Frames: sum.Drops[r]})
 	}

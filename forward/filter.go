@@ -15,6 +15,9 @@ type Filter struct {
 	// Own are the addresses of the director. What real servers send to them is for the director's own network stack:
 	// answers to health checks, ssh. Errors about tunnels must be sent to one of them.
 	Own []packet.Addr
+	// Shut are addresses of the director to which its own network stack gets nothing but neighbour discovery: what no key
+	// takes is dropped.
+	Shut []packet.Addr
 }
 
 // FilterKey is one kind of packets that the packet filter takes.
@@ -80,7 +83,7 @@ func (s *Snapshot) Filter() Filter {
 		b.server(&s.Dests[i])
 	}
 	b.marks()
-	f := Filter{Own: slices.Clone(s.Local)}
+	f := Filter{Own: slices.Clone(s.Local), Shut: slices.Clone(s.Shut)}
 	for k := range b.keys {
 		f.Keys = append(f.Keys, k)
 	}
@@ -93,6 +96,11 @@ func (f Filter) Common(o Filter) Filter {
 	c := Filter{Own: slices.Concat(f.Own, o.Own)}
 	slices.SortFunc(c.Own, func(a, b packet.Addr) int { return bytes.Compare(a[:], b[:]) })
 	c.Own = slices.Compact(c.Own)
+	for _, a := range f.Shut {
+		if slices.Contains(o.Shut, a) {
+			c.Shut = append(c.Shut, a)
+		}
+	}
 	for _, k := range f.Keys {
 		if _, ok := slices.BinarySearchFunc(o.Keys, k, FilterKey.compare); ok {
 			c.Keys = append(c.Keys, k)

@@ -1,6 +1,9 @@
 package forward
 
 import (
+	"bytes"
+	"slices"
+
 	"dirsw/conntrack"
 	"dirsw/packet"
 )
@@ -97,11 +100,25 @@ func (w *Worker) deliver(f *packet.Frame, m *packet.Meta, hop *Hop) packet.DropR
 
 // giveBack hands a frame that is not ours to the director's own network stack.
 func (w *Worker) giveBack(f *packet.Frame, m *packet.Meta) packet.DropReason {
+	if len(w.snap.Shut) > 0 && w.snap.shut(f, m) {
+		return packet.DropNotAccepted
+	}
 	r := w.toKernel(f, m, &w.snap.Kernel)
 	if r == packet.NoDrop {
 		w.plain.GivenBack++
 	}
 	return r
+}
+
+// shut reports whether a packet goes to an address to which the director's own network stack gets nothing.
+func (s *Snapshot) shut(f *packet.Frame, m *packet.Meta) bool {
+	to := packet.IPv6(f.Bytes()[m.L3:]).Dst
+	if m.Family == packet.IPv4Family {
+		to = packet.IPv4(f.Bytes()[m.L3:]).Dst
+	}
+	dst := to()
+	_, ok := slices.BinarySearchFunc(s.Shut, dst, func(a, b packet.Addr) int { return bytes.Compare(a[:], b[:]) })
+	return ok
 }
 
 func (w *Worker) toKernel(f *packet.Frame, m *packet.Meta, hop *Hop) packet.DropReason {

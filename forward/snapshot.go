@@ -27,6 +27,9 @@ type Snapshot struct {
 	Own [][2]packet.Addr
 	// Local are all addresses of the director, in order.
 	Local []packet.Addr
+	// Shut are those of Local, in order, to which the director's own network stack gets nothing: addresses that the master
+	// of a virtual router does not accept packets for (RFC 9568, section 6.4.3).
+	Shut []packet.Addr
 	// Marks gives packets their firewall marks; nil: none has one.
 	Marks *Marks
 }

@@ -74,6 +74,8 @@ const (
 	DropNoCall
 	// DropProtocol: an IP protocol that no service has.
 	DropProtocol
+	// DropNotAccepted: a packet that no service is for to an address that the director does not answer at (no_accept).
+	DropNotAccepted
 
 	// DropHandover: the worker that owns the client took no more frames from another one.
 	DropHandover
@@ -108,6 +110,7 @@ var dropNames = [DropReasons]string{
 	DropFragment: "fragment-incomplete", DropDuplicate: "fragment-duplicate", DropOverlap: "fragment-overlap",
 	DropBadFragment: "bad-fragment", DropNoFrame: "no-frame-left", DropBadOptions: "bad-ip-options", DropSourceRoute: "source-route",
 	DropICMP: "icmp-without-connection", DropTunnelError: "tunnel-error", DropMartian: "martian-source",
-	DropMethod: "method-not-served", DropNoCall: "no-call-id", DropProtocol: "protocol-not-served", DropHandover: "handover-full", DropOverload: "overload", DropSendFull: "send-ring-full",
+	DropMethod: "method-not-served", DropNoCall: "no-call-id", DropProtocol: "protocol-not-served", DropNotAccepted: "not-accepted",
+	DropHandover: "handover-full", DropOverload: "overload", DropSendFull: "send-ring-full",
 	DropSendFailed: "send-failed",
 }

@@ -178,6 +178,67 @@ func TestSetFilter(t *testing.T) {
 	}
 }
 
+// TestFilterShut: to an address that is shut comes nothing but services and neighbour discovery; what is dropped is counted,
+// also that to addresses which are shut no more.
+func TestFilterShut(t *testing.T) {
+	const xdpDrop = 1
+	r := newRig(t, nil)
+	s := r.open(t, Options{Ports: oneArm()})
+	open := forward.Filter{Keys: services.Keys, Own: []packet.Addr{addr(vip4), addr(vip6)}}
+	shut := open
+	shut.Shut = []packet.Addr{addr(vip4), addr(vip6)}
+	nd := func(typ uint8, to string) []byte {
+		return build(packet.Spec{Tuple: tuple(packet.ProtoICMPv6, cl6, 0, to, 0), ICMPType: typ, Payload: make([]byte, 20)})
+	}
+	tagged := func(f []byte) []byte {
+		out := append(append([]byte{}, f[:12]...), 0x81, 0, 0, 5)
+		return append(out, f[12:]...)
+	}
+	echo4 := build(packet.Spec{Tuple: tuple(packet.ProtoICMP, cl4, 0, vip4, 0), ICMPType: 8, Payload: make([]byte, 20)})
+	rows := []struct {
+		name  string
+		frame []byte
+		want  uint32
+	}{
+		{"a service", build(tcp4), xdpRedirect},
+		{"another port", with(tcp4, func(s *packet.Spec) { s.DstPort = 22 }), xdpDrop},
+		{"another port, tagged", tagged(with(tcp4, func(s *packet.Spec) { s.DstPort = 22 })), xdpDrop},
+		{"ping", echo4, xdpDrop},
+		{"a protocol without ports", build(packet.Spec{Tuple: tuple(47, cl4, 0, vip4, 0), Payload: make([]byte, 20)}), xdpDrop},
+		{"to another address", with(tcp4, func(s *packet.Spec) { s.Dst = addr(lb4); s.DstPort = 22 }), xdpPass},
+		{"to another station", set(0, 0, 0, 0, 0, 0, 9)(append([]byte{}, echo4...)), xdpPass},
+		{"ARP", append(set(12, 8, 6)(make([]byte, 60)), 0), xdpPass},
+		{"a service of IPv6", build(tcp6), xdpRedirect},
+		{"another port of IPv6", with(tcp6, func(s *packet.Spec) { s.DstPort = 22 }), xdpDrop},
+		{"ping of IPv6", nd(128, vip6), xdpDrop},
+		{"neighbour solicitation", nd(135, vip6), xdpPass},
+		{"neighbour advertisement", nd(136, vip6), xdpPass},
+		{"redirect", nd(137, vip6), xdpDrop},
+		{"cut short", echo4[:20], xdpPass},
+	}
+	var dropped uint64
+	for _, f := range []forward.Filter{open, shut, open, shut} {
+		if err := s.SetFilter(f); err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range rows {
+			want := tt.want
+			if want == xdpDrop {
+				if want = xdpPass; f.Shut != nil {
+					want = xdpDrop
+					dropped++
+				}
+			}
+			if got, err := program(s, 0).Run(&ebpf.RunOptions{Data: tt.frame}); err != nil || got != want {
+				t.Errorf("%s, %d shut: %d, %v, want %d", tt.name, len(f.Shut), got, err, want)
+			}
+		}
+		if got := s.Refused(); got != dropped {
+			t.Errorf("%d counted, want %d", got, dropped)
+		}
+	}
+}
+
 func TestSetMACs(t *testing.T) {
 	r := newRig(t, nil)
 	s := r.open(t, Options{Ports: oneArm()})

@@ -15,6 +15,7 @@ import (
 // Kinds of keys in the maps of the filter, besides those of forward.FilterKind (bpf/filter.bpf.c).
 const (
 	kindOwn     uint8 = 3
+	kindShut    uint8 = 4
 	kindFamily4 uint8 = 64
 	kindPart    uint8 = 128
 )
@@ -24,13 +25,15 @@ const (
 	extraServers uint32 = 1 << iota
 	extraTunnels
 	extraPrefixes
+	extraShut
 )
 
 // keySets is what all gates look frames up in. The director uses it, under the lock of its Set.
 type keySets struct {
 	services kernelSet[filterService]
 	prefixes kernelSet[filterWide]
-	most     int // keys of a forward.Filter
+	most     int    // keys of a forward.Filter
+	refused  uint64 // frames to addresses that were shut, and are not any more
 }
 
 // kernelSet is a map of the kernel that serves as a set.
@@ -74,7 +77,7 @@ func (m *keySets) close() error {
 // other words, such as one port of what was all ports, is not interrupted. It may take some 20 ms. Between the two,
 // announce is told of which extras there may be, and in the end of those that there are.
 func (m *keySets) set(f forward.Filter, announce func(extras uint32) error) error {
-	if n := len(f.Keys) + len(f.Own); n > m.most {
+	if n := len(f.Keys) + len(f.Own) + len(f.Shut); n > m.most {
 		return fmt.Errorf("%d addresses and ports of services and servers, the packet filter has room for %d", n, m.most)
 	}
 	services, prefixes := keysOf(f)
@@ -91,6 +94,9 @@ func (m *keySets) set(f forward.Filter, announce func(extras uint32) error) erro
 	if len(addS)+len(addP) > 0 && len(removeS)+len(removeP) > 0 {
 		gracePeriod()
 	}
+	for _, k := range removeS {
+		m.refused += m.count(k)
+	}
 	if err := errors.Join(m.services.remove(removeS), m.prefixes.remove(removeP)); err != nil {
 		return fmt.Errorf("remove from the packet filter: %w", err)
 	}
@@ -105,12 +111,32 @@ func (m *keySets) extras() (x uint32) {
 			x |= extraServers
 		case uint8(forward.Tunnelled):
 			x |= extraTunnels
+		case kindShut:
+			x |= extraShut
 		}
 	}
 	if len(m.prefixes.have) > 0 {
 		x |= extraPrefixes
 	}
 	return x
+}
+
+// count is how many frames to an address that is shut were dropped; 0 for other keys. The kernel counts modulo 2^32.
+func (m *keySets) count(k filterService) uint64 {
+	var v uint32
+	if k.Kind != kindShut || m.services.kernel.Lookup(k, &v) != nil {
+		return 0
+	}
+	return uint64(v - 1)
+}
+
+// dropped is how many frames to addresses that are or were shut were dropped.
+func (m *keySets) dropped() uint64 {
+	n := m.refused
+	for k := range m.services.have {
+		n += m.count(k)
+	}
+	return n
 }
 
 func (s *kernelSet[K]) add(keys []K) error {
@@ -169,6 +195,9 @@ func keysOf(f forward.Filter) (services map[filterService]bool, prefixes map[fil
 	}
 	for _, a := range f.Own {
 		services[filterService{Addr: words(a), Kind: kindOwn}] = true
+	}
+	for _, a := range f.Shut {
+		services[filterService{Addr: words(a), Kind: kindShut}] = true
 	}
 	return services, prefixes
 }

@@ -209,6 +209,16 @@ func (s *Set) SetFilter(f forward.Filter) error {
 	return s.keys.set(f, s.announce)
 }
 
+// Refused returns how many frames the filter has dropped because they went to an address that is shut.
+func (s *Set) Refused() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0
+	}
+	return s.keys.dropped()
+}
+
 // announce tells the filters what they have to look for.
 func (s *Set) announce(extras uint32) error {
 	for i := range s.ports {

@@ -31,10 +31,11 @@ type dataplane struct {
 	again   chan struct{} // holds one: the sockets are to be opened anew
 	ended   chan struct{} // closed when run has returned
 
-	mu     sync.Mutex
-	set    *xsk.Set       // nil while they are opened anew
-	filter forward.Filter // what it is to take
-	asked  []chan<- error // who waits for that
+	mu      sync.Mutex
+	set     *xsk.Set       // nil while they are opened anew
+	filter  forward.Filter // what it is to take
+	refused uint64         // by the filter, when it was asked last
+	asked   []chan<- error // who waits for that
 }
 
 // open opens the sockets for the first time, and chooses how many workers there are. Interfaces that do not exist are those
@@ -81,6 +82,17 @@ func (p *dataplane) SetMACs(port int, macs []packet.MAC) error {
 		return nil
 	}
 	return p.set.SetMACs(port, macs)
+}
+
+// Refused satisfies director.Filter. What was refused before the sockets were opened anew counts on.
+func (p *dataplane) Refused() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.set == nil {
+		return p.refused
+	}
+	p.refused = p.set.Refused()
+	return p.refused
 }
 
 // applyFilter needs p.mu.

@@ -107,6 +107,44 @@ func TestVirtualMAC(t *testing.T) {
 	}
 }
 
+// TestNoAccept: a master that does not accept packets for its address forwards its service, and answers nothing else there, until
+// it is told otherwise.
+func TestNoAccept(t *testing.T) {
+	t.Parallel()
+	r := newRigOf(t, duo())
+	conf := instance("VI", "51", "200", "no_accept\n"+vipBlock) + service("", "")
+	r.write(conf)
+	p := r.run().ready()
+	p.said("Entering MASTER STATE", 1)
+	vip := netip.MustParseAddr("192.168.56.200")
+	ping := func() bool {
+		_, err := r.c.Ping("client", vip, 1)
+		return err == nil
+	}
+	r.mustFetch()
+	for end := time.Now().Add(time.Minute); ping(); { // until the address is known to be there
+		if time.Now().After(end) {
+			t.Fatal("ping is answered")
+		}
+	}
+	for range 4 {
+		r.mustFetch()
+	}
+	macs, err := r.c.WhoHas(context.Background(), "client", vip, 300*time.Millisecond)
+	if err != nil || len(macs) != 1 {
+		t.Errorf("ARP answers %v, %v", macs, err)
+	}
+	if out, _ := r.tool("stats", "--socket", r.sock); !strings.Contains(out, "not-accepted") {
+		t.Errorf("the drops are not shown:\n%s", out)
+	}
+	r.reload(strings.Replace(conf, "no_accept", "accept", 1), "~ vrrp_instance VI: accept false -> true")
+	if !ping() {
+		t.Error("ping is not answered though it is accepted")
+	}
+	r.mustFetch()
+	p.stop()
+}
+
 // TestIPv6Instance fetches pages from a virtual address of IPv6, with and without a virtual MAC.
 func TestIPv6Instance(t *testing.T) {
 	t.Parallel()

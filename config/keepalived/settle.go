@@ -188,13 +188,9 @@ func (p *parser) settleStrict(d *draft, in *inheritance) {
 	if !d.has("accept") && !d.has("no_accept") {
 		d.Accept = !d.Strict || d.Priority == 255
 	}
-	if !d.Accept && d.Priority != 255 {
-		at := d.at("strict_mode")
-		if d.has("no_accept") {
-			at = d.at("no_accept")
-		}
-		p.noteOnce("accept", at, "no_accept, which strict_mode or vrrp_strict implies, is not enforced: the master answers ping on its virtual "+
-			"addresses, and whatever listens on this host is reached there; filter with nftables what must not be")
+	if !d.Accept && d.Priority != 255 && !d.has("no_accept") {
+		p.noteOnce("accept", d.at("strict_mode"), "strict_mode, or vrrp_strict, implies no_accept: the master answers neither ping nor anything "+
+			"else on its virtual addresses but what virtual_server names; write accept where it should")
 	}
 	if !d.Strict {
 		return

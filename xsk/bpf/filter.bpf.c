@@ -25,6 +25,8 @@
 #define ICMP_QUENCH 4
 #define ICMP_TIME 11
 #define ICMP6_INFORMATIONAL 0x80 /* RFC 4443, section 2.1 */
+#define ND_SOLICIT 135		/* RFC 4861, section 4.3 */
+#define ND_ADVERT 136
 
 /* What a key stands for (forward.FilterKind). Port 0 is all ports. */
 enum kind {
@@ -32,6 +34,7 @@ enum kind {
 	FROM = 1,	/* packets from a server whose replies are translated */
 	TUNNEL = 2,	/* packets to a server that are quoted by ICMP errors about a tunnel */
 	OWN = 3,	/* an address of the director (protocol and port 0) */
+	SHUT = 4,	/* one to which the kernel gets nothing (likewise); the value is 1 and the number of frames dropped */
 	FAMILY4 = 64,	/* in struct wide: a prefix of IPv4 */
 	PART = 128,	/* with TO and FROM: some key of address and protocol (port 0), for later fragments */
 };
@@ -57,6 +60,7 @@ enum extra {
 	SERVERS = 1,	/* keys FROM */
 	TUNNELS = 2,	/* keys TUNNEL */
 	PREFIXES = 4,	/* keys in the map of prefixes */
+	CLOSED = 8,	/* keys SHUT */
 };
 
 struct station {
@@ -504,6 +508,54 @@ static __always_inline int service(struct ethhdr *eth, void *end)
 	return 0;
 }
 
+/* refused reports whether a frame that no service wants goes to an address that is shut, and counts it. Neighbour discovery
+ * (RFC 4861, sections 4.3 and 4.4) comes through.
+ */
+static __noinline int refused(struct xdp_md *ctx)
+{
+	void *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = (void *)(long)ctx->data;
+	void *p = eth + 1;
+	struct service k = {};
+	__u32 *count;
+	__be16 type;
+
+	if (p > end || !ours(eth->h_dest))
+		return 0;
+	type = eth->h_proto;
+	if (type == bpf_htons(ETH_P_8021Q)) {
+		if (p + VLAN_LEN > end)
+			return 0;
+		type = *(__be16 *)(p + 2);
+		p += VLAN_LEN;
+	}
+	if (type == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = p;
+
+		if ((void *)(ip + 1) > end)
+			return 0;
+		map4(k.addr, ip->daddr);
+	} else if (type == bpf_htons(ETH_P_IPV6)) {
+		struct ipv6hdr *ip = p;
+		__u8 *message = (void *)(ip + 1);
+
+		if ((void *)(ip + 1) > end)
+			return 0;
+		if (ip->nexthdr == IPPROTO_ICMPV6 && (void *)(message + 1) <= end &&
+		    (*message == ND_SOLICIT || *message == ND_ADVERT))
+			return 0;
+		copy6(k.addr, &ip->daddr);
+	} else {
+		return 0;
+	}
+	k.kind = SHUT;
+	count = bpf_map_lookup_elem(&services, &k);
+	if (!count)
+		return 0;
+	__sync_fetch_and_add(count, 1);
+	return 1;
+}
+
 SEC("xdp")
 int dirsw_filter(struct xdp_md *ctx)
 {
@@ -512,7 +564,9 @@ int dirsw_filter(struct xdp_md *ctx)
 	__u32 queue = ctx->rx_queue_index;
 	__u32 *served = bpf_map_lookup_elem(&queues, &queue);
 
-	if (!served || !*served || (void *)(eth + 1) > end || !service(eth, end) || !ours(eth->h_dest))
+	if (!served || !*served || (void *)(eth + 1) > end || !service(eth, end))
+		return extra(CLOSED) && refused(ctx) ? XDP_DROP : XDP_PASS;
+	if (!ours(eth->h_dest))
 		return XDP_PASS;
 	if (*served == SERVED)
 		return bpf_redirect_map(&sockets, queue, XDP_PASS); /* passes when the socket has died */
