@@ -36,7 +36,7 @@ const (
 type BackupStatus struct {
 	Counts
 	Dropped uint64     // records that nobody had room for
-	From    netip.Addr // the sender of the last message that was taken, invalid before one was
+	From    netip.Addr // the sender of the last message that a record was taken from, invalid before there was one
 	Last    clock.Mono // when that came
 }
 
@@ -77,7 +77,13 @@ func (b *Backup) Run(ctx context.Context) {
 			b.receive(ctx, l)
 		}()
 	}
-	for !pause(b.o.Clock, checkEvery, ctx.Done()) {
+	for n := 0; ; n++ {
+		if n < helloTries && !b.Status().From.IsValid() {
+			b.sayHello()
+		}
+		if pause(b.o.Clock, checkEvery, ctx.Done()) {
+			break
+		}
 		for _, l := range b.lines {
 			l.check()
 		}
@@ -140,7 +146,7 @@ func (b *Backup) take(ctx context.Context, r *Reader, msg []byte, from netip.Add
 	for i := range s.Faults {
 		s.Faults[i] += r.Counts.Faults[i] - before.Faults[i]
 	}
-	if r.Counts.Faults[Foreign] == before.Faults[Foreign] {
+	if r.Counts.Records > before.Records {
 		s.From, s.Last = from, b.o.Clock.Now()
 	}
 }

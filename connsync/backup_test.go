@@ -127,9 +127,9 @@ func TestBackupEndsWithoutRoom(t *testing.T) {
 
 func TestBackupOpensAgain(t *testing.T) {
 	r := newBackupRig(t, func(o *BackupOptions) { o.Ports = 2 })
-	opened := func(n int) { r.n.await(func() bool { return len(r.n.opened) >= n }) }
+	opened := func(n int) { r.n.await(func() bool { return len(r.n.heard) >= n }) }
 	opened(2)
-	if a, b := r.n.opened[0].Port, r.n.opened[1].Port; min(a, b) != DefaultPort || max(a, b) != DefaultPort+1 {
+	if a, b := r.n.heard[0].Port, r.n.heard[1].Port; min(a, b) != DefaultPort || max(a, b) != DefaultPort+1 {
 		t.Errorf("ports %d and %d", a, b)
 	}
 	r.n.set(func() { r.n.moved, r.n.open = true, errors.New("no such device") })
@@ -155,5 +155,40 @@ func TestBackupOpensAgain(t *testing.T) {
 	}
 	if time.Duration(r.tick.c.Now()) > time.Minute {
 		t.Error("the clock ran away")
+	}
+}
+
+// TestBackupSaysHello until it hears a master, but not for ever; a Master that hears it says so, others do not.
+func TestBackupSaysHello(t *testing.T) {
+	r := newBackupRig(t, nil)
+	sent := func(n int) [][]byte {
+		r.n.await(func() bool { return len(r.n.sent[DefaultPort]) >= n })
+		r.n.mu.Lock()
+		defer r.n.mu.Unlock()
+		return r.n.sent[DefaultPort]
+	}
+	if got := sent(1); !bytes.Equal(got[0], []byte{0, 7, 0, 8, 0, 1, 0, 0}) {
+		t.Errorf("said % x", got[0])
+	}
+	r.n.inbox <- hello(7) // of another backup: that is no master
+	r.tick.pass(checkEvery, 1)
+	sent(2)
+	rec := record()
+	m := NewMessage(Version1, 7, 1472)
+	m.Add(&rec)
+	r.n.inbox <- m.Bytes()
+	<-r.took
+	for !r.Status().From.IsValid() { // which is noted after that
+		time.Sleep(time.Millisecond)
+	}
+	r.tick.pass(checkEvery, 3)
+	if got := sent(2); len(got) != 2 {
+		t.Errorf("%d times although there is a master", len(got))
+	}
+	alone := newBackupRig(t, nil)
+	alone.tick.pass(checkEvery, 2*helloTries)
+	alone.end()
+	if got := len(alone.n.sent[DefaultPort]); got != helloTries {
+		t.Errorf("%d times without a master, want %d", got, helloTries)
 	}
 }

@@ -15,7 +15,8 @@ import (
 // network is what was sent, and what is to be received, in memory. Sockets may be made to fail.
 type network struct {
 	mu      sync.Mutex
-	opened  []Endpoint
+	opened  []Endpoint          // by senders; of a Backup these say hello only
+	heard   []Endpoint          // by receivers
 	sent    map[uint16][][]byte // by port
 	moved   bool                // the interface is another one now
 	open    error               // of opening
@@ -42,13 +43,13 @@ type fakeConn struct {
 
 var errClosed = errors.New("closed")
 
-func (n *network) OpenSender(e Endpoint) (Conn, error)   { return n.conn(e) }
-func (n *network) OpenReceiver(e Endpoint) (Conn, error) { return n.conn(e) }
+func (n *network) OpenSender(e Endpoint) (Conn, error)   { return n.conn(&n.opened, e) }
+func (n *network) OpenReceiver(e Endpoint) (Conn, error) { return n.conn(&n.heard, e) }
 
-func (n *network) conn(e Endpoint) (Conn, error) {
+func (n *network) conn(list *[]Endpoint, e Endpoint) (Conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.opened = append(n.opened, e)
+	*list = append(*list, e)
 	n.news.Broadcast()
 	if n.open != nil {
 		return nil, n.open

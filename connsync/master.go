@@ -2,6 +2,7 @@ package connsync
 
 import (
 	"context"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,9 @@ type MasterOptions struct {
 	Ports    int // how many, counted from that of Endpoint; 0: one. Sysctl sync_ports
 	QueueMax int // messages that wait for each socket; 0: DefaultQueueMax. Sysctl sync_qlen_max
 	Sources  []Source
+	// Joined is called, from a goroutine of the Master's, when a backup says that it has just begun; nil: nobody listens.
+	// It must not wait.
+	Joined func(backup netip.Addr)
 }
 
 const (
@@ -56,6 +60,7 @@ type MasterStatus struct {
 type Master struct {
 	o     MasterOptions
 	lines []*line
+	ear   *line                    // by which backups are heard
 	batch [atOnce]conntrack.Record // of Run's goroutine
 
 	messages, records, errors, dropped, refused atomic.Uint64
@@ -86,7 +91,7 @@ func NewMaster(o MasterOptions) *Master {
 	if o.QueueMax <= 0 {
 		o.QueueMax = DefaultQueueMax
 	}
-	m := &Master{o: o}
+	m := &Master{o: o, ear: &line{at: o.Endpoint}}
 	for i := range o.Ports {
 		l := &line{at: o.Endpoint, queue: make(chan *Message, o.QueueMax), spare: make(chan *Message, atOnce)}
 		l.at.Port += uint16(i)
@@ -108,7 +113,7 @@ func (m *Master) Status() MasterStatus {
 
 // Run sends until ctx ends, and then what is left.
 func (m *Master) Run(ctx context.Context) {
-	var senders sync.WaitGroup
+	var senders sync.WaitGroup // and who listens
 	for _, l := range m.lines {
 		senders.Add(1)
 		go func() {
@@ -116,14 +121,23 @@ func (m *Master) Run(ctx context.Context) {
 			m.send(l)
 		}()
 	}
+	if m.o.Joined != nil {
+		senders.Add(1)
+		go func() {
+			defer senders.Done()
+			m.listen(ctx)
+		}()
+	}
 	for n := 1; !pause(m.o.Clock, pollEvery, ctx.Done()); n++ {
 		m.poll(false)
-		for _, l := range m.lines {
-			if n%int(checkEvery/pollEvery) == 0 {
+		if n%int(checkEvery/pollEvery) == 0 {
+			m.ear.check()
+			for _, l := range m.lines {
 				l.check()
 			}
 		}
 	}
+	m.ear.shut(true)
 	m.poll(true)
 	for _, l := range m.lines {
 		close(l.queue)

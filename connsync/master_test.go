@@ -201,3 +201,28 @@ func TestMasterEnds(t *testing.T) {
 		t.Errorf("status %+v", s)
 	}
 }
+
+func TestMasterHearsBackups(t *testing.T) {
+	joined := make(chan netip.Addr, 10)
+	r := newMasterRig(t, func(o *MasterOptions) { o.Joined = func(a netip.Addr) { joined <- a } })
+	rec := record()
+	m := NewMessage(Version1, 7, 1472)
+	m.Add(&rec)
+	v0 := []byte{0, 7, 0, 4}
+	for _, msg := range [][]byte{hello(8), m.Bytes(), v0, append(hello(7), 0), {}} { // none of them is for this one
+		r.n.inbox <- msg
+	}
+	r.n.inbox <- hello(7)
+	if got := <-joined; got != netip.MustParseAddr("192.0.2.1") {
+		t.Errorf("joined: %v", got)
+	}
+	r.n.inbox <- hello(0)
+	<-joined
+	if len(joined) != 0 {
+		t.Errorf("%d more", len(joined))
+	}
+	var seen Reader
+	if seen.Read(hello(7), func(*conntrack.Record) { t.Error("a hello tells of something") }); seen.Counts != (Counts{Messages: 1}) {
+		t.Errorf("a hello is %+v", seen.Counts)
+	}
+}

@@ -105,6 +105,7 @@ type Director struct {
 
 	syncDaemons atomic.Pointer[[]*syncDaemon] // see syncing
 	telling     sync.Mutex                    // one TellAll at a time
+	greetings   chan struct{}                 // holds one: a backup is to be told of everything
 
 	// Of Run's goroutine only.
 	facts   facts
@@ -158,7 +159,7 @@ type reloaded struct {
 // New prepares a director. Nothing happens before Run.
 func New(o Options) *Director {
 	d := &Director{o: o, wake: make(chan struct{}, 1), reloads: make(chan reload), edits: make(chan edit),
-		done: make(chan struct{}), ready: make(chan struct{}), file: o.Model, promoted: map[string]func() error{}}
+		done: make(chan struct{}), ready: make(chan struct{}), file: o.Model, promoted: map[string]func() error{}, greetings: make(chan struct{}, 1)}
 	d.ports.Store(&o.Ports)
 	d.beats, d.notices = newInbox[health.Event](), newInbox[vrrp.Notice]()
 	d.election = vrrp.NewRunner(vrrp.Options{Clock: o.Clock, Log: o.Log, Net: o.Net, Notice: d.notice})
@@ -246,6 +247,7 @@ func (d *Director) Run(ctx context.Context) error {
 	defer d.unsync()
 	if d.o.Sync != nil {
 		defer d.background("finding clients", d.findClients)()
+		defer d.background("greeting backups", d.greet)()
 	}
 	defer d.background("the herald", func(ctx context.Context) error { d.notices.run(ctx, d.herald); return nil })()
 	defer d.background("the election", d.election.Run)() // the first to end: masters say so and give their addresses back

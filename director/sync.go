@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,7 +150,14 @@ func (d *Director) startSync(w *config.SyncDaemon, t syncTuning) *syncDaemon {
 			sources[i] = d.o.Workers[i]
 		}
 		s.master = connsync.NewMaster(connsync.MasterOptions{Clock: d.o.Clock, Log: d.o.Log, Sockets: d.o.Sync, Endpoint: at,
-			SyncID: uint8(w.SyncID), MaxLen: w.MaxLen, Version: t.version, Ports: t.ports, QueueMax: t.queue, Sources: sources})
+			SyncID: uint8(w.SyncID), MaxLen: w.MaxLen, Version: t.version, Ports: t.ports, QueueMax: t.queue, Sources: sources,
+			Joined: func(backup netip.Addr) {
+				d.o.Log.Info("a backup of connection synchronisation has begun", zap.Stringer("backup", backup))
+				select {
+				case d.greetings <- struct{}{}:
+				default: // one is about to be told of everything: so will this
+				}
+			}})
 		run = s.master.Run
 	} else {
 		s.backup = connsync.NewBackup(connsync.BackupOptions{Clock: d.o.Clock, Log: d.o.Log, Sockets: d.o.Sync, Endpoint: at,
@@ -199,6 +207,34 @@ func (d *Director) TellAll() (records int, err error) {
 		}
 	}
 	return records, nil
+}
+
+// greetPause is the time between two tellings of everything for backups that begin.
+const greetPause = 5 * time.Second
+
+// greet tells backups that have begun of everything until ctx ends.
+func (d *Director) greet(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.greetings:
+		}
+		n, err := d.TellAll()
+		if err != nil {
+			d.o.Log.Warn("a backup of connection synchronisation is not told of everything", zap.Int("records", n), zap.Error(err))
+		} else {
+			d.o.Log.Info("a backup of connection synchronisation is told of everything", zap.Int("records", n))
+		}
+		over := make(chan struct{})
+		t := d.o.Clock.AfterFunc(greetPause, func() { close(over) })
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		case <-over:
+		}
+	}
 }
 
 // syncStats fills in what the daemons and the workers, by the sum of their counters, have done.

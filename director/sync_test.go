@@ -167,6 +167,13 @@ func TestSyncByCommands(t *testing.T) {
 		t.Errorf("backup %+v", b)
 	}
 
+	edit1(t, d, func(m *config.Model) { m.Daemons = []config.SyncDaemon{daemon(true)} })
+	w.in <- connsync.NewMessage(connsync.Version1, 7, 8).Bytes() // the greeting of a backup that has begun
+	testenv.AwaitOr(t, func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return len(w.heard) == 2
+	}, func() { t.Fatal("a backup that has begun is not told of everything") })
 	edit1(t, d, func(m *config.Model) { m.Daemons = []config.SyncDaemon{daemon(true), daemon(false)} })
 	if got := roles(d); !slices.Equal(got, []string{"master eth0", "backup eth0"}) {
 		t.Errorf("daemons %v", got)
@@ -180,7 +187,7 @@ func TestSyncByCommands(t *testing.T) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.heard) != 2 {
+	if len(w.heard) != 4 { // each twice
 		t.Fatalf("told of %d connections", len(w.heard))
 	}
 	for _, r := range w.heard {
@@ -215,7 +222,8 @@ func TestSyncFollowsTheInstance(t *testing.T) {
 	}
 	reload("global_defs {\n lvs_sync_daemon eth0\n}\ndataplane {\n sysctl sync_ports 2\n sysctl sync_threshold 5 70\n sysctl backup_only 1\n}\n" + owner)
 	await("master eth0, backup eth0")
-	testenv.AwaitOr(t, func() bool { return w.state() == "backup 224.0.0.81:8848, backup 224.0.0.81:8849" },
+	// The two of the backup, and the ear of the master for backups that begin.
+	testenv.AwaitOr(t, func() bool { return w.state() == "backup 224.0.0.81:8848, backup 224.0.0.81:8848, backup 224.0.0.81:8849" },
 		func() { t.Fatalf("open: %s", w.state()) })
 	if s := d.now.Load().snap.Sync; !s.Master || !s.Backup || !s.BackupOnly || s.Threshold != 5 || s.Period != 70 {
 		t.Errorf("the workers follow %+v", s)

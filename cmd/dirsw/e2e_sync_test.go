@@ -260,14 +260,16 @@ func TestConnectionsSurvive(t *testing.T) {
 
 	lb1 = r.run().ready()
 	r.tells("lb1", "backup sync daemon", "ipvsadm", "-L", "--daemon")
-	if out := r.toolIn("lb2", "sync", "send"); !strings.Contains(out, "connections and templates told") {
-		t.Errorf("dirsw sync send: %s", out)
-	}
+	lb2.said("a backup of connection synchronisation is told of everything", 1)
 	var out string
 	testenv.AwaitOr(t, func() bool {
 		out = r.toolIn("lb1", "proc", "ip_vs_conn_sync")
 		return strings.Count(out, "ESTABLISHED SYNC") >= 2 && strings.Count(out, "ASSURED     SYNC") == 2
 	}, func() { t.Fatalf("lb1 has not learned of all:\n%s", out) })
+	if out := r.toolIn("lb2", "sync", "send"); !strings.Contains(out, "connections and templates told") {
+		t.Errorf("dirsw sync send: %s", out)
+	}
+	r.tells("lb1", "backup  eth1       59      224.0.0.81 port 8848", "sync")
 	lb2.stop()
 	lb1.said("Entering MASTER STATE", 1)
 	check("after the second master was stopped")
