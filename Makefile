@@ -56,12 +56,12 @@ unit: ## unit and golden tests, without privilege
 	DIRSW_PRIVILEGED= $(GO) test -short ./...
 
 race: ## the same under the race detector, with the invariants compiled in, in random order
-	DIRSW_PRIVILEGED= CGO_ENABLED=1 $(GO) test -short -race -tags invariants -shuffle on ./...
+	DIRSW_PRIVILEGED= CGO_ENABLED=1 $(GO) test -timeout 30m -short -race -tags invariants -shuffle on ./...
 
 privileged: ## end-to-end tests in network namespaces (root; DIRSW_PRIVILEGED=1 makes skips fail)
-	CGO_ENABLED=1 $(GO) test -count 1 -p 1 -timeout 5m -race -tags invariants ./host/... ./xsk/...
-	$(GO) test -count 1 -p 2 -timeout 10m $(PRIVILEGED_WAITING)
-	$(GO) test -count 1 -p 1 -timeout 15m $(PRIVILEGED_LOADING)
+	CGO_ENABLED=1 $(GO) test -count 1 -p 1 -timeout 10m -race -tags invariants ./host/... ./xsk/...
+	$(GO) test -count 1 -p 2 -timeout 20m $(PRIVILEGED_WAITING)
+	$(GO) test -count 1 -p 1 -timeout 20m $(PRIVILEGED_LOADING)
 
 bench: ## packets per second of the pipeline and of the wire, beside their peers (root for the wire)
 	$(GO) run ./bench $(BENCHFLAGS)
