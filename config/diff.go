@@ -102,7 +102,11 @@ func (d *differ) add(a Action, c Change, detail string) {
 type field struct {
 	name, value string
 	secret      bool
+	empty       string // what an empty value stands for in a change; "": none
 }
+
+// nothing is how an empty value is written.
+func (f *field) nothing() string { return or(f.empty, "none") }
 
 // changed adds a change if a field differs.
 func (d *differ) changed(c Change, old, new []field) {
@@ -116,7 +120,7 @@ func (d *differ) changed(c Change, old, new []field) {
 		case strings.Contains(f.value+o, "\n"):
 			list = append(list, f.name+" are others")
 		default:
-			list = append(list, fmt.Sprintf("%s %s -> %s", f.name, or(o, "none"), or(f.value, "none")))
+			list = append(list, fmt.Sprintf("%s %s -> %s", f.name, or(o, f.nothing()), or(f.value, f.nothing())))
 		}
 	}
 	if len(list) > 0 {

@@ -52,9 +52,9 @@ func serviceFields(s *Service) []field {
 	if s.SorryServer != nil {
 		sorry = s.SorryServer.Key().String() + " (" + describe(realFields(s.SorryServer)) + ")"
 	}
-	quorum := s.Quorum
-	if quorum == 1 { // the same as none
-		quorum = 0
+	quorum := field{name: "quorum", empty: "1"} // 0 and 1 are the same
+	if s.Quorum > 1 {
+		quorum.value = show(s.Quorum)
 	}
 	mask := ""
 	if s.Granularity != 0 {
@@ -63,12 +63,12 @@ func serviceFields(s *Service) []field {
 	if s.Netmask.IsValid() {
 		mask = s.Netmask.String()
 	}
-	return list("scheduler", s.Scheduler, "flags", s.SchedFlags, "persistence", s.Persistence, "mask", mask, "engine", s.Engine,
+	return append(list("scheduler", s.Scheduler, "flags", s.SchedFlags, "persistence", s.Persistence, "mask", mask, "engine", s.Engine,
 		"ops", s.OnePacket, "establish_timeout", s.Established, "expire_quiescent_conn", s.ExpireQuiescent,
-		"delay_loop", s.DelayLoop, "quorum", quorum, "hysteresis", s.Hysteresis, "quorum_up", s.QuorumUp,
+		"delay_loop", s.DelayLoop, "hysteresis", s.Hysteresis, "quorum_up", s.QuorumUp,
 		"quorum_down", s.QuorumDown, "alpha", s.Alpha, "omega", s.Omega, "ha_suspend", s.HASuspend, "virtualhost", s.VirtualHost,
 		"smtp_alert", s.SMTPAlert, "snmp_name", s.SNMPName, "group", s.Group.String(),
-		"sorry_server", sorry, "sorry_server_inhibit", s.SorryInhibit, "owner", strings.TrimPrefix(s.Origin.String(), "file"))
+		"sorry_server", sorry, "sorry_server_inhibit", s.SorryInhibit, "owner", strings.TrimPrefix(s.Origin.String(), "file")), quorum)
 }
 
 func realFields(r *Real) []field {

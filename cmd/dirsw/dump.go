@@ -35,7 +35,8 @@ func dumpFiles(d *config.DumpGlobals) map[os.Signal]string {
 }
 
 // dumpOn writes the files that signals ask for, until ctx ends.
-func (b *backend) dumpOn(ctx context.Context, files map[os.Signal]string) {
+func (b *backend) dumpOn(ctx context.Context, o *config.DumpGlobals) {
+	files := dumpFiles(o)
 	asked := make(chan os.Signal, 4)
 	for s := range files {
 		signal.Notify(asked, s)
@@ -47,7 +48,7 @@ func (b *backend) dumpOn(ctx context.Context, files map[os.Signal]string) {
 			return
 		case s := <-asked:
 			var text strings.Builder
-			b.dump(&text, s)
+			b.dump(&text, s, o.JSONVersion)
 			if err := replaceFile(files[s], text.String()); err != nil {
 				b.log.Warn("what a signal asked for cannot be written", zap.Stringer("signal", s), zap.Error(err))
 				continue
@@ -58,12 +59,12 @@ func (b *backend) dumpOn(ctx context.Context, files map[os.Signal]string) {
 }
 
 // dump writes what a signal asks for.
-func (b *backend) dump(out io.Writer, s os.Signal) {
+func (b *backend) dump(out io.Writer, s os.Signal, version int) {
 	instances, groups := b.d.Election()
 	now := b.plane.clock.Now()
 	switch s {
 	case sigJSON:
-		_ = json.NewEncoder(out).Encode(instancesJSON(instances, now, time.Now())) // into memory, of plain data
+		dumpJSON(out, instancesJSON(instances, now, time.Now()), version)
 	case syscall.SIGUSR2:
 		for i := range instances {
 			dumpCounters(out, &instances[i])
@@ -78,6 +79,15 @@ func (b *backend) dump(out io.Writer, s os.Signal) {
 		fmt.Fprintln(out)
 		printHealth(out, b.d.Health(), now)
 	}
+}
+
+// dumpJSON writes the instances as json_version says: an array of them, or with 2 an object that has it as "vrrp".
+func dumpJSON(out io.Writer, list []map[string]any, version int) {
+	var v any = list
+	if version == 2 {
+		v = map[string]any{"vrrp": list}
+	}
+	_ = json.NewEncoder(out).Encode(v) // into memory, of plain data
 }
 
 // dumpCounters writes the counters of an instance as keepalived's SIGUSR2 does (vrrp_print.c).

@@ -56,6 +56,12 @@ func TestDumpForms(t *testing.T) {
 			t.Errorf("no %s in %s", want, text)
 		}
 	}
+	for version, want := range map[int]string{0: "[]\n", 1: "[]\n", 2: `{"vrrp":[]}` + "\n"} {
+		out.Reset()
+		if dumpJSON(&out, []map[string]any{}, version); out.String() != want {
+			t.Errorf("json_version %d: %q, want %q", version, out.String(), want)
+		}
+	}
 	out.Reset()
 	dumpInstance(&out, &in)
 	if want := "     10.0.0.9 dev eth0 scope global set\n"; !strings.HasSuffix(out.String(), want) || !strings.Contains(out.String(), "   State = MASTER\n") {

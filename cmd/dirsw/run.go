@@ -211,7 +211,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 		}})
 	plane.back = d.SetPorts
 	plane.tell(nil)
-	return serve(ctx, r, d, plane, h, control, dumpFiles(&m.Globals.Dump), log)
+	return serve(ctx, r, d, plane, h, control, &m.Globals.Dump, log)
 }
 
 // uptime is how long the host has been up; 0 where /proc does not say.
@@ -262,7 +262,7 @@ func electionNet(h *host.Host, m *config.Model, c clock.Clock) (net *director.El
 
 // serve runs director, workers and control socket until the first of them ends or ctx does.
 func serve(ctx context.Context, r *runFlags, d *director.Director, plane *dataplane, h *host.Host,
-	control *ctl.Server, dumps map[os.Signal]string, log *zap.Logger) error {
+	control *ctl.Server, dumps *config.DumpGlobals, log *zap.Logger) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	workerCtx, stopWorker := context.WithCancel(context.Background()) // outlives the director, which empties the filter

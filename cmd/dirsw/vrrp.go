@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -102,8 +103,23 @@ func printInstances(out io.Writer, instances []vrrp.InstanceState, groups []vrrp
 	}
 	for i := range groups {
 		g := &groups[i]
-		fmt.Fprintf(out, "group %s: %v (%s)\n", g.Config.Name, g.State, strings.Join(g.Config.Members, " "))
+		fmt.Fprintf(out, "group %s: %v (%s)%s\n", g.Config.Name, g.State, strings.Join(g.Config.Members, " "), groupFaults(g, instances))
 	}
+}
+
+// groupFaults says because of which members a group is in FAULT: the others are so only because it is.
+func groupFaults(g *vrrp.GroupState, instances []vrrp.InstanceState) string {
+	var why []string
+	for i := range instances {
+		in := &instances[i]
+		if g.State == vrrp.Fault && slices.Contains(g.Config.Members, in.Config.Name) && len(in.Faults) > 0 {
+			why = append(why, in.Config.Name+": "+strings.Join(in.Faults, ", "))
+		}
+	}
+	if len(why) == 0 {
+		return ""
+	}
+	return " because of " + strings.Join(why, "; ")
 }
 
 // master says who is master, as far as the instance knows.

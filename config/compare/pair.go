@@ -75,9 +75,6 @@ func (p pair) roles() {
 	case a.Priority == b.Priority:
 		p.note(a.Pos, b.Pos, "give the one that is to be master more", "priority %d of %q in both: the director with the higher address becomes master", a.Priority, a.Name)
 	}
-	if a.State == "MASTER" && b.State == "MASTER" && a.Priority != b.Priority {
-		p.note(a.Pos, b.Pos, "write `state BACKUP` in one of them", "%q begins as MASTER in both: each start of the lower one takes the addresses for a moment", a.Name)
-	}
 	if a.NoPreempt != b.NoPreempt {
 		p.note(a.Pos, b.Pos, "write it in both, or in none", "nopreempt of %q in one of the two: the other takes the addresses back whenever it comes", a.Name)
 	}
@@ -146,6 +143,7 @@ func difference(a, b []netip.Addr) (missing, extra []string) {
 // ways compares how adverts get from one to the other.
 func (p pair) ways() {
 	a, b := p.a, p.b
+	p.heartbeats()
 	switch {
 	case len(a.UnicastPeers) == 0 && len(b.UnicastPeers) == 0:
 		if a.McastGroup != b.McastGroup {
@@ -160,6 +158,30 @@ func (p pair) ways() {
 	p.mirrored(b, a, " at the peer")
 	if a.UnicastSrcIP.IsValid() && a.UnicastSrcIP == b.UnicastSrcIP {
 		p.wrong(a.Pos, b.Pos, "write the address of each director in its own file", "unicast_src_ip %v of %q in both", a.UnicastSrcIP, a.Name)
+	}
+}
+
+// heartbeats compares the further ways: each needs both ends.
+func (p pair) heartbeats() {
+	a, b := p.a, p.b
+	if n, m := len(a.Heartbeats), len(b.Heartbeats); n != m {
+		p.note(a.Pos, b.Pos, "write a heartbeat for each way in both", "%q has %d heartbeat here, and %d at the peer: a second way works only where both "+
+			"have it, and without it the failure of the first makes both master", a.Name, n, m)
+		return
+	}
+	for i := range a.Heartbeats {
+		x, y := &a.Heartbeats[i], &b.Heartbeats[i]
+		lost := func(from, to *config.Heartbeat) bool {
+			return to.SrcIP.IsValid() && !slices.ContainsFunc(from.Peers, func(o config.Peer) bool { return o.Addr == to.SrcIP })
+		}
+		switch {
+		case (len(x.Peers) == 0) != (len(y.Peers) == 0):
+			p.note(x.Pos, y.Pos, "write unicast_peer in both, or in none", "a heartbeat of %q is unicast in one of the two, and multicast in the other: it "+
+				"is not heard", a.Name)
+		case len(x.Peers) > 0 && (lost(x, y) || lost(y, x)):
+			p.note(x.Pos, y.Pos, "write there the source_ip of the other", "unicast_peer of a heartbeat of %q lacks the other's source_ip: it is not heard",
+				a.Name)
+		}
 	}
 }
 

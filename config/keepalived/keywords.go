@@ -27,8 +27,8 @@ const (
 	priorities
 	dumps
 	management // SNMP and DBus
-	flushing
 	reloading
+	grouping // of the members of a virtual_server_group under a firewall mark
 	history
 	namespace
 	watched
@@ -48,13 +48,13 @@ func (t topic) why() string {
 	case priorities:
 		return "the thread of VRRP has real-time priority in any case (vrrp_rt_priority says which); the rest runs as the process was started"
 	case dumps:
-		return "the files that signals ask for have the names that the configuration says, and one form"
+		return "the files that signals ask for have the names that the configuration says"
 	case management:
 		return "SNMP and DBus are not spoken: `dirsw stats` shows states and counters"
-	case flushing:
-		return "a start begins without services in any case, and a stop ends without"
 	case reloading:
 		return "a reload is asked for by SIGHUP or `dirsw reload` only, and checks the whole file before it changes anything"
+	case grouping:
+		return "each address and port of a virtual_server_group is a service of its own, looked up at the same cost as one: nothing is gained by a firewall mark for all"
 	case history:
 		return "no copies are kept: the log says what each reload changed"
 	case namespace:
@@ -133,8 +133,8 @@ func globalKeywords() []entry {
 		{"global_defs", served, 0, "router_id lvs_id notification_email{* notification_email_from smtp_server smtp_helo_name " +
 			"smtp_connect_timeout smtp_alert smtp_alert_vrrp smtp_alert_checker no_email_faults no_checker_emails lvs_timeouts " +
 			"checker_log_all_failures include_check random_seed lvs_sync_daemon", ""},
-		{"global_defs", served, flushing, "lvs_flush lvs_flush_on_stop lvs_flush_onstop", ""},
-		{"global_defs", served, dumps, "data_use_instance json_version", ""},
+		{"global_defs", served, 0, "lvs_flush lvs_flush_on_stop lvs_flush_onstop json_version", ""},
+		{"global_defs", served, dumps, "data_use_instance", ""},
 		{"global_defs", served, 0, "state_dump_file stats_dump_file json_dump_file state_file_location stats_file_location " +
 			"json_file_location", ""},
 		{"global_defs", idle, management, "snmp_socket enable_snmp_vrrp enable_snmp_keepalived enable_snmp_checker enable_snmp_rfc " +
@@ -150,9 +150,10 @@ func globalKeywords() []entry {
 			"vrrp_netlink_monitor_rcv_bufs_force lvs_netlink_cmd_rcv_bufs lvs_netlink_cmd_rcv_bufs_force " +
 			"lvs_netlink_monitor_rcv_bufs lvs_netlink_monitor_rcv_bufs_force process_monitor_rcv_bufs " +
 			"process_monitor_rcv_bufs_force vrrp_rx_bufs_policy vrrp_rx_bufs_multiplier", ""},
+		{"global_defs", idle, grouping, "nftables_ipvs nftables_ipvs_start_fwmark", ""},
 		{"global_defs", idle, kernel, "tmp_config_directory process_names process_name vrrp_process_name checker_process_name " +
 			"lvs_process_name bfd_process_name vrrp_iptables vrrp_ipsets nftables nftables_priority nftables_counters " +
-			"nftables_ifindex nftables_ipvs nftables_ipvs_priority nftables_ipvs_start_fwmark iproute_usr_dir iproute_etc_dir", ""},
+			"nftables_ifindex nftables_ipvs_priority iproute_usr_dir iproute_etc_dir", ""},
 	}
 }
 
