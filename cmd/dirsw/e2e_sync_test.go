@@ -270,7 +270,67 @@ func TestConnectionsSurvive(t *testing.T) {
 		t.Errorf("dirsw sync send: %s", out)
 	}
 	r.tells("lb1", "backup  eth1       59      224.0.0.81 port 8848", "sync")
+	r.tells("lb2", "synchronisation: master on eth1, ", "stats")
 	lb2.stop()
 	lb1.said("Entering MASTER STATE", 1)
 	check("after the second master was stopped")
+}
+
+// TestSyncByCommand starts daemons as ipvsadm does, over an IPv6 group of its own, and stops them.
+func TestSyncByCommand(t *testing.T) {
+	t.Parallel()
+	r := newRigOf(t, duo())
+	conf := instance("VI", "51", "200", vipBlock) + service("", "")
+	r.write(conf)
+	lb1 := r.run().ready()
+	lb1.said("Entering MASTER STATE", 1)
+	lb2 := r.other(strings.Replace(conf, "200", "150", 1))
+	lb2.said(`"forwarding"`, 1)
+	at := []string{"--mcast-interface", "enp0s8", "--mcast-group", "ff02::82", "--mcast-port", "9000", "--sync-maxlen", "1100"}
+	start := func(node, role, id string) {
+		t.Helper()
+		r.toolIn(node, append([]string{"ipvsadm", "--start-daemon", role, "--syncid", id}, at...)...)
+	}
+	start("lb2", "backup", "0")
+	start("lb1", "master", "3")
+	start("lb1", "backup", "9")
+	r.tells("lb1", "master sync daemon (mcast=enp0s8, syncid=3, maxlen=1100, group=ff02::82, port=9000, ttl=1)\n"+
+		"backup sync daemon (mcast=enp0s8, syncid=9, maxlen=1100, group=ff02::82, port=9000, ttl=1)\n", "ipvsadm", "-L", "--daemon")
+	talks := func(n int) {
+		t.Helper()
+		for range n {
+			conn, err := r.c.Dial(t.Context(), "client", "tcp", r.vip)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { conn.Close() })
+			(&talk{conn, bufio.NewReader(conn)}).ask(t, "over a connection that is held")
+		}
+	}
+	learned := func(n int) {
+		t.Helper()
+		var out string
+		testenv.AwaitOr(t, func() bool {
+			out = r.toolIn("lb2", "proc", "ip_vs_conn_sync")
+			return strings.Count(out, "ESTABLISHED SYNC") == n
+		}, func() { t.Fatalf("not %d connections were learned:\n%s\n%s", n, out, r.toolIn("lb2", "sync")) })
+	}
+	talks(40) // more than a message holds
+	learned(40)
+	for i, set := range []string{"sync_version=0", "sync_ports=4"} {
+		r.toolIn("lb2", "sysctl", "net.ipv4.vs."+set)
+		r.toolIn("lb1", "sysctl", "net.ipv4.vs."+set)
+		talks(5)
+		learned(45 + 5*i)
+	}
+	r.toolIn("lb1", "ipvsadm", "--stop-daemon", "master")
+	r.tells("lb1", "backup sync daemon", "ipvsadm", "-L", "--daemon")
+	if out := r.toolIn("lb1", "ipvsadm", "-L", "--daemon"); strings.Contains(out, "master") {
+		t.Errorf("a daemon that was stopped is listed:\n%s", out)
+	}
+	talks(1)
+	learned(50)
+	if out, code := r.tool("sync", "--socket", r.sock, "send"); code == 0 || !strings.Contains(out, "no master daemon") {
+		t.Errorf("sync send without a master: exit %d\n%s", code, out)
+	}
 }

@@ -84,6 +84,14 @@ func printStats(out io.Writer, s *stats.Stats) {
 	if s.Shed > 0 {
 		fmt.Fprintf(out, "ended by drop_entry: %d\n", s.Shed)
 	}
+	for i := range s.Sync {
+		role, did := "backup", "received"
+		if s.Daemons[i].Master {
+			role, did = "master", "sent"
+		}
+		fmt.Fprintf(out, "synchronisation: %s on %s, %d messages %s with %d connections, %d lost (dirsw sync)\n", role, s.Daemons[i].Interface,
+			s.Sync[i].Messages, did, s.Sync[i].Records, s.Sync[i].Dropped)
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	defer w.Flush()
 	var received, lost, full uint64

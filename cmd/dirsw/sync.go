@@ -85,13 +85,13 @@ func (b *backend) sync() ctl.Outcome {
 
 // printSync writes a line for each daemon, and below what was lost.
 func printSync(out io.Writer, s *stats.Stats) {
-	if len(s.Daemons) == 0 {
+	if len(s.Sync) == 0 {
 		fmt.Fprintln(out, "no daemon of connection synchronisation runs: lvs_sync_daemon in global_defs, or ipvsadm --start-daemon, starts one")
 		return
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ROLE\tINTERFACE\tSYNCID\tGROUP\tMESSAGES\tCONNECTIONS\tLOST\tLAST HEARD")
-	for i := range s.Daemons {
+	for i := range s.Sync {
 		d, did := &s.Daemons[i], &s.Sync[i]
 		role, heard := "backup", "nothing yet"
 		switch {
