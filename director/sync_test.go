@@ -223,7 +223,9 @@ func TestSyncFollowsTheInstance(t *testing.T) {
 	reload("global_defs {\n lvs_sync_daemon eth0\n}\ndataplane {\n sysctl sync_ports 2\n sysctl sync_threshold 5 70\n sysctl backup_only 1\n}\n" + owner)
 	await("master eth0, backup eth0")
 	// The two of the backup, and the ear of the master for backups that begin.
-	testenv.AwaitOr(t, func() bool { return w.state() == "backup 224.0.0.81:8848, backup 224.0.0.81:8848, backup 224.0.0.81:8849" },
+	testenv.AwaitOr(t, func() bool {
+		return w.state() == "backup 224.0.0.81:8848, backup 224.0.0.81:8848, backup 224.0.0.81:8849"
+	},
 		func() { t.Fatalf("open: %s", w.state()) })
 	if s := d.now.Load().snap.Sync; !s.Master || !s.Backup || !s.BackupOnly || s.Threshold != 5 || s.Period != 70 {
 		t.Errorf("the workers follow %+v", s)
