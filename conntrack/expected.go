@@ -15,7 +15,7 @@ func (t *Table) InsertExpected(s *Spec, now clock.Mono) (*Conn, error) {
 	}
 	k := *s
 	k.SrcPort = 0
-	c := t.take(&k, spaceExpected)
+	c := t.take(&k, spaceExpected, now)
 	if c == nil {
 		return nil, ErrFull
 	}

@@ -93,9 +93,9 @@ func (t *Table) Len() int { return t.live - t.templates }
 func (t *Table) Templates() int { return t.templates }
 
 // MemoryBytes returns how much memory the table takes at most: the entries that have been used so far, all of the
-// index (its pages come one by one as connections do), and the wheel.
+// index (its pages come one by one as connections do), the wheel, and what other directors have been told.
 func (t *Table) MemoryBytes() int64 {
-	return int64(t.touched)*connSize + int64(t.index.n)*8 + tableSize
+	return int64(t.touched)*connSize + int64(t.index.n)*8 + tableSize + int64(len(t.teller.told))*heardSize
 }
 
 // matches compares without branching on each word: a tag that fits is nearly always the flow.
@@ -156,7 +156,7 @@ func (t *Table) Insert(s *Spec, h uint64, now clock.Mono) (*Conn, error) {
 		t.lines[0] = t.index.line(reply)
 		t.prefetchIndex(t.lines[:1])
 	}
-	c := t.take(s, spaceConn)
+	c := t.take(s, spaceConn, now)
 	if c == nil {
 		return nil, ErrFull
 	}
@@ -205,7 +205,7 @@ func (t *Table) replyHash(s *Spec) uint64 {
 }
 
 // take fetches a free slot and fills it from s; nil if there is none.
-func (t *Table) take(s *Spec, space uint8) *Conn {
+func (t *Table) take(s *Spec, space uint8, now clock.Mono) *Conn {
 	if t.live+t.orphaned == t.max {
 		return nil
 	}
@@ -223,8 +223,8 @@ func (t *Table) take(s *Spec, space uint8) *Conn {
 	c.Dest, c.Service = s.Dest, s.Service
 	c.via, c.users, c.App, c.Method = 0, 0, 0, 0
 	c.hopPort, c.hopMAC = 0, packet.MAC{}
-	if t.teller.told != nil {
-		t.teller.told[slot] = heard{}
+	if t.teller.told != nil { // as if it had been told of that it ends now (kernel: ip_vs_conn_new)
+		t.teller.told[slot] = heard{until: now}
 	}
 	return c
 }

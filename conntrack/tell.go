@@ -29,6 +29,8 @@ type heard struct {
 	retries uint8
 }
 
+const heardSize = 16 // bytes
+
 // teller is what a table needs to find out what is due.
 type teller struct {
 	Telling

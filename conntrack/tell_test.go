@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+	"unsafe"
 
 	"dirsw/clock"
 	"dirsw/packet"
@@ -69,11 +70,11 @@ func TestDue(t *testing.T) {
 		if o.Threshold = uint32(rnd.IntN(5)); o.Period > 0 {
 			o.Threshold %= o.Period
 		}
-		t.Run(fmt.Sprintf("seed=%#x", seed), func(t *testing.T) { checkDue(t, o, rnd) })
+		t.Run(fmt.Sprintf("seed=%#x", seed), func(t *testing.T) { checkDue(t, o, rnd, pick) })
 	}
 }
 
-func checkDue(t *testing.T, o Telling, rnd *rand.Rand) {
+func checkDue(t *testing.T, o Telling, rnd *rand.Rand, pick func(...int) int) {
 	x := newTable(t, Options{MaxConns: 16})
 	x.SetTelling(o, nil)
 	now := clock.Mono(time.Hour)
@@ -88,12 +89,12 @@ func checkDue(t *testing.T, o Telling, rnd *rand.Rand) {
 		return []Event{TCPSyn, TCPAck, TCPAck, TCPAck, TCPFin, TCPRst}[rnd.IntN(6)]
 	}
 	c, _ := x.Insert(&Spec{Tuple: k, Event: ev(), Flags: Flags(rnd.IntN(2)) * OneWay}, x.Hash(&k), now)
-	slow, slowTemplate := slowTeller{Telling: o}, slowTeller{Telling: o}
+	slow, slowTemplate := slowTeller{Telling: o, endtime: now}, slowTeller{Telling: o, endtime: now}
 	var p *Conn
 	if rnd.IntN(2) == 0 {
 		k := k
 		k.SrcPort = 0
-		p, _ = x.InsertTemplate(&Spec{Tuple: k}, x.HashTemplate(&k), time.Minute, now)
+		p, _ = x.InsertTemplate(&Spec{Tuple: k}, x.HashTemplate(&k), time.Duration(pick(3, 60))*time.Second, now)
 		x.Control(c, p, now)
 	}
 	told := 0
@@ -112,7 +113,7 @@ func checkDue(t *testing.T, o Telling, rnd *rand.Rand) {
 			continue
 		}
 		p.Packets++
-		want = slowTemplate.due(p.State(), true, false, time.Minute, p.Packets, now)
+		want = slowTemplate.due(p.State(), true, false, x.Lifetime(p), p.Packets, now)
 		if got := x.Due(p, p.Packets, now); got != want || !c.Led() {
 			t.Fatalf("%+v, packet %d of the template %d: due %v, want %v", o, i, p.Packets, got, want)
 		}
@@ -190,5 +191,16 @@ func TestKept(t *testing.T) {
 	now = now.Add(time.Minute)
 	if x.Expire(now, 100, nil); kept != 3 {
 		t.Error("told after StopTelling")
+	}
+}
+
+func TestHeardSize(t *testing.T) {
+	if got := unsafe.Sizeof(heard{}); got != heardSize {
+		t.Errorf("%d bytes, want %d", got, heardSize)
+	}
+	x := newTable(t, Options{MaxConns: 1000})
+	before := x.MemoryBytes()
+	if x.SetTelling(Telling{}, nil); x.MemoryBytes() < before+1000*heardSize {
+		t.Error("what was told is not counted as memory")
 	}
 }

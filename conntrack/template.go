@@ -59,7 +59,7 @@ func (t *Table) InsertUnkeyed(s *Spec, timeout time.Duration, now clock.Mono) (*
 
 // takeTemplate fetches a free slot and makes it the template that s describes; nil if there is none.
 func (t *Table) takeTemplate(s *Spec, timeout time.Duration, now clock.Mono) *Conn {
-	c := t.take(s, spaceTemplate)
+	c := t.take(s, spaceTemplate, now)
 	if c == nil {
 		return nil
 	}
