@@ -22,6 +22,13 @@ func BenchmarkStep(b *testing.B) {
 		b.Run(fmt.Sprintf("established/flows=%d", n), func(b *testing.B) {
 			benchEstablished(b, n, clients.Each(0, n, packet.ACK, 0), func(r *bench) { r.publish(twoServers...) })
 		})
+		b.Run(fmt.Sprintf("telling/flows=%d", n), func(b *testing.B) { // as established, by a master of synchronisation
+			benchEstablished(b, n, clients.Each(0, n, packet.ACK, 0), func(r *bench) {
+				r.snap.Sync = defaultSync
+				r.snap.Sync.Master = true
+				r.publish(twoServers...)
+			})
+		})
 	}
 }
 
@@ -55,12 +62,14 @@ func benchEstablished(b *testing.B, n int, frames iter.Seq[[]byte], prepare func
 	for i := 0; i < n; i += packet.BatchSize {
 		w.Step(now)
 	}
+	told := make([]conntrack.Record, 64)
 	b.ReportAllocs()
 	b.ResetTimer()
 	done := 0
 	for done < b.N {
 		k, _ := w.Step(now)
 		done += k
+		w.TakeRecords(told)
 	}
 	b.StopTimer()
 	if d := run.Dropped(); d != 0 {

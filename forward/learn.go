@@ -128,6 +128,9 @@ func (w *Worker) same(c *conntrack.Conn, r *conntrack.Record) bool {
 	if d := &w.snap.Dests[c.Dest]; d.Method != NAT && d.Method != Bypass { // see connect
 		return d.Addr == r.Real && (c.RealPort() == r.RealPort || d.Hop.Local)
 	}
+	if Method(c.Method) == Bypass {
+		return r.Flags&conntrack.RecordMethod == conntrack.RecordBypass
+	}
 	return c.Real() == r.Real && c.RealPort() == r.RealPort
 }
 
@@ -143,6 +146,9 @@ func (w *Worker) learnNew(r *conntrack.Record, h uint64, now clock.Mono) Refusal
 	switch {
 	case method != NAT && method != Bypass && d.Hop.Local: // see connect
 		spec.Real, spec.RealPort = r.Dst, r.DstPort
+	case method == Bypass: // see connect
+		spec.Real, spec.RealPort = d.Addr, 0
+		fallthrough
 	case method != NAT:
 		spec.Flags |= conntrack.OneWay
 	}

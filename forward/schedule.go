@@ -283,6 +283,9 @@ func (w *Worker) connect(v *Verdict, svc *Service, template *conntrack.Conn, m *
 		return nil
 	}
 	attach(c)
+	if ev == conntrack.Keep {
+		c.Packets = 0
+	}
 	if d.Established != 0 {
 		w.limit(c, d, c.State(), now)
 	}

@@ -161,9 +161,6 @@ func (w *Worker) informOnce(p *conntrack.Conn, now clock.Mono) {
 
 // kept is told of each entry that lives on for those that it controls.
 func (w *Worker) kept(c *conntrack.Conn) {
-	if w.snap.Sync.Version0 && c.Family() != packet.IPv4Family {
-		return
-	}
 	if w.table.Due(c, w.snap.Sync.Threshold, w.now) {
 		w.record(c, c.Left(w.now))
 	}
@@ -171,12 +168,23 @@ func (w *Worker) kept(c *conntrack.Conn) {
 
 // record writes what is to be told of c, which lives for life after its last packet, if there is room.
 func (w *Worker) record(c *conntrack.Conn, life time.Duration) {
+	if !w.tellable(c) {
+		return
+	}
 	r := w.sync.out.Load().Reserve()
 	if r == nil {
 		w.plain.SyncDropped++
 		return
 	}
 	w.describe(r, c, life)
+}
+
+// tellable reports whether a record can say what c is: its server has an address of the client's family (the kernel runs no
+// daemon while there is another), and version 0 has no room for IPv6.
+func (w *Worker) tellable(c *conntrack.Conn) bool {
+	v4 := c.Family() == packet.IPv4Family
+	d := &w.snap.Dests[c.Dest]
+	return (v4 || !w.snap.Sync.Version0) && (d.Method == Bypass || d.Addr.Is4() == v4)
 }
 
 // describe fills in a record of the ring.
@@ -270,7 +278,7 @@ func (w *Worker) tellAll(t *Telling) {
 	}
 	full := uint32(0)
 	t.Next, t.End = w.table.Scan(t.From, listScan, func(c *conntrack.Conn) bool {
-		if !w.table.Tellable(c) || w.snap.Sync.Version0 && c.Family() != packet.IPv4Family {
+		if !w.table.Tellable(c) || !w.tellable(c) {
 			return true
 		}
 		r := w.sync.out.Load().Reserve()

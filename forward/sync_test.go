@@ -1,17 +1,21 @@
 package forward_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"dirsw/clock"
 	"dirsw/conntrack"
 	"dirsw/forward"
 	"dirsw/forward/forwardtest"
 	"dirsw/packet"
+	"dirsw/sched"
 )
 
 // defaultSync is what the kernel's sysctls are at first.
@@ -350,6 +354,46 @@ func TestSyncWayBack(t *testing.T) {
 	}
 }
 
+// TestSyncBypass: what found no server and went where the client wanted goes there from another director, too.
+func TestSyncBypass(t *testing.T) {
+	bypass := func(x *masq) *masq {
+		x.edit(func(s *forward.Snapshot) {
+			s.Marks = markFive() // by which alone packets are for here
+			s.Marks.Everywhere, s.Marks.Nets = false, []forward.LocalNet{{Addr: addrOf("0.0.0.0"), Free: 32, Mark: 5, Mask: ^uint32(0)}}
+			s.Services = slices.Clone(s.Services)
+			s.Services[0].Bypasses, s.Services[0].Bypass = true, conntrack.DestID(len(s.Dests))
+			s.Dests = append(s.Dests, forward.Dest{Addr: addrOf("0.0.0.0"), Method: forward.Bypass, Weight: 1, Load: sched.NewLoad(1), Tally: forward.NewTally(1),
+				Hop: forward.Hop{OK: true, Local: true, Port: 1, MTU: 1500, Src: directorMAC, Dst: clientMAC}})
+		})
+		return x
+	}
+	m, b := bypass(newMaster(t, "-A -f 5 -s rr")), bypass(newBackup(t, "-A -f 5 -s rr"))
+	m.tcp(client(1), vip, packet.SYN, packet.ACK, packet.ACK)
+	told := m.told()
+	if len(told) != 1 || told[0].Flags != conntrack.RecordBypass || told[0].Mark != 5 || told[0].Real.String() != "0.0.0.0" || told[0].RealPort != 0 {
+		t.Fatalf("%d records: %v", len(told), told)
+	}
+	b.learn(t, slices.Concat(told, told))
+	if n := b.count(); n.SyncLearned != 1 || n.SyncRenewed != 1 {
+		t.Errorf("%d learned, %d renewed, refused %v", n.SyncLearned, n.SyncRenewed, n.SyncRefused)
+	}
+	if b.tcp(client(1), vip, packet.ACK); b.last.Drop != packet.NoDrop || b.last.Why != forward.WhyConnection {
+		t.Errorf("%v, %v", b.last.Why, b.last.Drop)
+	}
+	if got, want := b.conns(), m.conns(); !slices.Equal(got, want) {
+		t.Errorf("lists %v, want %v", got, want)
+	}
+}
+
+// TestSyncMixedFamilies: no record can say that the server has an address of the other family.
+func TestSyncMixedFamilies(t *testing.T) {
+	m := newMaster(t, "-A -t "+vip+" -s rr", "-a -t "+vip+" -r [2001:db8:2::11]:80 -i")
+	m.tcp(client(1), vip, packet.SYN, packet.ACK, packet.ACK)
+	if got := m.told(); len(got) != 0 || len(m.all(t)) != 0 || len(m.conns()) != 1 {
+		t.Errorf("%d records of %v", len(got), m.conns())
+	}
+}
+
 // lost takes what the director is asked for: one client at most, with port 0.
 func (x *masq) lost() string {
 	var all [4]packet.Addr
@@ -568,6 +612,52 @@ func (e *team) told() (all []conntrack.Record) {
 		all = append(all, (&masq{w: w}).told()...)
 	}
 	return all
+}
+
+// TestSyncConcurrently: records go in and out while the worker runs.
+func TestSyncConcurrently(t *testing.T) {
+	const clients = 500
+	frames := func(yield func([]byte) bool) {
+		for i := range clients {
+			for _, f := range []uint8{packet.SYN, packet.ACK, packet.ACK} {
+				if !yield(frame(packet.ProtoTCP, fmt.Sprintf("198.51.%d.%d:7", i/100, i%100), vip, func(p *packet.Spec) { p.TCPFlags = f })) {
+					return
+				}
+			}
+		}
+	}
+	loop, err := forwardtest.NewLoop(forwardtest.LoopOptions{Frames: frames})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := newMaster(t, sticky...)
+	x.edit(func(s *forward.Snapshot) { s.Sync.Backup = true })
+	x.w.SetLane(loop)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	system := clock.NewSystem()
+	go func() { done <- x.w.Run(ctx, system) }()
+	buf := make([]conntrack.Record, 50)
+	told, learned := 0, 0
+	for end := system.Now().Add(time.Minute); (told < 4*clients || learned < 4*clients) && system.Now() < end; {
+		r := toldOf(fmt.Sprintf("203.0.113.%d:%d", learned%200, 1000+learned%3), vip, "172.16.0.11:80")
+		if x.w.Learn(&r) {
+			learned++
+		}
+		n := x.w.TakeRecords(buf)
+		for i := range n {
+			if buf[i].Family != packet.IPv4Family || buf[i].DstPort != 80 {
+				t.Fatalf("%s", recordText(&buf[i]))
+			}
+		}
+		if told += n; n == 0 {
+			runtime.Gosched()
+		}
+	}
+	stop()
+	if err := <-done; err != nil || told < 4*clients || learned < 4*clients {
+		t.Errorf("%v; %d told, %d learned", err, told, learned)
+	}
 }
 
 // TestSyncAllocatesNothing: neither what is told nor what is learned.
