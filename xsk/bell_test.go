@@ -28,7 +28,11 @@ func TestWake(t *testing.T) {
 	if took := wait(long); took > long/2 {
 		t.Errorf("a wake before the sleep ended it after %v", took)
 	}
-	if wait(short) < short && wait(short) < short && wait(short) < short { // a signal to the process may end one
+	slept := time.Duration(0)
+	for range 3 { // a signal to the process may end one
+		slept = max(slept, wait(short))
+	}
+	if slept < short {
 		t.Fatal("one wake ended two sleeps")
 	}
 	go l.(forward.Waker).Wake()
