@@ -29,6 +29,7 @@ type options struct {
 	json      string
 	svg       string
 	dirsw     string
+	other     string
 	footprint int
 	generate  string
 	probe     string
@@ -45,6 +46,7 @@ func main() {
 	flag.StringVar(&o.generate, "generate", "", "be the generator of the wire that this JSON says, until killed")
 	flag.StringVar(&o.probe, "probe", "", "be the prober of the wire that this JSON says, print JSON")
 	flag.StringVar(&o.dirsw, "dirsw", "", "program to measure on the wire (default: built from this module)")
+	flag.StringVar(&o.other, "other", "", "another build of dirsw, to be a peer on the wire and with HTTP in the same rounds")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -60,6 +62,7 @@ type bench struct {
 	quick    bool
 	effort   pipeline.Effort
 	dirsw    string
+	other    string
 	clock    clock.Clock
 	progress io.Writer
 	report   measure.Report
@@ -126,7 +129,7 @@ func run(ctx context.Context, o options, args []string, out, progress io.Writer)
 }
 
 func newBench(o options, progress io.Writer) *bench {
-	b := &bench{quick: o.quick, dirsw: o.dirsw, clock: clock.NewSystem(), progress: progress,
+	b := &bench{quick: o.quick, dirsw: o.dirsw, other: o.other, clock: clock.NewSystem(), progress: progress,
 		effort: pipeline.Effort{Rounds: 9, Each: 200 * time.Millisecond}}
 	if o.quick {
 		b.effort = pipeline.Effort{Rounds: 3, Each: 40 * time.Millisecond}

@@ -113,3 +113,14 @@ func TestWireRows(t *testing.T) {
 		t.Errorf("nobody: %+v", rows)
 	}
 }
+
+func TestSameMethod(t *testing.T) {
+	for _, tt := range []struct {
+		ours, peer  string
+		same, build bool
+	}{{"dirsw DR", "other dirsw DR", true, true}, {"dirsw NAT", "other dirsw DR", false, true}, {"dirsw DR", "HAProxy", false, false}} {
+		if same, build := sameMethod(tt.ours, tt.peer); same != tt.same || build != tt.build {
+			t.Errorf("%s beside %s: %v, %v", tt.ours, tt.peer, same, build)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"dirsw/bench/measure"
@@ -46,7 +47,7 @@ func (b *bench) rig(ctx context.Context, section string) (w *wire.Bench, undo fu
 		return nil, nil, err
 	}
 	undo = func() { os.RemoveAll(dir) }
-	o := wire.Options{Dir: dir, Clock: b.clock, Settle: 500 * time.Millisecond, Window: 1500 * time.Millisecond}
+	o := wire.Options{Dir: dir, Clock: b.clock, Other: b.other, Settle: 500 * time.Millisecond, Window: 1500 * time.Millisecond}
 	if b.quick {
 		o.Settle, o.Window = 200*time.Millisecond, 400*time.Millisecond
 	}
@@ -81,6 +82,9 @@ func (b *bench) wire(ctx context.Context) error {
 	}
 	defer undo()
 	for _, g := range wireGroups(w, b.quick) {
+		if b.other != "" {
+			g.makers = append(g.makers, w.Other(wire.DR))
+		}
 		if err := b.wireGroup(ctx, w, &g, b.wireRounds()); err != nil {
 			return err
 		}
@@ -168,6 +172,9 @@ func (g *wireSetup) rows(in []*entrant) (rows []measure.Row) {
 			if !ours.c.Ours || peer.c.Ours {
 				continue
 			}
+			if same, build := sameMethod(ours.c.Name, peer.c.Name); build && !same {
+				continue
+			}
 			paired = true
 			target, ok := g.targets[ours.c.Name+" / "+peer.c.Name]
 			if !ok {
@@ -185,6 +192,12 @@ func (g *wireSetup) rows(in []*entrant) (rows []measure.Row) {
 		rows = append(rows, measure.Row{Group: group, Name: e.c.Name, Unit: "Mpps", Ours: measure.Summarize(e.mpps), Note: note(e)})
 	}
 	return rows
+}
+
+// sameMethod reports whether the peer is another build of dirsw, and whether it forwards by the same method as ours.
+func sameMethod(ours, peer string) (same, build bool) {
+	name, build := strings.CutPrefix(peer, "other ")
+	return name == ours, build
 }
 
 // wireGroups lists what is measured on the wire.

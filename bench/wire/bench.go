@@ -18,6 +18,7 @@ import (
 type Options struct {
 	Self   string // a program whose flag -generate takes a Generator as JSON and runs it
 	Dirsw  string // the program dirsw; empty: it is not measured
+	Other  string // another build of it, a peer; empty: none
 	Dir    string // for what is built, and sockets
 	Clock  clock.Clock
 	Settle time.Duration // between the first frame that arrives and the measurement

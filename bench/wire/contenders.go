@@ -103,11 +103,25 @@ func (b *Bench) Dirsw(method string) Maker {
 		if b.o.Dirsw == "" {
 			return nil, errors.New("the program dirsw is not there")
 		}
-		start := func(ctx context.Context, r *rig, s *Setup) (*process, error) {
-			return b.startDirsw(ctx, r, s.wait(), r.configuration(method, "UDP"))
-		}
-		return &Contender{Name: "dirsw " + method, Ours: true, Setup: s, dst: toService, start: start}, nil
+		return b.dirsw("dirsw "+method, b.o.Dirsw, method, s), nil
 	}
+}
+
+// Other is that of the other build, which is a peer.
+func (b *Bench) Other(method string) Maker {
+	return func(s Setup) (*Contender, error) {
+		c := b.dirsw("other dirsw "+method, b.o.Other, method, s)
+		c.Ours = false
+		return c, nil
+	}
+}
+
+// dirsw is a build of dirsw.
+func (b *Bench) dirsw(name, program, method string, s Setup) *Contender {
+	return &Contender{Name: name, Ours: true, Setup: s, dst: toService,
+		start: func(ctx context.Context, r *rig, s *Setup) (*process, error) {
+			return b.startDirsw(ctx, r, program, s.wait(), r.configuration(method, "UDP"))
+		}}
 }
 
 // wait is how the director waits for frames.
@@ -129,7 +143,7 @@ func (r *rig) configuration(method, protocol string) string {
 	return s.String()
 }
 
-func (b *Bench) startDirsw(ctx context.Context, r *rig, wait, text string) (*process, error) {
+func (b *Bench) startDirsw(ctx context.Context, r *rig, program, wait, text string) (*process, error) {
 	conf := filepath.Join(b.o.Dir, "dirsw.conf")
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, err
@@ -138,7 +152,7 @@ func (b *Bench) startDirsw(ctx context.Context, r *rig, wait, text string) (*pro
 	if r.arms == 2 {
 		ports += "," + r.out
 	}
-	cmd := exec.CommandContext(ctx, b.o.Dirsw, "run", "-f", conf, "--socket", filepath.Join(b.o.Dir, "dirsw.sock"), "--interface",
+	cmd := exec.CommandContext(ctx, program, "run", "-f", conf, "--socket", filepath.Join(b.o.Dir, "dirsw.sock"), "--interface",
 		ports, "--mode", "native", "--wait", wait, "--cores", strconv.Itoa(b.last))
 	p, err := startProcess(r.director, "dirsw", cmd)
 	if err != nil {

@@ -45,15 +45,21 @@ const (
 
 // WebContenders returns those that this machine has, ours first, and why the others are missing.
 func (b *Bench) WebContenders() (all []*WebContender, missing []error) {
+	build := func(ours bool, name, program, method string) {
+		all = append(all, &WebContender{Name: name + method, Ours: ours, direct: method == DR,
+			start: func(ctx context.Context, r *rig) (*process, error) {
+				return b.startDirsw(ctx, r, program, "sleep", r.configuration(method, "TCP"))
+			}})
+	}
 	for _, method := range []string{DR, NAT} {
 		if b.o.Dirsw == "" {
 			missing = append(missing, errors.New("the program dirsw is not there"))
 			break
 		}
-		all = append(all, &WebContender{Name: "dirsw " + method, Ours: true, direct: method == DR,
-			start: func(ctx context.Context, r *rig) (*process, error) {
-				return b.startDirsw(ctx, r, "sleep", r.configuration(method, "TCP"))
-			}})
+		build(true, "dirsw ", b.o.Dirsw, method)
+		if b.o.Other != "" {
+			build(false, "other dirsw ", b.o.Other, method)
+		}
 	}
 	if haproxy, err := exec.LookPath("haproxy"); err != nil {
 		missing = append(missing, errors.New("the program haproxy is not there; install it"))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -170,6 +171,26 @@ func TestDirswForwards(t *testing.T) {
 			}
 			measure(t, b, c)
 		})
+	}
+}
+
+func TestAnotherBuildIsAPeer(t *testing.T) {
+	b := newBench(t)
+	b.o.Dirsw = buildDirsw(t)
+	if all, _ := b.WebContenders(); slices.ContainsFunc(all, func(c *WebContender) bool { return strings.HasPrefix(c.Name, "other") }) {
+		t.Error("there is one that nobody named")
+	}
+	b.o.Other = b.o.Dirsw
+	c, err := b.Other(DR)(Setup{Arms: 1, Flows: 1024})
+	if err != nil || c.Ours {
+		t.Fatalf("%+v, %v, want a peer", c, err)
+	}
+	measure(t, b, c)
+	all, _ := b.WebContenders()
+	for _, c := range all {
+		if ours := strings.HasPrefix(c.Name, "dirsw "); c.Ours != ours {
+			t.Errorf("%s: ours %v, want %v", c.Name, c.Ours, ours)
+		}
 	}
 }
 
