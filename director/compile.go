@@ -23,6 +23,10 @@ type Inputs struct {
 	Nets    []forward.LocalNet         // see forward.Marks
 	Names   []string                   // of the interfaces, by port of the lanes
 	Workers int
+	Sync    forward.Sync
+	// Wanted is Model with those servers that do not answer now, if other directors may tell of their connections; nil: they
+	// may not.
+	Wanted *config.Model
 }
 
 // Compile makes the snapshot that follows prev (nil for the first). Services and real servers that prev knew keep their
@@ -52,6 +56,7 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 		Own:      in.Own,
 		Local:    in.Local,
 		Marks:    marks(in),
+		Sync:     in.Sync,
 		Shut:     shut(in),
 	}
 	for i := range c.s.Services {
@@ -63,7 +68,7 @@ func Compile(in *Inputs, prev *forward.Snapshot) (*forward.Snapshot, error) {
 		if d.Gone && d.Load.Idle() {
 			c.free = append(c.free, uint32(i))
 		}
-		d.Gone = true
+		d.Gone, d.Awaited = true, false
 		c.dests[destKey{d.Service, d.Addr, d.Port}] = uint32(i)
 	}
 	if in.Before != nil {
@@ -210,12 +215,31 @@ func (c *compiler) pool(svc *forward.Service, id forward.ServiceID, m, before *c
 			delete(byID, d)
 		}
 	}
+	if c.in.Wanted != nil {
+		c.await(id, m, slot)
+	}
 	slices.Reverse(added)
 	dests := append(added, kept...)
 	expire := expiry(&c.in.Model.Dataplane, m.Scheduler)
 	if !slices.Equal(dests, svc.Pool.Dests) || svc.Pool.Expire != expire {
 		svc.Pool = &sched.Pool{Cursor: svc.Pool.Cursor, Dests: dests, Family: family(svc.Key), Expire: expire}
 		svc.PoolGen = c.s.Gen
+	}
+}
+
+// await keeps slots for the servers of a service that do not answer now and are none of slot.
+func (c *compiler) await(id forward.ServiceID, m *config.Service, slot map[netip.AddrPort]uint32) {
+	wanted := c.in.Wanted.Service(m.Key())
+	if wanted == nil {
+		return
+	}
+	for _, r := range everybody(wanted) {
+		at := netip.AddrPortFrom(r.Addr, r.Port)
+		if _, there := slot[at]; !there {
+			slot[at] = c.dest(id, m, &r)
+			d := &c.s.Dests[slot[at]]
+			d.Gone, d.Awaited = true, true
+		}
 	}
 }
 

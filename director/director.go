@@ -320,12 +320,15 @@ func (d *Director) publish() error {
 	if now := d.now.Load(); now != nil {
 		prev, before = now.snap, now.model
 	}
-	snap, err := Compile(&Inputs{Model: m, Before: before, Hops: d.facts.hops, Kernel: d.facts.kernel, Own: d.facts.own,
+	about, wanted := syncSettings(&m.Dataplane, d.syncWanted(m)), (*config.Model)(nil)
+	if about.Backup {
+		wanted = d.vitals.model
+	}
+	snap, err := Compile(&Inputs{Model: m, Sync: about, Wanted: wanted, Before: before, Hops: d.facts.hops, Kernel: d.facts.kernel, Own: d.facts.own,
 		Local: d.facts.local, Nets: d.facts.nets, Names: d.facts.names, Workers: len(d.o.Workers)}, prev)
 	if err != nil {
 		return err
 	}
-	snap.Sync = syncSettings(&m.Dataplane, d.syncWanted(m))
 	filter := snap.Filter()
 	if prev != nil {
 		if err := d.o.Filter.SetFilter(prev.Filter().Common(filter)); err != nil {

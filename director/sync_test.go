@@ -12,8 +12,10 @@ import (
 	"dirsw/config"
 	"dirsw/connsync"
 	"dirsw/conntrack"
+	"dirsw/forward"
 	"dirsw/internal/testenv"
 	"dirsw/packet"
+	"dirsw/sched"
 	"dirsw/stats"
 )
 
@@ -234,5 +236,46 @@ func TestSyncFollowsTheInstance(t *testing.T) {
 	await("")
 	if s := d.now.Load().snap.Sync; s.Master || s.Backup || w.state() != "" {
 		t.Errorf("the workers follow %+v, open %s", s, w.state())
+	}
+}
+
+// TestServersAreAwaited: a server that does not answer now keeps a slot for the connections that another director tells of.
+func TestServersAreAwaited(t *testing.T) {
+	whole := parse(t, directorConf)
+	without := whole.Clone()
+	without.Services[0].Reals = without.Services[0].Reals[1:] // 192.0.2.1 does not answer
+	rec := told(1)
+	var prev *forward.Snapshot
+	slot := -1
+	for i, step := range []struct {
+		model, wanted         *config.Model
+		known, there, awaited bool
+	}{
+		{without, nil, false, false, false},
+		{without, whole, true, true, true},
+		{whole, whole, true, true, false},
+		{without, whole, true, true, true},
+		{without, without, false, true, false},
+	} {
+		s, err := Compile(&Inputs{Model: step.model, Wanted: step.wanted, Workers: 1}, prev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(s.Dests, func(d forward.Dest) bool { return d.Addr == rec.Real })
+		if (at >= 0) != step.there || s.Servers().Knows(&rec) != step.known {
+			t.Fatalf("step %d: slot %d, known %v", i, at, s.Servers().Knows(&rec))
+		}
+		if at >= 0 {
+			d := &s.Dests[at]
+			if slot >= 0 && at != slot {
+				t.Errorf("step %d: slot %d, it was %d", i, at, slot)
+			}
+			in := slices.ContainsFunc(s.Services[0].Pool.Dests, func(p sched.Dest) bool { return p.ID == uint32(at) })
+			if d.Awaited != step.awaited || d.Gone == in || in != (step.model == whole) {
+				t.Errorf("step %d: awaited %v, gone %v, in the pool %v", i, d.Awaited, d.Gone, in)
+			}
+			slot = at
+		}
+		prev = s
 	}
 }

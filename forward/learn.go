@@ -256,7 +256,7 @@ type serverKey struct {
 func (s *Snapshot) Servers() *Servers {
 	all := make(map[serverKey]conntrack.DestID, len(s.Dests))
 	for i := range s.Dests {
-		if d := &s.Dests[i]; !d.Gone && d.Service != NoService && d.Method != Bypass {
+		if d := &s.Dests[i]; (!d.Gone || d.Awaited) && d.Service != NoService && d.Method != Bypass {
 			all[serverKey{d.Service, d.Port, d.Addr}] = conntrack.DestID(i)
 		}
 	}

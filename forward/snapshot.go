@@ -110,6 +110,7 @@ type Dest struct {
 	Method  Method
 	Tunnel  packet.Tunnel // iff Method == TUN
 	Gone    bool          // removed from its service: packets of its connections are dropped until it comes back
+	Awaited bool          // Gone only while it does not answer: what other directors tell of its connections is kept for then
 	WasNAT  bool          // its method has been NAT, and connections of that time may live
 	Ends    bool          // its connections end now: its weight is 0, and its service says that they do then
 	Service ServiceID
