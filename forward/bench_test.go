@@ -59,7 +59,7 @@ func benchEstablished(b *testing.B, n int, frames iter.Seq[[]byte], prepare func
 		w.Step(now)
 	}
 	w.SetLane(run)
-	for i := 0; i < n; i += packet.BatchSize {
+	for i := 0; i < 2*n; i += packet.BatchSize { // three packets of each, so that a master has told of all
 		w.Step(now)
 	}
 	told := make([]conntrack.Record, 64)

@@ -145,17 +145,27 @@ func (w *Worker) informOn(c *conntrack.Conn, now clock.Mono) {
 			packets = p.Packets
 		}
 		if w.table.Due(p, packets, now) {
-			w.record(p, w.table.Lifetime(p))
+			w.again(p)
 		} else if w.snap.Sync.Version0 {
 			return
 		}
 	}
 }
 
+// again writes a record of what controls others, which with Refresh 0 is told of with each packet: while there is little room
+// that is left to records which are told once.
+func (w *Worker) again(p *conntrack.Conn) {
+	if w.sync.out.Load().Len() > tellRoom*3/4 {
+		w.plain.SyncDropped++
+		return
+	}
+	w.record(p, w.table.Lifetime(p))
+}
+
 // informOnce is inform for a packet that was scheduled through template p and left no connection.
 func (w *Worker) informOnce(p *conntrack.Conn, now clock.Mono) {
 	if !w.snap.Sync.Version0 && w.table.Due(p, p.Packets, now) {
-		w.record(p, w.table.Lifetime(p))
+		w.again(p)
 	}
 }
 
