@@ -59,7 +59,7 @@ func vrrpKeywords() []entry {
 			"lvs_sync_daemon_interface heartbeat{ split_brain_script probe_addresses " + notify + track, ""},
 		{"vrrp_instance", idle, linkPolling, "linkbeat_use_polling", ""},
 		{"vrrp_instance", idle, legacyIdle, "native_ipv6 debug", ""},
-		{"vrrp_instance", refused, 0, "auth_hmac{*", "remove it, and let adverts come from unicast_peer only, with check_unicast_src"},
+		{"vrrp_instance", refused, 0, "auth_hmac{*", "remove it: the trailer that keepalived 2.4 signs adverts with is no standard yet, and 2.2.7 has none; let adverts come from unicast_peer only, with check_unicast_src"},
 		{"authentication", served, 0, "auth_type auth_pass", ""},
 		{"heartbeat", served, 0, "interface source_ip unicast_peer{*", ""},
 
