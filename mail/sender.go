@@ -202,10 +202,11 @@ func (s *Sender) Run(ctx context.Context) error {
 	return nil
 }
 
-// deliver sends what is in the queue, over one connection. It returns how long to wait before trying again, 0 if there
-// is nothing left.
+// deliver sends what is in the queue, over one connection as long as it goes to the same relay. It returns how long to wait
+// before trying again, 0 if there is nothing left.
 func (s *Sender) deliver(ctx context.Context) (wait time.Duration) {
 	var open *session
+	var to Config // of open
 	defer func() {
 		if open != nil {
 			open.quit()
@@ -216,9 +217,14 @@ func (s *Sender) deliver(ctx context.Context) (wait time.Duration) {
 		if !ok {
 			return 0
 		}
+		if open != nil && !to.equal(c) {
+			open.quit()
+			open = nil
+		}
 		var err error
 		if open == nil {
 			open, err = s.open(ctx, c)
+			to = c
 		}
 		if err == nil {
 			err = open.send(c, l)

@@ -408,6 +408,31 @@ func TestFarewell(t *testing.T) {
 	eventually(t, "no goroutines are left", func() bool { return runtime.NumGoroutine() <= before+1 })
 }
 
+// TestReconfigureMeanwhile changes the relay while an alert is on its way: those that wait go to the new one.
+func TestReconfigureMeanwhile(t *testing.T) {
+	r1, r2 := newRelay(t), newRelay(t)
+	var d *desk
+	meanwhile := sync.OnceFunc(func() {
+		d.Configure(r2.config())
+		d.Send(Message{"two", ""})
+	})
+	begin := make(chan struct{})
+	d = newDesk(t, Options{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		<-begin
+		meanwhile()
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}})
+	d.Configure(r1.config())
+	d.Send(Message{"one", ""})
+	close(begin)
+	eventually(t, "both to be sent", func() bool { return d.Stats().Sent == 2 })
+	for i, r := range []*relay{r1, r2} {
+		if got, want := r.got(), "Subject: [lb1] "+[]string{"one", "two"}[i]; len(got) != 1 || !strings.Contains(got[0], want) {
+			t.Errorf("relay %d has %q, want one mail with %q", i+1, got, want)
+		}
+	}
+}
+
 func TestReconfigure(t *testing.T) {
 	r1, r2 := newRelay(t), newRelay(t)
 	d := newDesk(t, Options{})
