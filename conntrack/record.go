@@ -11,7 +11,8 @@ import (
 // addresses are those of one family.
 type Record struct {
 	// Tuple is the connection from the client to the virtual address. Of a template: the client's network and port 0; that
-	// of a service by firewall mark has the protocol 0 and the mark for an address: in the last four bytes of an IPv4 one, in the first four of IPv6.
+	// of a service by firewall mark has the protocol 0 and the mark for an address: in the last four bytes of an IPv4 one, in
+	// the first four of IPv6.
 	packet.Tuple
 	Real     packet.Addr
 	RealPort uint16
