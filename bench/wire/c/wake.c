@@ -48,14 +48,15 @@ static void pin(int cpu)
 static void *sleep_on(void *unused)
 {
 	struct pollfd p = {.fd = bell, .events = POLLIN};
-	uint64_t rung;
+	uint64_t rung, when;
 
 	pin(sleeper);
 	for (;;) {
 		poll(&p, 1, -1);
-		__atomic_store_n(&woken, now(), __ATOMIC_RELEASE);
-		if (read(bell, &rung, sizeof(rung)) != sizeof(rung))
+		when = now();
+		if (read(bell, &rung, sizeof(rung)) != sizeof(rung)) /* before the next one can be rung */
 			die("read the bell");
+		__atomic_store_n(&woken, when, __ATOMIC_RELEASE);
 	}
 	return unused;
 }
