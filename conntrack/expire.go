@@ -49,6 +49,9 @@ func (t *Table) fire(b uint32, n int, now clock.Mono, gone func(*Conn)) (looked 
 		c := &t.slab[t.wheel.heads[b]]
 		t.prefetchEntry(c.ahead)
 		t.wheel.unlink(t.slab, c)
+		if t.ask != nil && c.deadline <= now && c.flags&Template == 0 {
+			t.ask(c)
+		}
 		if c.users > 0 && c.deadline <= now {
 			if c.flags&Template != 0 {
 				c.via = grace

@@ -49,6 +49,7 @@ type Table struct {
 	enlargeFrom int        // entries from which on enlarge is called
 	enlargeAt   clock.Mono // when it does something again
 
+	ask    func(*Conn) // see AskBeforeEnd; nil for nobody
 	wheel  wheel
 	shed   shedder
 	teller teller
