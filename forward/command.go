@@ -75,6 +75,9 @@ const listScan = 4096
 func (w *Worker) list(l *Listing, now clock.Mono) {
 	l.Conns = l.Conns[:0]
 	l.Next, l.End = w.table.Scan(l.From, min(cap(l.Conns), listScan), func(c *conntrack.Conn) bool {
+		if c.Method&quick != 0 {
+			w.hear(c)
+		}
 		info := ConnInfo{Tuple: c.Tuple(), Dest: c.Real(), DestPort: c.RealPort(), State: c.State(), Left: c.Left(now),
 			Template: c.IsTemplate(), Synced: c.Flags()&conntrack.Synced != 0}
 		if d := &w.snap.Dests[c.Dest]; d.Method != NAT { // see connect

@@ -8,17 +8,18 @@ import (
 
 // Counters are what one worker counted since it started, and the size of its table.
 type Counters struct {
-	Received   uint64 // frames taken from the lane
-	Forwarded  uint64 // frames given to the lane
-	Mended     uint64 // frames whose unfinished transport checksum was finished
-	Answered   uint64 // RST and ICMP errors sent for frames that were dropped
-	HandedOver uint64 // frames given to the worker that owns their client
-	GivenBack  uint64 // frames that were not ours, handed to the kernel; in Forwarded too
-	Joined     uint64 // datagrams put together from their fragments
-	Cut        uint64 // packets that left in pieces
-	Shed       uint64 // connections and templates that drop_entry ended
-	Breaths    uint64 // breaths with at least one frame
-	Drops      [packet.DropReasons]uint64
+	Received    uint64 // frames taken from the lane
+	Forwarded   uint64 // frames given to the lane
+	Mended      uint64 // frames whose unfinished transport checksum was finished
+	Answered    uint64 // RST and ICMP errors sent for frames that were dropped
+	HandedOver  uint64 // frames given to the worker that owns their client
+	GivenBack   uint64 // frames that were not ours, handed to the kernel; in Forwarded too
+	Joined      uint64 // datagrams put together from their fragments
+	Cut         uint64 // packets that left in pieces
+	Shed        uint64 // connections and templates that drop_entry ended
+	Accelerated uint64 // packets that the lane's accelerator sent (Received and Forwarded do not have them)
+	Breaths     uint64 // breaths with at least one frame
+	Drops       [packet.DropReasons]uint64
 
 	SyncTold    uint64           // records written for other directors
 	SyncDropped uint64           // records that there was no room for
@@ -28,6 +29,7 @@ type Counters struct {
 
 	Connections uint64 // entries of the table now, templates included
 	Templates   uint64
+	Quick       uint64 // of the connections those that are the accelerator's
 	TableRoom   uint64 // entries the table may hold
 	TableBytes  uint64 // memory that the table may come to use
 	Lane        LaneCounters
@@ -41,11 +43,11 @@ func (c *Counters) Add(o *Counters) {
 	}
 }
 
-const counterWords = 25 + int(packet.DropReasons) + int(Refusals)
+const counterWords = 27 + int(packet.DropReasons) + int(Refusals)
 
 // words lists every field, always in the same order.
 func (c *Counters) words() (w [counterWords]*uint64) {
-	n := copy(w[:], []*uint64{&c.Received, &c.Forwarded, &c.Mended, &c.Answered, &c.HandedOver, &c.GivenBack, &c.Joined, &c.Cut, &c.Shed, &c.Breaths, &c.Connections, &c.Templates,
+	n := copy(w[:], []*uint64{&c.Received, &c.Forwarded, &c.Mended, &c.Answered, &c.HandedOver, &c.GivenBack, &c.Joined, &c.Cut, &c.Shed, &c.Accelerated, &c.Breaths, &c.Quick, &c.Connections, &c.Templates,
 		&c.TableRoom, &c.TableBytes, &c.Lane.Received, &c.Lane.Sent, &c.Lane.SendFull, &c.Lane.SendFailed,
 		&c.Lane.RxDropped, &c.Lane.Wakeups, &c.Lane.WakeErrors, &c.SyncTold, &c.SyncDropped, &c.SyncLearned, &c.SyncRenewed})
 	for i := range c.SyncRefused {

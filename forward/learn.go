@@ -95,6 +95,9 @@ func (w *Worker) learn(r *conntrack.Record, now clock.Mono) Refusal {
 	if c == nil {
 		return w.learnNew(r, h, now)
 	}
+	if c.Method&quick != 0 {
+		w.slowDown(c)
+	}
 	was := w.table.Learn(c, r.State, r.Timeout, now)
 	if was.Active() != r.State.Active() {
 		n := int32(1)

@@ -120,8 +120,11 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 			return
 		}
 	}
+	if c.Method&quick != 0 && !plainEvent(ev) {
+		w.slowDown(c)
+	}
 	d := &w.snap.Dests[c.Dest] // not c.Service: that is in the entry's second line, which is not in the cache
-	v.Why, v.Service, v.Dest, v.Dir, v.conn, v.way = WhyConnection, d.Service, c.Dest, dir, c, Method(c.Method)
+	v.Why, v.Service, v.Dest, v.Dir, v.conn, v.way = WhyConnection, d.Service, c.Dest, dir, c, Method(c.Method&^quick)
 	if (d.Gone || ev.Starts()) && dir == conntrack.FromClient {
 		if w.outlived(c, d, ev) {
 			w.old = *c
@@ -167,6 +170,9 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 	}
 	if w.sync.telling && dir == conntrack.FromClient {
 		w.inform(c, now)
+	}
+	if oneWay && w.fast.to != nil && c.Packets%w.fast.every == 0 {
+		w.speedUp(c, m, d)
 	}
 }
 

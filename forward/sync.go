@@ -208,7 +208,7 @@ func (w *Worker) describe(r *conntrack.Record, c *conntrack.Conn, life time.Dura
 	}
 	method := d.Method
 	if c.Method != 0 {
-		method = Method(c.Method)
+		method = Method(c.Method &^ quick)
 	}
 	r.State, r.Timeout, r.Mark = c.State(), life.Truncate(time.Second), 0
 	if d.Service != NoService {
@@ -216,7 +216,7 @@ func (w *Worker) describe(r *conntrack.Record, c *conntrack.Conn, life time.Dura
 	}
 	r.Flags = recordFlags(c, method)
 	r.EngineLen, r.DataLen = 0, 0
-	if c.App != 0 {
+	if c.App != 0 && c.Method&quick == 0 {
 		w.recordApp(r, c)
 	}
 }

@@ -66,6 +66,16 @@ func (a *account) packet(dest uint32, bytes int) *destAccount {
 	return d
 }
 
+// passed counts packets from clients that the accelerator has sent.
+func (a *account) passed(dest uint32, packets, bytes uint64) {
+	d := &a.dests[dest]
+	d.Packets += packets
+	d.Bytes += bytes
+	if !d.dirty {
+		a.touch(d, dest)
+	}
+}
+
 // reply counts a packet from the server.
 func (a *account) reply(dest uint32, bytes int) {
 	d := &a.dests[dest]

@@ -56,6 +56,7 @@ func (w *Worker) pathTo(id conntrack.DestID, d *Dest) *path {
 	p := &w.paths[id]
 	if p.mtu != 0 && (p.until <= w.now || p.addr != d.Addr) {
 		*p = path{}
+		w.setWay(id)
 	}
 	return p
 }
@@ -88,6 +89,7 @@ func (w *Worker) learnPath(addr *packet.Addr, dest conntrack.DestID, mtu uint16)
 		known := min(d.Hop.MTU, p.limit())
 		if now := max(mtu, min(least, known)); now <= known {
 			*p = path{*addr, w.now.Add(pathLife), now, p.used}
+			w.setWay(conntrack.DestID(i))
 		}
 		if conntrack.DestID(i) != dest {
 			continue

@@ -63,7 +63,7 @@ type Verdict struct {
 // (kernel: ip_vs_bind_dest).
 func (v *Verdict) method(d *Dest) Method {
 	if v.conn != nil && v.conn.Method != 0 {
-		return Method(v.conn.Method)
+		return Method(v.conn.Method &^ quick)
 	}
 	return d.Method
 }

@@ -20,6 +20,8 @@ type Options struct {
 	Spin     bool     // never sleep in the lane
 	// Fragments bound the memory for datagrams of which fragments are missing.
 	Fragments reassembly.Options
+	// Accelerate says how the accelerator is used, where the lane has one.
+	Accelerate Accelerate
 	// TimeOfDay is how long after midnight UTC the worker's clock began, for IPv4 timestamp options.
 	TimeOfDay time.Duration
 }
@@ -70,6 +72,7 @@ type Worker struct {
 	servers     map[ServiceKey]bool // see serversOf; nil while nobody asks
 	quoted      packet.Meta         // of scheduleRelated: a local one would be allocated for each error
 	apps        apps
+	fast        fast
 	acc         account
 	plain       Counters
 	committed   clock.Mono // when the counters were published
@@ -129,6 +132,7 @@ func NewWorker(id int, lane Lane, o Options) (*Worker, error) {
 func (w *Worker) SetLane(lane Lane) {
 	w.lane, w.port = lane, lane.Ports()
 	w.waker, _ = lane.(Waker)
+	w.setAccelerator(lane)
 }
 
 // Close gives the table's memory back. Only after Run has returned.
@@ -208,6 +212,9 @@ func (w *Worker) Step(now clock.Mono) (int, error) {
 	}
 	if w.gathered.cache.Len() > 0 {
 		w.giveUp(now)
+	}
+	if w.fast.to != nil {
+		w.tend(now)
 	}
 	ended := w.table.Expire(now, expireABreath, w.gone)
 	w.publishRecords()
@@ -294,6 +301,7 @@ func (w *Worker) adopt(s *Snapshot) {
 	w.lost(s)
 	w.snap = s
 	w.weigh()
+	w.setWays()
 	w.adopted.Store(s.Gen)
 }
 
@@ -314,6 +322,9 @@ func (w *Worker) adoptService(svc *Service, st *serviceState) {
 
 // gone is told by the table of each connection that ended.
 func (w *Worker) gone(c *conntrack.Conn) {
+	if c.Method&quick != 0 {
+		w.slowDown(c)
+	}
 	if c.App != 0 {
 		w.forget(c)
 	}

@@ -56,7 +56,7 @@ const (
 
 func newShell(group string) *shell {
 	s := &shell{group: group}
-	if s.m, s.err = newMachine(newTopology(0, 0)); s.err != nil {
+	if s.m, s.err = newMachine(newTopology(0, 0), false); s.err != nil {
 		return s
 	}
 	s.estimate = s.m.now.Add(estimateEvery)

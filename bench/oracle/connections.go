@@ -46,7 +46,7 @@ type connectionsStep struct {
 }
 
 func (c *connectionsCase) play() error {
-	return withMachine(newTopology(0, 0), func(m *machine) error {
+	return withMachine(plainTopology, func(m *machine) error {
 		if err := m.sysctls(c.Sysctl); err != nil {
 			return err
 		}

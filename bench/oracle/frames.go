@@ -42,14 +42,19 @@ type wanted struct {
 	Vary         []int
 }
 
-func (c *framesCase) play() error {
+// topology is the network of the case.
+func (c *framesCase) topology() (*topology, error) {
 	t := newTopology(c.MTUClient, c.MTUServer)
 	for _, l := range c.ExtraIP {
 		if err := t.command(l); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return withMachine(t, func(m *machine) error {
+	return t, nil
+}
+
+func (c *framesCase) play() error {
+	return withMachine(c.topology, func(m *machine) error {
 		if err := m.sysctls(c.Sysctl); err != nil {
 			return err
 		}

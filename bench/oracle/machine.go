@@ -44,13 +44,19 @@ type machine struct {
 	last   forward.Verdict // of the last frame
 }
 
-func newMachine(t *topology) (*machine, error) {
+// newMachine makes the director in the network t. An accelerated one forwards what it can without its worker.
+func newMachine(t *topology, accelerated bool) (*machine, error) {
 	m := &machine{top: t, now: clock.Mono(time.Hour), late: lateAtFirst, snap: &forward.Snapshot{},
 		names: ipvsadm.Resolver{Host: func(string) (netip.Addr, bool) { return netip.Addr{}, false }}} // there is no DNS
-	m.lane = forwardtest.New(&m.faults, forwardtest.Options{Ports: t.ports[:]})
+	o := forwardtest.Options{Ports: t.ports[:]}
+	if accelerated {
+		o.Accelerate = func() clock.Mono { return m.now }
+	}
+	m.lane = forwardtest.New(&m.faults, o)
 	var err error
 	m.worker, err = forward.NewWorker(0, m.lane, forward.Options{Table: conntrack.Options{MaxConns: 1 << 16},
-		Observer: func(_ *packet.Frame, _ *packet.Meta, v forward.Verdict) { m.last = v }})
+		Accelerate: forward.Accelerate{Every: 1, Within: 1},
+		Observer:   func(_ *packet.Frame, _ *packet.Meta, v forward.Verdict) { m.last = v }})
 	return m, err
 }
 
@@ -60,17 +66,30 @@ func (m *machine) close() error {
 	return errors.Join(m.worker.Close(), m.faults.err())
 }
 
-// withMachine plays a case on a machine of its own.
-func withMachine(t *topology, play func(*machine) error) error {
-	m, err := newMachine(t)
-	if err != nil {
-		return err
+// withMachine plays a case on a machine of its own, and then on one that has an accelerator: the answers must be the same.
+func withMachine(build func() (*topology, error), play func(*machine) error) error {
+	for _, accelerated := range []bool{false, true} {
+		t, err := build()
+		if err != nil {
+			return err
+		}
+		m, err := newMachine(t, accelerated)
+		if err != nil {
+			return err
+		}
+		err = play(m)
+		if lane := m.close(); err == nil {
+			err = lane
+		}
+		var d *difference
+		if errors.As(err, &d) && accelerated {
+			d.where = "accelerated: " + d.where
+		}
+		if err != nil {
+			return err
+		}
 	}
-	err = play(m)
-	if lane := m.close(); err == nil {
-		err = lane
-	}
-	return err
+	return nil
 }
 
 // faults is the testing.TB of the lane.
@@ -231,10 +250,16 @@ func (m *machine) send(port int, frame []byte) (sent []out, taken bool, err erro
 		return nil, false, m.step()
 	}
 	m.lane.Inject(port, frame)
+	before := m.accelerated()
 	if err := m.step(); err != nil {
 		return nil, true, err
 	}
 	sent = m.left()
+	if m.accelerated() != before {
+		if err := m.explain(port, frame); err != nil {
+			return nil, true, err
+		}
+	}
 	if m.last.Why == forward.WhyKernel {
 		return nil, false, nil
 	}
@@ -242,6 +267,29 @@ func (m *machine) send(port int, frame []byte) (sent []out, taken bool, err erro
 	sent, err = m.deliver(sent)
 	m.last = last
 	return sent, true, err
+}
+
+// accelerated returns how many packets the worker has not seen.
+func (m *machine) accelerated() uint64 {
+	var c forward.Counters
+	m.worker.ReadCounters(&c)
+	return c.Accelerated
+}
+
+// explain asks the worker for its verdict on a frame that it has not seen.
+func (m *machine) explain(port int, frame []byte) error {
+	buf := make([]byte, forwardtest.BufferLen)
+	done := make(chan struct{}, 1)
+	q := &forward.Question{Frame: packet.MakeFrame(buf, forwardtest.Headroom, copy(buf[forwardtest.Headroom:], frame), uint8(port), 0)}
+	if !m.worker.Post(forward.Command{Explain: q, Done: done}) {
+		return errors.New("mailbox full")
+	}
+	if err := m.step(); err != nil {
+		return err
+	}
+	<-done
+	m.last = q.Verdict
+	return nil
 }
 
 // left returns what left since it was asked last.

@@ -69,7 +69,7 @@ func (p *player) reuseLine(line []byte) error {
 
 func newReuseGroup(set reuseSettings) *reuseGroup {
 	g := &reuseGroup{set: set}
-	if g.m, g.err = newMachine(newTopology(0, 0)); g.err != nil {
+	if g.m, g.err = newMachine(newTopology(0, 0), false); g.err != nil {
 		return g
 	}
 	how := map[string]string{"nat": "-m", "dr": "-g", "tun": "-i"}[set.Fwd]

@@ -33,7 +33,7 @@ func (r *transitionRow) play() error {
 	if len(parts) < 2 {
 		return fmt.Errorf("table %q", r.Table)
 	}
-	return withMachine(newTopology(0, 0), func(m *machine) error {
+	return withMachine(plainTopology, func(m *machine) error {
 		if err := m.stateSettings(parts); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ type sequenceStep struct {
 }
 
 func (c *sequenceCase) play() error {
-	return withMachine(newTopology(0, 0), func(m *machine) error {
+	return withMachine(plainTopology, func(m *machine) error {
 		if err := m.sysctls(c.Sysctl); err != nil {
 			return err
 		}

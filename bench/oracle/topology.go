@@ -46,6 +46,9 @@ type topology struct {
 	ports     [3]forward.PortInfo
 }
 
+// plainTopology is the network of most cases.
+func plainTopology() (*topology, error) { return newTopology(0, 0), nil }
+
 func newTopology(mtuClient, mtuServer int) *topology {
 	t := &topology{mtu: [2]int{mtuOr(mtuClient), mtuOr(mtuServer)}, via: map[netip.Prefix]netip.Addr{},
 		tables: map[string][]netip.Prefix{}}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"dirsw/clock"
 	"dirsw/forward"
 	"dirsw/packet"
 )
@@ -22,6 +23,8 @@ type TB interface {
 type Options struct {
 	Ports  []forward.PortInfo // none: DefaultPorts
 	Frames int                // buffers in the pool; 0: DefaultFrames
+	// Accelerate, if not nil, says what time it is, and gives the lane an accelerator.
+	Accelerate func() clock.Mono
 }
 
 // Lane keeps in memory what a test injects and what the worker sends and drops. It fails the test if a frame is given
@@ -36,7 +39,8 @@ type Lane struct {
 
 	mu     sync.Mutex
 	pool   pool
-	queue  records // injected, not yet received
+	quick  *Accelerator // nil without
+	queue  records      // injected, not yet received
 	out    []port
 	count  forward.LaneCounters
 	end    error // of Recv when queue is empty
@@ -61,12 +65,26 @@ func New(tb TB, o Options) *Lane {
 	for i := range l.out {
 		l.out[i].room = -1
 	}
+	if o.Accelerate != nil {
+		l.quick = NewAccelerator(l.ports, acceleratorRoom, o.Accelerate)
+	}
 	tb.Cleanup(func() {
 		if n := l.Outstanding(); n != 0 {
 			tb.Errorf("forwardtest: %d frames were received or allocated and never sent or dropped", n)
 		}
 	})
 	return l
+}
+
+// acceleratorRoom is how many connections the accelerator of a lane takes.
+const acceleratorRoom = 1024
+
+// Accelerator returns that of the lane; nil if it has none.
+func (l *Lane) Accelerator() forward.Accelerator {
+	if l.quick == nil {
+		return nil
+	}
+	return l.quick
 }
 
 // Inject queues copies of frames as received on a port. A frame that a buffer cannot hold behind its headroom counts in
@@ -149,6 +167,11 @@ func (l *Lane) Recv(b *packet.Batch) (int, error) {
 		}
 		copy(f.Bytes(), bytes)
 		l.queue.skip()
+		if l.quick != nil && l.quick.Send(f) {
+			l.out[f.Port].sent.push(f.Port, f.Bytes())
+			l.takeBack(f)
+			continue
+		}
 		b.N++
 	}
 	l.count.Received += uint64(b.N)

@@ -1,0 +1,143 @@
+package forwardtest
+
+import (
+	"encoding/binary"
+
+	"dirsw/clock"
+	"dirsw/forward"
+	"dirsw/packet"
+)
+
+// Accelerator does in memory what the XDP program does for package xsk: the slow twin of it, on top of packet. One of a Lane
+// (Options.Accelerate) is asked for each frame before the worker gets it.
+type Accelerator struct {
+	now   func() clock.Mono
+	ports []forward.PortInfo
+	room  int
+	ways  [1024]forward.Shortcut
+	flows map[packet.Tuple]uint32 // places in entries
+	all   []entry
+	free  []uint32
+	beat  clock.Mono
+	id    uint16
+}
+
+// entry is a connection.
+type entry struct {
+	key    packet.Tuple
+	way    uint32
+	passed forward.Passed
+	last   clock.Mono
+}
+
+var (
+	_ forward.Accelerator = (*Accelerator)(nil)
+	_ forward.Accelerated = (*Lane)(nil)
+)
+
+// NewAccelerator returns one for so many connections, which takes the time from now.
+func NewAccelerator(ports []forward.PortInfo, room int, now func() clock.Mono) *Accelerator {
+	return &Accelerator{now: now, ports: ports, room: room, flows: map[packet.Tuple]uint32{}}
+}
+
+// Room returns how many connections it takes, and how many ways there are.
+func (a *Accelerator) Room() (conns, ways int) { return a.room, len(a.ways) }
+
+// Sends is true for all ports of the lane.
+func (a *Accelerator) Sends(port uint8) bool { return int(port) < len(a.ports) }
+
+// SetWay says what happens to packets of connections with that way.
+func (a *Accelerator) SetWay(i uint32, to forward.Shortcut) { a.ways[i] = to }
+
+// Put hands over a connection.
+func (a *Accelerator) Put(k *packet.Tuple, way uint32) (place uint32, ok bool) {
+	if len(a.flows) == a.room {
+		return 0, false
+	}
+	if n := len(a.free); n > 0 {
+		place, a.free = a.free[n-1], a.free[:n-1]
+	} else {
+		place = uint32(len(a.all))
+		a.all = append(a.all, entry{})
+	}
+	a.all[place] = entry{key: *k, way: way}
+	a.flows[*k] = place
+	return place, true
+}
+
+// Read returns what has been sent of a connection.
+func (a *Accelerator) Read(place uint32) (forward.Passed, clock.Mono) {
+	return a.all[place].passed, a.all[place].last
+}
+
+// Remove takes a connection back.
+func (a *Accelerator) Remove(place uint32) {
+	delete(a.flows, a.all[place].key)
+	a.free = append(a.free, place)
+}
+
+// Beat tells that the worker lives.
+func (a *Accelerator) Beat(now clock.Mono) { a.beat = now }
+
+// Len returns how many connections it has.
+func (a *Accelerator) Len() int { return len(a.flows) }
+
+// Send makes the frame that leaves of f, whose port then is where to, and reports whether it does. If not, f is as it was.
+func (a *Accelerator) Send(f *packet.Frame) bool {
+	var m packet.Meta
+	if packet.Parse(f.Bytes(), &m) != packet.NoDrop || !a.plain(f, &m) {
+		return false
+	}
+	place, ok := a.flows[m.Tuple]
+	if !ok || a.now().Sub(a.beat) >= stale {
+		return false
+	}
+	e := &a.all[place]
+	w := &a.ways[e.way]
+	n := m.Len()
+	if w.Method == 0 || n > int(w.MTU) || a.unfinished(f, &m) || !packet.DecrementTTL(f, &m) {
+		return false
+	}
+	f.Resize(int(m.End))
+	if w.Method == forward.TUN {
+		a.id++
+		if !(packet.Tunnel{}).Wrap(f, &m, &packet.Outer{Src: &w.Outer, Dst: &w.Server, ID: a.id, MayCut: w.MayCut}) {
+			panic("forwardtest: no room for a tunnel in front of a frame")
+		}
+	}
+	packet.SetMACs(f, w.Src, w.Dst)
+	f.Port = w.Port
+	e.passed += forward.OnePassed(n)
+	e.last = a.now()
+	return true
+}
+
+const stale = 1e9 // nanoseconds
+
+// plain reports whether a packet is of a kind that can be sent at all.
+func (a *Accelerator) plain(f *packet.Frame, m *packet.Meta) bool {
+	const ends = packet.FIN | packet.SYN | packet.RST | packet.ACK
+	l4 := m.L3 + packet.IPv4MinLen
+	if m.Family == packet.IPv6Family {
+		l4 = m.L3 + packet.IPv6Len
+	}
+	return m.Flags == 0 && m.L3 == packet.EthernetLen && m.L4 == l4 &&
+		(m.Proto == packet.ProtoUDP || m.Proto == packet.ProtoTCP && m.TCPFlags&ends == packet.ACK)
+}
+
+// unfinished reports whether the checksum holds no more than the sum of the pseudo-header.
+func (a *Accelerator) unfinished(f *packet.Frame, m *packet.Meta) bool {
+	if !a.ports[f.Port].Unfinished {
+		return false
+	}
+	t := f.Bytes()[m.L4:m.End]
+	n, at := len(t), 16
+	if m.Proto == packet.ProtoUDP {
+		n, at = int(binary.BigEndian.Uint16(t[4:])), 6
+	}
+	sum := packet.PseudoHeaderIPv6(m.Src, m.Dst, m.Proto, n)
+	if m.Family == packet.IPv4Family {
+		sum = packet.PseudoHeaderIPv4(m.Src, m.Dst, m.Proto, n)
+	}
+	return packet.Fold(sum) == binary.BigEndian.Uint16(t[at:])
+}
