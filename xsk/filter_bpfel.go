@@ -13,6 +13,18 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type filterFlow struct {
+	_     structs.HostLayout
+	Src   [4]uint32
+	Dst   [4]uint32
+	Ports uint32
+	State uint32
+	Way   uint32
+	Reach uint32
+	Count uint64
+	Seen  uint64
+}
+
 type filterService struct {
 	_     structs.HostLayout
 	Addr  [4]uint32
@@ -25,6 +37,17 @@ type filterStation struct {
 	_    structs.HostLayout
 	Mac  [6]uint8
 	Zero uint16
+}
+
+type filterWay struct {
+	_      structs.HostLayout
+	Eth    [12]uint8
+	Serial uint32
+	How    uint8
+	Port   uint8
+	Mtu    uint16
+	Outer  [8]uint32
+	Zero   [3]uint32
 }
 
 type filterWide struct {
@@ -40,14 +63,21 @@ type filterWide struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	filterMapBeats        = "beats"
+	filterMapFlows        = "flows"
+	filterMapInterfaces   = "interfaces"
 	filterMapPrefixes     = "prefixes"
 	filterMapQueues       = "queues"
 	filterMapServices     = "services"
 	filterMapSockets      = "sockets"
 	filterMapStations     = "stations"
+	filterMapWays         = "ways"
 	filterProgDirswFilter = "dirsw_filter"
 	filterVarExtras       = "extras"
 	filterVarFirst        = "first"
+	filterVarPlaces       = "places"
+	filterVarSeed         = "seed"
+	filterVarUnfinished   = "unfinished"
 )
 
 // loadFilter returns the embedded CollectionSpec for filter.
@@ -99,19 +129,26 @@ type filterProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type filterMapSpecs struct {
-	Prefixes *ebpf.MapSpec `ebpf:"prefixes"`
-	Queues   *ebpf.MapSpec `ebpf:"queues"`
-	Services *ebpf.MapSpec `ebpf:"services"`
-	Sockets  *ebpf.MapSpec `ebpf:"sockets"`
-	Stations *ebpf.MapSpec `ebpf:"stations"`
+	Beats      *ebpf.MapSpec `ebpf:"beats"`
+	Flows      *ebpf.MapSpec `ebpf:"flows"`
+	Interfaces *ebpf.MapSpec `ebpf:"interfaces"`
+	Prefixes   *ebpf.MapSpec `ebpf:"prefixes"`
+	Queues     *ebpf.MapSpec `ebpf:"queues"`
+	Services   *ebpf.MapSpec `ebpf:"services"`
+	Sockets    *ebpf.MapSpec `ebpf:"sockets"`
+	Stations   *ebpf.MapSpec `ebpf:"stations"`
+	Ways       *ebpf.MapSpec `ebpf:"ways"`
 }
 
 // filterVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type filterVariableSpecs struct {
-	Extras *ebpf.VariableSpec `ebpf:"extras"`
-	First  *ebpf.VariableSpec `ebpf:"first"`
+	Extras     *ebpf.VariableSpec `ebpf:"extras"`
+	First      *ebpf.VariableSpec `ebpf:"first"`
+	Places     *ebpf.VariableSpec `ebpf:"places"`
+	Seed       *ebpf.VariableSpec `ebpf:"seed"`
+	Unfinished *ebpf.VariableSpec `ebpf:"unfinished"`
 }
 
 // filterObjects contains all objects after they have been loaded into the kernel.
@@ -134,20 +171,28 @@ func (o *filterObjects) Close() error {
 //
 // It can be passed to loadFilterObjects or ebpf.CollectionSpec.LoadAndAssign.
 type filterMaps struct {
-	Prefixes *ebpf.Map `ebpf:"prefixes"`
-	Queues   *ebpf.Map `ebpf:"queues"`
-	Services *ebpf.Map `ebpf:"services"`
-	Sockets  *ebpf.Map `ebpf:"sockets"`
-	Stations *ebpf.Map `ebpf:"stations"`
+	Beats      *ebpf.Map `ebpf:"beats"`
+	Flows      *ebpf.Map `ebpf:"flows"`
+	Interfaces *ebpf.Map `ebpf:"interfaces"`
+	Prefixes   *ebpf.Map `ebpf:"prefixes"`
+	Queues     *ebpf.Map `ebpf:"queues"`
+	Services   *ebpf.Map `ebpf:"services"`
+	Sockets    *ebpf.Map `ebpf:"sockets"`
+	Stations   *ebpf.Map `ebpf:"stations"`
+	Ways       *ebpf.Map `ebpf:"ways"`
 }
 
 func (m *filterMaps) Close() error {
 	return _FilterClose(
+		m.Beats,
+		m.Flows,
+		m.Interfaces,
 		m.Prefixes,
 		m.Queues,
 		m.Services,
 		m.Sockets,
 		m.Stations,
+		m.Ways,
 	)
 }
 
@@ -155,8 +200,11 @@ func (m *filterMaps) Close() error {
 //
 // It can be passed to loadFilterObjects or ebpf.CollectionSpec.LoadAndAssign.
 type filterVariables struct {
-	Extras *ebpf.Variable `ebpf:"extras"`
-	First  *ebpf.Variable `ebpf:"first"`
+	Extras     *ebpf.Variable `ebpf:"extras"`
+	First      *ebpf.Variable `ebpf:"first"`
+	Places     *ebpf.Variable `ebpf:"places"`
+	Seed       *ebpf.Variable `ebpf:"seed"`
+	Unfinished *ebpf.Variable `ebpf:"unfinished"`
 }
 
 // filterPrograms contains all programs after they have been loaded into the kernel.

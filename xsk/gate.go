@@ -3,6 +3,7 @@ package xsk
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/asavie/xdp"
 	"github.com/cilium/ebpf"
@@ -29,16 +30,23 @@ type gate struct {
 	macs map[packet.MAC]bool // in stations
 }
 
-// newGate loads the program for a port with that many queues. All ports share the maps of keys.
-func newGate(keys *keySets, queues int) (*gate, error) {
+// newGate loads the program for a port of s. All ports share the maps of keys and those of the accelerator.
+func newGate(s *Set, p *port) (*gate, error) {
+	keys := s.keys
 	spec, err := loadFilter()
 	if err != nil {
 		return nil, err
 	}
-	spec.Maps[filterMapSockets].MaxEntries = uint32(queues)
-	spec.Maps[filterMapQueues].MaxEntries = uint32(queues)
+	spec.Maps[filterMapSockets].MaxEntries = uint32(p.queues)
+	spec.Maps[filterMapQueues].MaxEntries = uint32(p.queues)
 	spec.Maps[filterMapStations].MaxEntries = 2 * maxStations // old and new at once
 	shared := map[string]*ebpf.Map{filterMapServices: keys.services.kernel, filterMapPrefixes: keys.prefixes.kernel}
+	if s.flows != nil {
+		maps.Copy(shared, s.flows.maps())
+		if err := s.flows.tell(spec, p.Unfinished); err != nil {
+			return nil, err
+		}
+	}
 	for name, m := range shared {
 		spec.Maps[name].MaxEntries = m.MaxEntries()
 	}

@@ -34,6 +34,7 @@ type lane struct {
 	send      []*socket // by port: where its frames leave; nil for the tap
 	tap       *tap      // nil without
 	bell      *bell
+	quick     *quickLane    // nil without accelerator
 	poll      []unix.PollFd // of the bell, the receivers, and the tap
 	timeout   unix.Timespec
 	busy      bool // the driver was asked to poll on our calls
@@ -58,6 +59,14 @@ func (l *lane) start() {
 	for _, s := range l.receivers {
 		s.refill(l.umem)
 	}
+}
+
+// Accelerator returns that of the lane; nil if it has none.
+func (l *lane) Accelerator() forward.Accelerator {
+	if l.quick == nil {
+		return nil
+	}
+	return l.quick
 }
 
 // Ports lists the ports.

@@ -38,7 +38,12 @@ type Options struct {
 	BusyPoll bool // ask the driver to poll on our system calls instead of interrupts, where it can
 	Frames   int  // of each lane; 0: enough for full rings
 	Replace  bool // displace a foreign XDP program
-	MaxKeys  int  // of a forward.Filter, its addresses included; 0 stands for DefaultMaxKeys
+	// Accelerate lets the XDP program forward that many connections by itself, as the workers tell it (forward.Accelerator).
+	// 0: none. Where no interface can do it, none either, and Ports says why.
+	Accelerate int
+	// Epoch is what CLOCK_MONOTONIC said, in nanoseconds, when the clock of the workers was 0. Only for Accelerate.
+	Epoch   int64
+	MaxKeys int // of a forward.Filter, its addresses included; 0 stands for DefaultMaxKeys
 }
 
 // PortOptions names an interface. Index, MAC, MTU and Queues are asked of the kernel where they are zero, in the network
@@ -69,4 +74,7 @@ type PortState struct {
 	Queues   int // served
 }
 
-var _ forward.Lane = (*lane)(nil)
+var (
+	_ forward.Lane        = (*lane)(nil)
+	_ forward.Accelerated = (*lane)(nil)
+)

@@ -10,7 +10,7 @@ import (
 const held uint32 = 2
 
 // Reopen is Open for a Set whose interfaces have come or gone, after its workers have ended. The Set that it returns has the
-// keys of s, so that SetFilter goes on from those. Filters on interfaces that are the same stay attached: until their queues
+// keys of s, so that SetFilter goes on from those, and its accelerator. Filters on interfaces that are the same stay attached: until their queues
 // have sockets again they drop what they would take, and the new Lanes count it, because the kernel refuses connections to
 // addresses that it holds for nobody. On an error s has no sockets, and nothing works but Reopen and Close; otherwise s is
 // closed.
@@ -27,7 +27,7 @@ func (s *Set) Reopen(o Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Set{keys: s.keys}
+	n := &Set{keys: s.keys, flows: s.flows}
 	if err := n.open(&o, s.ports); err != nil {
 		return nil, errors.Join(err, n.release(s.ports))
 	}

@@ -23,6 +23,7 @@ type Set struct {
 
 	mu     sync.Mutex // of what follows, and the gates of the ports
 	keys   *keySets
+	flows  *flows // nil without accelerator
 	closed bool
 }
 
@@ -33,6 +34,7 @@ type port struct {
 	txQueues int   // that it has
 	gate     *gate // nil for one that only sends
 	zeroCopy bool
+	slow     string // why the accelerator does not send by it; or ""
 }
 
 // Open attaches the filter, which takes nothing yet, and opens the queues of every port, in the network namespace of the
@@ -53,6 +55,11 @@ func Open(o Options) (_ *Set, err error) {
 	}
 	if s.keys, err = newKeySets(room); err != nil {
 		return nil, err
+	}
+	if o.Workers = max(o.Workers, 1); o.Accelerate > 0 {
+		if s.flows, err = newFlows(&o); err != nil {
+			return nil, err
+		}
 	}
 	return s, s.open(&o, nil)
 }
@@ -77,10 +84,18 @@ func (s *Set) open(o *Options, old []port) error {
 			}
 		}
 	}
+	if s.flows != nil {
+		if err := s.flows.connect(s.ports); err != nil {
+			return err
+		}
+	}
 	for w := range o.Workers {
 		l, err := openLane(s.ports, w, o)
 		if err != nil {
 			return err
+		}
+		if s.flows != nil {
+			l.quick = s.flows.workers[w]
 		}
 		s.lanes = append(s.lanes, l)
 	}
@@ -133,7 +148,7 @@ func (s *Set) openGate(p *port, o *Options) (err error) {
 	if !p.Receive || p.Absent {
 		return nil
 	}
-	if p.gate, err = newGate(s.keys, p.queues); err != nil {
+	if p.gate, err = newGate(s, p); err != nil {
 		return err
 	}
 	if err := p.gate.set([]packet.MAC{p.MAC}); err != nil {
@@ -191,6 +206,9 @@ func (p *port) note() string {
 	if p.gate != nil && p.gate.mode == "generic" {
 		notes = append(notes, fmt.Sprintf("segments that the kernel has glued together are lost in generic mode; turn that off "+
 			"(\"ethtool -K %s gro off lro off\", and tso off where the sender is on this machine)", p.Name))
+	}
+	if p.slow != "" {
+		notes = append(notes, "nothing is accelerated that leaves by it: "+p.slow)
 	}
 	if p.MTU > maxMTU {
 		notes = append(notes, fmt.Sprintf("packets longer than %d bytes are lost, though the MTU is %d; lower it", maxMTU, p.MTU))
@@ -265,6 +283,9 @@ func (s *Set) Close() error {
 	}
 	if s.keys != nil {
 		errs = append(errs, s.keys.close())
+	}
+	if s.flows != nil {
+		errs = append(errs, s.flows.close())
 	}
 	return errors.Join(errs...)
 }

@@ -12,6 +12,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#define barrier() asm volatile("" ::: "memory")
+
 #define VLAN_LEN 4
 #define ICMP_LEN 8
 #define PORTS_LEN 4		/* both ports, with which TCP, UDP and SCTP begin */
@@ -19,6 +21,7 @@
 
 #define IP_OFFSET 0x1fff	/* RFC 791, section 3.1 */
 #define IP_FRAGMENT 0x3fff	/* offset and MF */
+#define IP_DF 0x4000
 #define IP6_OFFSET 0xfff8	/* RFC 8200, section 4.5 */
 
 #define ICMP_UNREACH 3		/* RFC 792 */
@@ -556,6 +559,8 @@ static __noinline int refused(struct xdp_md *ctx)
 	return 1;
 }
 
+#include "flows.bpf.h"
+
 SEC("xdp")
 int dirsw_filter(struct xdp_md *ctx)
 {
@@ -564,6 +569,14 @@ int dirsw_filter(struct xdp_md *ctx)
 	__u32 queue = ctx->rx_queue_index;
 	__u32 *served = bpf_map_lookup_elem(&queues, &queue);
 
+	if (places && served && *served && (void *)(eth + 1) <= end) {
+		int act = accelerated(ctx, eth, end);
+
+		if (act != TO_WORKER)
+			return act;
+		eth = (void *)(long)ctx->data; /* a frame may have been made shorter */
+		end = (void *)(long)ctx->data_end;
+	}
 	if (!served || !*served || (void *)(eth + 1) > end || !service(eth, end))
 		return extra(CLOSED) && refused(ctx) ? XDP_DROP : XDP_PASS;
 	if (!ours(eth->h_dest))
