@@ -43,7 +43,8 @@ func dataplaneFields(d *Dataplane) []field {
 		cores = "auto"
 	}
 	fields := list("interfaces", d.Interfaces, "queues", d.Queues, "workers", d.Workers, "cores", cores, "steer", d.Steer, "mode", d.Mode,
-		"zero_copy", d.ZeroCopy, "wait", d.Wait, "connections", d.Connections, "replace_xdp", d.Replace)
+		"zero_copy", d.ZeroCopy, "wait", d.Wait, "connections", d.Connections, "replace_xdp", d.Replace,
+		"accelerate", d.Accelerate)
 	return append(fields, sysctlFields(d)...)
 }
 

@@ -57,8 +57,12 @@ type Dataplane struct {
 	Wait        Wait
 	Connections int  // room in the connection table; 0: default
 	Replace     bool // displace a foreign XDP program
+	Accelerate  int  // connections that the XDP program may forward by itself; 0: none
 	Sysctls     []Sysctl
 }
+
+// DefaultAccelerate is how many connections `accelerate on` stands for.
+const DefaultAccelerate = 65536
 
 // Steer is what decides which worker serves a packet.
 type Steer uint8

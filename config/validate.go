@@ -45,6 +45,9 @@ func at(p Pos) string {
 	return fmt.Sprintf(" (the first is in line %d)", p.Line)
 }
 
+// maxAccelerate is what package xsk has room for.
+const maxAccelerate = 1 << 24
+
 func (v *validator) dataplane(d *Dataplane) {
 	for i, name := range d.Interfaces {
 		if slices.Contains(d.Interfaces[:i], name) {
@@ -75,6 +78,12 @@ func (v *validator) dataplane(d *Dataplane) {
 	}
 	if d.Connections < 0 {
 		v.fail(d.Pos, "leave it out for the default", "room for %d connections in dataplane", d.Connections)
+	}
+	if d.Accelerate < 0 || d.Accelerate > maxAccelerate {
+		v.fail(d.Pos, "write `accelerate on`, or a number up to 16777216", "%d connections to accelerate in dataplane", d.Accelerate)
+	}
+	if d.Accelerate > 0 && d.Mode == ModeGeneric {
+		v.fail(d.Pos, "write `mode auto`, or leave `accelerate` out", "generic mode has no accelerator")
 	}
 	v.sysctls(d.Sysctls)
 }

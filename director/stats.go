@@ -32,6 +32,7 @@ func (d *Director) ReadStats(dst *stats.Stats) {
 	dst.Connections, dst.Templates, dst.TableRoom = int(sum.Connections), int(sum.Templates), int(sum.TableRoom)
 	dst.Forwarded, dst.Answered, dst.Mended, dst.Shed = sum.Forwarded, sum.Answered, sum.Mended, sum.Shed
 	dst.GivenBack, dst.Joined, dst.Cut = sum.GivenBack, sum.Joined, sum.Cut
+	dst.Accelerated, dst.Quick = sum.Accelerated, int(sum.Quick)
 	dst.Timeouts = stats.Timeouts(now.snap.Timeouts)
 	sum.Drops[packet.DropNotAccepted] += d.o.Filter.Refused()
 	for r := packet.NoDrop + 1; r < packet.DropReasons; r++ {

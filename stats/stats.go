@@ -25,7 +25,10 @@ type Stats struct {
 	GivenBack uint64 `json:"givenBack"` // frames that were nobody's, handed to the network stack of this host; forwarded, too
 	Shed      uint64 `json:"shed"`      // connections and templates that drop_entry ended
 
+	Accelerated uint64 `json:"accelerated"` // packets that the XDP program forwarded by itself; not in Forwarded
+
 	Connections int      `json:"connections"` // entries in the tables of all workers, templates not counted
+	Quick       int      `json:"quick"`       // of the connections those that the XDP program forwards by itself
 	Templates   int      `json:"templates"`   // persistence templates of all workers
 	TableRoom   int      `json:"tableRoom"`   // entries that the tables can hold together
 	MemoryBytes uint64   `json:"memoryBytes"` // resident set of the process

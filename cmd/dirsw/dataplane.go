@@ -61,6 +61,7 @@ func (p *dataplane) open() error {
 func (p *dataplane) options(ports []xsk.PortOptions) xsk.Options {
 	d := p.roster.plane
 	return xsk.Options{Ports: ports, Workers: len(p.cores), Queues: d.Queues, Replace: d.Replace, BusyPoll: d.Wait == config.WaitBusy,
+		Accelerate: d.Accelerate, Epoch: epoch(p.clock),
 		Mode:     map[config.Mode]xsk.Mode{config.ModeNative: xsk.Native, config.ModeGeneric: xsk.Generic}[d.Mode],
 		ZeroCopy: map[config.ZeroCopy]xsk.ZeroCopy{config.ZeroCopyOn: xsk.ZeroCopyOn, config.ZeroCopyOff: xsk.ZeroCopyOff}[d.ZeroCopy]}
 }

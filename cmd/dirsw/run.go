@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
 
 	"dirsw/clock"
 	"dirsw/config"
@@ -307,6 +308,13 @@ func serve(ctx context.Context, r *runFlags, d *director.Director, plane *datapl
 		log.Info("stopped: addresses given back, interfaces let go")
 	}
 	return err
+}
+
+// epoch returns what CLOCK_MONOTONIC said, in nanoseconds, when a clock of this machine was 0.
+func epoch(c clock.Clock) int64 {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) // it cannot fail
+	return now.Nano() - int64(c.Now())
 }
 
 // timeOfDay is how long after midnight UTC a clock began that runs now.

@@ -105,6 +105,9 @@ func printStats(out io.Writer, s *stats.Stats) {
 	if s.Joined+s.Cut > 0 {
 		fmt.Fprintf(w, "\t%d\tdatagrams put together from fragments\n\t%d\tpackets cut into fragments\n", s.Joined, s.Cut)
 	}
+	if s.Accelerated > 0 || s.Quick > 0 {
+		fmt.Fprintf(w, "\t%d\tbesides, accelerated; %d connections are now\n", s.Accelerated, s.Quick)
+	}
 	if s.GivenBack > 0 {
 		fmt.Fprintf(w, "\t%d\tgiven back to this host\n", s.GivenBack)
 	}

@@ -196,6 +196,8 @@ func (p *parser) dataplane(s *statement) {
 			p.choice(b, s, func(i int) { d.Wait = config.Wait(i) }, "auto", "sleep", "busy-poll")
 		case "replace_xdp":
 			p.setBool(b, s, &d.Replace)
+		case "accelerate":
+			p.accelerate(b, s, &d.Accelerate)
 		case "sysctl":
 			p.sysctl(b, s, d)
 		case "iptables", "ip6tables":
@@ -204,6 +206,19 @@ func (p *parser) dataplane(s *statement) {
 			p.iptablesSave(b, s)
 		}
 	})
+}
+
+// accelerate reads on, off, or a number of connections.
+func (p *parser) accelerate(b *block, s *statement, to *int) {
+	on := false
+	if args := s.args(); len(args) == 1 && args[0].text != "" && args[0].text[0] >= '0' && args[0].text[0] <= '9' {
+		p.setInt(b, s, 1, 1<<24, to)
+		return
+	}
+	p.setBool(b, s, &on)
+	if *to = 0; on {
+		*to = config.DefaultAccelerate
+	}
 }
 
 // sysctl reads sysctl NAME VALUE, and the other ways in which sysctl.conf writes it.
