@@ -218,6 +218,19 @@ func wireGroups(w *wire.Bench, quick bool) []wireSetup {
 		{"one core, 65 536 flows", wire.Setup{Arms: 2, OneCore: true, Flows: 1 << 16}, makers{dr, nat, w.Nftables}, nft(1.5)},
 		{"one core, 1 048 576 flows", wire.Setup{Arms: 2, OneCore: true, Flows: 1 << 20}, makers{dr, w.Nftables}, nft(1.5)},
 	}
+	quickDR, quickTUN := w.Accelerated(wire.DR), w.Accelerated(wire.TUN)
+	beside := func(least float64) map[string]measure.Target {
+		return map[string]measure.Target{"kernel ip_forward": {AtLeast: 3}, "nftables DNAT": {AtLeast: least}}
+	}
+	for _, n := range []int{thousand, 1 << 16} {
+		name := map[int]string{thousand: "1 024 flows", 1 << 16: "65 536 flows"}[n]
+		peers := makers{quickDR, quickTUN, w.Forwarder, w.Forwarding, w.Nftables}
+		targets := beside(map[int]float64{thousand: 1, 1 << 16: 1.5}[n])
+		all = append(all,
+			wireSetup{"one core, swallowed, " + name, wire.Setup{Arms: 2, OneCore: true, Swallow: true, Flows: n}, peers, targets},
+			wireSetup{"one core with the generator, swallowed, " + name, wire.Setup{Arms: 2, Together: true, Swallow: true, Flows: n},
+				makers{quickDR, quickTUN, w.Forwarding, w.Nftables}, targets})
+	}
 	if quick {
 		return all[:3]
 	}

@@ -39,7 +39,11 @@ type Setup struct {
 	Arms    int  // interfaces: 1 or 2
 	OneCore bool // receiving and forwarding share a processor, and the director sleeps; else receiving is done on the first
 	Sleeps  bool // the director sleeps in any case
-	Flows   int  // a power of two
+	// Together: generator, receiving and all that is not a process of the director share the first processor; what the
+	// generator takes is in everybody's cost.
+	Together bool
+	Swallow  bool // the far end takes frames in XDP, at the least cost for who sends them
+	Flows    int  // a power of two
 }
 
 // Result is what was measured.
@@ -55,6 +59,7 @@ type Contender struct {
 	Setup
 	start func(ctx context.Context, r *rig, s *Setup) (*process, error) // nil process: the kernel forwards
 	dst   func(r *rig) string                                           // where the frames go
+	warm  func(ctx context.Context) error                               // waits until it goes at its pace; nil: at once
 }
 
 // Maker makes a contender of a setup, or says what is missing on this machine.
@@ -109,14 +114,14 @@ func (b *Bench) build(ctx context.Context, cc, name string, source []byte, flags
 }
 
 // rig builds the next rig.
-func (b *Bench) rig(arms int) (*rig, error) {
+func (b *Bench) rig(arms int, swallow bool) (*rig, error) {
 	b.rigs++
-	return newRig(arms, b.rigs)
+	return newRig(arms, b.rigs, swallow)
 }
 
 // Measure runs a contender once.
 func (b *Bench) Measure(ctx context.Context, c *Contender) (res Result, err error) {
-	r, err := b.rig(c.Arms)
+	r, err := b.rig(c.Arms, c.Swallow)
 	if err != nil {
 		return res, err
 	}
@@ -148,7 +153,12 @@ func (b *Bench) Measure(ctx context.Context, c *Contender) (res Result, err erro
 	if err := b.awaitTraffic(ctx, r, failure); err != nil {
 		return res, err
 	}
-	res, err = b.window(ctx, r, dut)
+	if c.warm != nil {
+		if err := c.warm(ctx); err != nil {
+			return res, errors.Join(err, failure())
+		}
+	}
+	res, err = b.window(ctx, r, dut, b.beside(c, gen))
 	return res, errors.Join(err, failure())
 }
 
@@ -190,9 +200,17 @@ func (b *Bench) awaitTraffic(ctx context.Context, r *rig, failure func() error) 
 	return fmt.Errorf("no frame arrived within %v", patience)
 }
 
+// beside lists what works for the director besides its own threads.
+func (b *Bench) beside(c *Contender, gen *process) []int {
+	if !c.Together {
+		return nil
+	}
+	return append(threadsNamed(fmt.Sprintf("ksoftirqd/%d", b.first)), gen.cmd.Process.Pid)
+}
+
 // window counts what arrives.
-func (b *Bench) window(ctx context.Context, r *rig, dut *process) (Result, error) {
-	busy := napiThreads(r.in)
+func (b *Bench) window(ctx context.Context, r *rig, dut *process, beside []int) (Result, error) {
+	busy := append(napiThreads(r.in), beside...)
 	if dut != nil {
 		busy = append(busy, dut.cmd.Process.Pid)
 	}

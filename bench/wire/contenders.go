@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -124,9 +126,49 @@ func (b *Bench) dirsw(name, program, method string, s Setup) *Contender {
 		}}
 }
 
+// Accelerated returns the maker of dirsw with its accelerator, which is measured once it has all flows. The far end must
+// swallow what comes: of a veth, frames from XDP programs are taken by XDP or GRO only.
+func (b *Bench) Accelerated(method string) Maker {
+	return func(s Setup) (*Contender, error) {
+		if b.o.Dirsw == "" {
+			return nil, errors.New("the program dirsw is not there")
+		}
+		start := func(ctx context.Context, r *rig, s *Setup) (*process, error) {
+			block := fmt.Sprintf("dataplane {\n\taccelerate %d\n}\n", max(s.Flows, 1<<16))
+			return b.startDirsw(ctx, r, b.o.Dirsw, s.wait(), block+r.configuration(method, "UDP"))
+		}
+		return &Contender{Name: "accelerated " + method, Ours: true, Setup: s, dst: toService, start: start,
+			warm: func(ctx context.Context) error { return b.awaitQuick(ctx, s.Flows) }}, nil
+	}
+}
+
+// awaitQuick waits until the accelerator has nearly all flows.
+func (b *Bench) awaitQuick(ctx context.Context, flows int) error {
+	const poll, patience = 200 * time.Millisecond, 30 * time.Second
+	var s struct{ Quick int }
+	for range patience / poll {
+		out, err := exec.CommandContext(ctx, b.o.Dirsw, "stats", "--json", "--socket", b.socket()).Output()
+		if err == nil {
+			err = json.Unmarshal(out, &s)
+		}
+		if err != nil {
+			return fmt.Errorf("ask dirsw for its connections: %w", err)
+		}
+		if s.Quick >= flows-flows/100 {
+			return b.sleep(ctx, b.o.Settle)
+		}
+		if err := b.sleep(ctx, poll); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("of %d flows %d are accelerated after %v", flows, s.Quick, patience)
+}
+
+func (b *Bench) socket() string { return filepath.Join(b.o.Dir, "dirsw.sock") }
+
 // wait is how the director waits for frames.
 func (s *Setup) wait() string {
-	if s.OneCore || s.Sleeps {
+	if s.OneCore || s.Sleeps || s.Together {
 		return "sleep"
 	}
 	return "busy-poll"
@@ -152,7 +194,7 @@ func (b *Bench) startDirsw(ctx context.Context, r *rig, program, wait, text stri
 	if r.arms == 2 {
 		ports += "," + r.out
 	}
-	cmd := exec.CommandContext(ctx, program, "run", "-f", conf, "--socket", filepath.Join(b.o.Dir, "dirsw.sock"), "--interface",
+	cmd := exec.CommandContext(ctx, program, "run", "-f", conf, "--socket", b.socket(), "--interface",
 		ports, "--mode", "native", "--wait", wait, "--cores", strconv.Itoa(b.last))
 	p, err := startProcess(r.director, "dirsw", cmd)
 	if err != nil {

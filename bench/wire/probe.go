@@ -136,7 +136,7 @@ func (b *Bench) Latency(ctx context.Context, c *Contender, count int, every time
 	if c.Arms != 1 || c.OneCore {
 		return nil, errors.New("latency is measured one-armed, the director on a processor of its own")
 	}
-	r, err := b.rig(1)
+	r, err := b.rig(1, false)
 	if err != nil {
 		return nil, err
 	}

@@ -71,11 +71,14 @@ func cpuTime(pids ...int) (ns int64) {
 }
 
 // napiThreads returns the kernel's threads that receive on an interface.
-func napiThreads(dev string) (pids []int) {
+func napiThreads(dev string) []int { return threadsNamed("napi/" + dev + "-") }
+
+// threadsNamed returns the processes whose names begin so.
+func threadsNamed(name string) (pids []int) {
 	files, _ := filepath.Glob("/proc/[0-9]*/comm")
 	for _, f := range files {
 		b, err := os.ReadFile(f)
-		if err != nil || !strings.HasPrefix(string(b), "napi/"+dev+"-") {
+		if err != nil || !strings.HasPrefix(string(b), name) {
 			continue
 		}
 		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(f))); err == nil {

@@ -45,6 +45,7 @@ type rig struct {
 // sinkObjects are the program that takes the frames, and what it counts.
 type sinkObjects struct {
 	Sink    *ebpf.Program  `ebpf:"sink"`
+	Swallow *ebpf.Program  `ebpf:"swallow"`
 	Frame   *ebpf.Variable `ebpf:"frame"`
 	Arrived *ebpf.Variable `ebpf:"arrived"`
 	Strange *ebpf.Variable `ebpf:"strange"`
@@ -59,12 +60,13 @@ func (r *rig) serverAddr(i int) string {
 }
 
 // newRig builds everything but the director itself, with the sink in place of the servers.
-func newRig(arms, serial int) (*rig, error) {
+// With swallow it is an XDP program.
+func newRig(arms, serial int, swallow bool) (*rig, error) {
 	r, err := newNetwork(arms, serial)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.attachSink(); err != nil {
+	if err := r.attachSink(swallow); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
 	return r, nil
@@ -214,7 +216,7 @@ func (r *rig) outgoingMAC() net.HardwareAddr {
 }
 
 // attachSink puts the counting program where the frames arrive.
-func (r *rig) attachSink() error {
+func (r *rig) attachSink(swallow bool) error {
 	spec, err := loadWire()
 	if err != nil {
 		return err
@@ -227,11 +229,19 @@ func (r *rig) attachSink() error {
 		return fmt.Errorf("load the sink: %w", err)
 	}
 	r.sink = o
-	r.undo = append(r.undo, o.Sink.Close)
+	r.undo = append(r.undo, o.Sink.Close, o.Swallow.Close)
 	return r.server.do(func() error {
 		i, err := net.InterfaceByName(r.sv)
 		if err != nil {
 			return err
+		}
+		if swallow {
+			l, err := link.AttachXDP(link.XDPOptions{Interface: i.Index, Program: o.Swallow, Flags: link.XDPDriverMode})
+			if err != nil {
+				return fmt.Errorf("attach the sink: %w", err)
+			}
+			r.undo = append(r.undo, l.Close)
+			return nil
 		}
 		l, err := link.AttachTCX(link.TCXOptions{Interface: i.Index, Program: o.Sink, Attach: ebpf.AttachTCXIngress})
 		if err != nil {

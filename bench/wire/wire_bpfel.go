@@ -19,6 +19,7 @@ const (
 	wireMapSocket    = "socket"
 	wireProgGenerate = "generate"
 	wireProgSink     = "sink"
+	wireProgSwallow  = "swallow"
 	wireProgTake     = "take"
 	wireVarArrived   = "arrived"
 	wireVarFlowMask  = "flow_mask"
@@ -72,6 +73,7 @@ type wireSpecs struct {
 type wireProgramSpecs struct {
 	Generate *ebpf.ProgramSpec `ebpf:"generate"`
 	Sink     *ebpf.ProgramSpec `ebpf:"sink"`
+	Swallow  *ebpf.ProgramSpec `ebpf:"swallow"`
 	Take     *ebpf.ProgramSpec `ebpf:"take"`
 }
 
@@ -141,6 +143,7 @@ type wireVariables struct {
 type wirePrograms struct {
 	Generate *ebpf.Program `ebpf:"generate"`
 	Sink     *ebpf.Program `ebpf:"sink"`
+	Swallow  *ebpf.Program `ebpf:"swallow"`
 	Take     *ebpf.Program `ebpf:"take"`
 }
 
@@ -148,6 +151,7 @@ func (p *wirePrograms) Close() error {
 	return _WireClose(
 		p.Generate,
 		p.Sink,
+		p.Swallow,
 		p.Take,
 	)
 }

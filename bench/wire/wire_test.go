@@ -256,7 +256,7 @@ func TestRigIsOutOfSight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newRig(2, 99999)
+	r, err := newRig(2, 99999, false)
 	if err != nil {
 		t.Fatal(err)
 	}
