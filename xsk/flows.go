@@ -15,9 +15,6 @@ import (
 	"dirsw/packet"
 )
 
-// DefaultFlows is the room for connections of an accelerator whose options name none.
-const DefaultFlows = 65536
-
 const (
 	maxFlows      = 1 << 24
 	window        = 16   // places from the one where a connection belongs, among which it is
