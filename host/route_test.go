@@ -49,6 +49,17 @@ func TestRoutesAreThoseOfIPRoute(t *testing.T) {
 	show := func(n *node) []string {
 		return append(n.run("ip", "-d", "-o", "-4", "route", "show", "table", "all"), n.run("ip", "-d", "-o", "-6", "route", "show", "table", "all")...)
 	}
+	for _, n := range []*node{here, model} {
+		eventually(t, "its links have all of their own routes", func() bool { // the kernel makes those of fe80:: after the rest
+			local := 0
+			for _, line := range show(n) {
+				if strings.HasPrefix(line, "local fe80::") {
+					local++
+				}
+			}
+			return local == 2
+		})
+	}
 	for _, c := range []struct {
 		words string // of ip-route(8)
 		route Route
