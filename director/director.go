@@ -85,6 +85,7 @@ const (
 	tickEvery    = time.Second     // neighbours that do not answer are asked again
 	staticEvery  = 3               // ticks between two refreshes of static addresses
 	restFor      = 4               // times as long as following the last news took, until the next are followed
+	restMost     = 2 * time.Second // and this at most, for the machine may have stood still meanwhile
 	confirmEvery = 10              // ticks between two confirmations of the neighbours, and looks at all next hops
 	adoptWithin  = 2 * time.Second // for a worker to adopt a snapshot; one that takes longer is stuck or has ended
 )
@@ -406,7 +407,7 @@ func (d *Director) news() {
 	d.follow()
 	d.synchronise()
 	end := d.o.Clock.Now()
-	d.rested = end.Add(restFor * (end.Sub(begin) - d.awaited))
+	d.rested = end.Add(min(restFor*(end.Sub(begin)-d.awaited), restMost))
 }
 
 // follow compiles anew if the facts have changed.
