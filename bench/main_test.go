@@ -22,7 +22,7 @@ func TestRunRefuses(t *testing.T) {
 		args []string
 		want string
 	}{
-		"a section that is none": {options{only: "pipeline,speed", footprint: -1}, nil, `no section "speed"; there are pipeline, new, memory, curve, table, team, flood, wire, http`},
+		"a section that is none": {options{only: "pipeline,speed", footprint: -1}, nil, `no section "speed"; there are pipeline, new, memory, curve, table, team, flood, wire, http, accelerate`},
 		"an argument":            {options{only: "memory", footprint: -1}, []string{"hot"}, `unexpected argument "hot"`},
 	} {
 		t.Run(name, func(t *testing.T) {

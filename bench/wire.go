@@ -81,7 +81,24 @@ func (b *bench) wire(ctx context.Context) error {
 		return err
 	}
 	defer undo()
-	for _, g := range wireGroups(w, b.quick) {
+	if err := b.wireSetups(ctx, w, wireGroups(w, b.quick)); err != nil {
+		return err
+	}
+	return b.latency(ctx, w, b.wireRounds())
+}
+
+// accelerate measures between interfaces what the accelerator sends, whose peers send to the same far end.
+func (b *bench) accelerate(ctx context.Context) error {
+	w, undo, err := b.rig(ctx, "accelerate")
+	if w == nil {
+		return err
+	}
+	defer undo()
+	return b.wireSetups(ctx, w, acceleratedGroups(w))
+}
+
+func (b *bench) wireSetups(ctx context.Context, w *wire.Bench, setups []wireSetup) error {
+	for _, g := range setups {
 		if b.other != "" {
 			g.makers = append(g.makers, w.Other(wire.DR))
 		}
@@ -89,7 +106,7 @@ func (b *bench) wire(ctx context.Context) error {
 			return err
 		}
 	}
-	return b.latency(ctx, w, b.wireRounds())
+	return nil
 }
 
 // wireRounds is how many rounds there are on the wire, where one takes most of a minute.
@@ -218,6 +235,16 @@ func wireGroups(w *wire.Bench, quick bool) []wireSetup {
 		{"one core, 65 536 flows", wire.Setup{Arms: 2, OneCore: true, Flows: 1 << 16}, makers{dr, nat, w.Nftables}, nft(1.5)},
 		{"one core, 1 048 576 flows", wire.Setup{Arms: 2, OneCore: true, Flows: 1 << 20}, makers{dr, w.Nftables}, nft(1.5)},
 	}
+	if quick {
+		return all[:3]
+	}
+	return all
+}
+
+// acceleratedGroups lists the setups in which the far end swallows what it gets.
+func acceleratedGroups(w *wire.Bench) (all []wireSetup) {
+	type makers = []wire.Maker
+	const thousand = 1 << 10
 	quickDR, quickTUN := w.Accelerated(wire.DR), w.Accelerated(wire.TUN)
 	beside := func(least float64) map[string]measure.Target {
 		return map[string]measure.Target{"kernel ip_forward": {AtLeast: 3}, "nftables DNAT": {AtLeast: least}}
@@ -230,9 +257,6 @@ func wireGroups(w *wire.Bench, quick bool) []wireSetup {
 			wireSetup{"one core, swallowed, " + name, wire.Setup{Arms: 2, OneCore: true, Swallow: true, Flows: n}, peers, targets},
 			wireSetup{"one core with the generator, swallowed, " + name, wire.Setup{Arms: 2, Together: true, Swallow: true, Flows: n},
 				makers{quickDR, quickTUN, w.Forwarding, w.Nftables}, targets})
-	}
-	if quick {
-		return all[:3]
 	}
 	return all
 }
