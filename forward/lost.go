@@ -46,19 +46,11 @@ type clientWays struct {
 
 // TakeLost fills dst with clients whose way is not known and that replies are for, and returns how many those are. They are
 // told again a second later at the soonest. One goroutine at a time.
-func (w *Worker) TakeLost(dst []packet.Addr) (n int) {
-	out := w.back.out.Load()
-	for ; out != nil && n < len(dst); n++ {
-		a := out.Next()
-		if a == nil {
-			break
-		}
-		dst[n] = *a
+func (w *Worker) TakeLost(dst []packet.Addr) int {
+	if out := w.back.out.Load(); out != nil {
+		return out.Take(dst)
 	}
-	if n > 0 {
-		out.Release()
-	}
-	return n
+	return 0
 }
 
 // found keeps the way to a client.

@@ -61,22 +61,10 @@ type syncer struct {
 // TakeRecords fills dst with what other directors are to be told, oldest first, and returns how many records those are. One
 // goroutine at a time.
 func (w *Worker) TakeRecords(dst []conntrack.Record) int {
-	out := w.sync.out.Load()
-	if out == nil {
-		return 0
+	if out := w.sync.out.Load(); out != nil {
+		return out.Take(dst)
 	}
-	n := 0
-	for ; n < len(dst); n++ {
-		r := out.Next()
-		if r == nil {
-			break
-		}
-		dst[n] = *r
-	}
-	if n > 0 {
-		out.Release()
-	}
-	return n
+	return 0
 }
 
 // Learn queues what another director has told of a connection or a template whose client w owns (Steer.Owner); false if

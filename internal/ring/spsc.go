@@ -138,6 +138,21 @@ func (r *SPSC[T]) Release() {
 	r.head.Store(r.taken)
 }
 
+// Take copies the oldest values into dst, gives their slots back, and returns how many they are. Consumer only.
+func (r *SPSC[T]) Take(dst []T) (n int) {
+	for ; n < len(dst); n++ {
+		p := r.Next()
+		if p == nil {
+			break
+		}
+		dst[n] = *p
+	}
+	if n > 0 {
+		r.Release()
+	}
+	return n
+}
+
 // Len returns how many values are published and not yet released. Exact for a caller that holds both roles; for others
 // a moment's view.
 func (r *SPSC[T]) Len() int {

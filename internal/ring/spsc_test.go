@@ -52,6 +52,22 @@ func TestFullAndEmpty(t *testing.T) {
 	}
 }
 
+func TestTake(t *testing.T) {
+	r, got := New[int](4), make([]int, 2)
+	if n := r.Take(got); n != 0 {
+		t.Errorf("%d of an empty ring", n)
+	}
+	for i := range 3 {
+		r.Push(i)
+	}
+	if n := r.Take(got); n != 2 || got[0] != 0 || got[1] != 1 || r.Len() != 1 {
+		t.Errorf("took %d: %v, %d left", n, got, r.Len())
+	}
+	if n := r.Take(got); n != 1 || got[0] != 2 || r.Len() != 0 {
+		t.Errorf("took %d: %v, %d left", n, got, r.Len())
+	}
+}
+
 func TestNothingIsSeenBeforePublish(t *testing.T) {
 	r := New[int](4)
 	*r.Reserve(), *r.Reserve() = 7, 8
