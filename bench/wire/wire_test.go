@@ -329,10 +329,8 @@ func TestWeb(t *testing.T) {
 }
 
 func TestWake(t *testing.T) {
+	testenv.NeedProgram(t, "cc")
 	b := newBench(t)
-	if b.waker == "" {
-		t.Skip("there is no C compiler")
-	}
 	if us, err := b.Wake(context.Background(), 5, time.Millisecond); err != nil || us <= 0 {
 		t.Errorf("%v us, %v", us, err)
 	}
