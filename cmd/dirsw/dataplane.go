@@ -129,8 +129,10 @@ func (p *dataplane) run(ctx context.Context) error {
 // is its own; nil if the sockets are to be opened anew.
 func (p *dataplane) together(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
-	defer stop()
+	watching := make(chan struct{})
+	defer func() { stop(); <-watching }() // what is asked for from then on is not missed
 	go func() {
+		defer close(watching)
 		select {
 		case <-p.again:
 			stop()
@@ -164,10 +166,14 @@ const reopenEvery = time.Second
 // reopen opens the sockets on the interfaces that are there now, trying until it works; false if ctx ended before.
 func (p *dataplane) reopen(ctx context.Context) bool {
 	p.mu.Lock()
-	old, asked := p.set, p.asked
-	p.set, p.asked = nil, nil
+	old := p.set
+	p.set = nil
 	p.mu.Unlock()
 	for said := false; ; said = true {
+		p.mu.Lock()
+		asked := p.asked
+		p.asked = nil
+		p.mu.Unlock()
 		set, back, refused, err := p.renew(old)
 		if err == nil {
 			for i, w := range p.workers {
@@ -182,12 +188,11 @@ func (p *dataplane) reopen(ctx context.Context) bool {
 			}
 			p.back(p.roster.forDirector())
 			p.tell(back)
-			for _, a := range asked {
-				a <- refused
-			}
+			answer(asked, refused)
 			p.lookAgain()
 			return true
 		}
+		answer(asked, err) // they do not wait for the next try: the director has more to do
 		if !said {
 			p.log.Warn("the sockets cannot be opened anew; trying again", zap.Error(err))
 		}
@@ -199,6 +204,12 @@ func (p *dataplane) reopen(ctx context.Context) bool {
 			return false
 		case <-time.After(reopenEvery):
 		}
+	}
+}
+
+func answer(asked []chan<- error, err error) {
+	for _, a := range asked {
+		a <- err
 	}
 }
 
@@ -296,7 +307,7 @@ func (p *dataplane) tell(back []string) {
 	}
 }
 
-// ports says what the interfaces are attached as; nothing while one is away.
+// ports says what the interfaces are attached as; nothing while they are opened anew.
 func (p *dataplane) ports() (out []stats.Port) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
