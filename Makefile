@@ -11,7 +11,7 @@ LDFLAGS   := -s -w -X main.version=$(VERSION)
 
 # Packages whose tests make network namespaces and attach programs (they skip without root, and with -short).
 # Those that wait for others most of the time run two at once, those that load the machine one by one.
-PRIVILEGED_WAITING := ./config/iptables ./config/keepalived ./director ./health ./bfd ./script ./track ./notify
+PRIVILEGED_WAITING := ./config/iptables ./config/keepalived ./director ./health ./bfd ./script ./track ./notify ./internal/testenv
 PRIVILEGED_LOADING := ./lab/... ./cmd/... ./bench/...
 
 # Everything builds without cgo but the race detector.
@@ -60,6 +60,7 @@ race: ## the same under the race detector, with the invariants compiled in, in r
 
 privileged: ## end-to-end tests in network namespaces (root; DIRSW_PRIVILEGED=1 makes skips fail)
 	CGO_ENABLED=1 $(GO) test -count 1 -p 1 -timeout 10m -race -tags invariants ./host/... ./xsk/...
+	$(GO) test -count 1 -run '^TestNoAllocations$$' ./xsk
 	$(GO) test -count 1 -p 2 -timeout 20m $(PRIVILEGED_WAITING)
 	$(GO) test -count 1 -p 1 -timeout 20m $(PRIVILEGED_LOADING)
 
