@@ -50,7 +50,9 @@ func (t *Table) fire(b uint32, n int, now clock.Mono, gone func(*Conn)) (looked 
 		t.prefetchEntry(c.ahead)
 		t.wheel.unlink(t.slab, c)
 		if t.ask != nil && c.deadline <= now && c.flags&Template == 0 {
+			t.asking = true
 			t.ask(c)
+			t.asking = false
 		}
 		if c.users > 0 && c.deadline <= now {
 			if c.flags&Template != 0 {

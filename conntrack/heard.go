@@ -14,12 +14,15 @@ import (
 func (t *Table) AskBeforeEnd(ask func(*Conn)) { t.ask = ask }
 
 // Heard tells connection c of packets from its client that passed by the table and changed nothing in its state, the last of
-// them at the time at: it lives on from then, for life or, if that is 0, as long as its state says.
+// them at the time at, after all that the table was told of: it lives on from then, for life or, if that is 0, as long as its
+// state says.
 func (t *Table) Heard(c *Conn, packets uint32, at clock.Mono, life time.Duration) {
 	c.Packets += packets
-	end := at.Add(life)
-	if life == 0 {
-		end = at + t.timeouts[c.state&31]
+	if c.deadline = at.Add(life); life == 0 {
+		c.deadline = at + t.timeouts[c.state&31]
 	}
-	c.deadline = max(c.deadline, end)
+	if !t.asking && int32(ceilTick(c.deadline)-c.armed) < 0 { // Expire has taken what it asks about out of the wheel
+		t.wheel.unlink(t.slab, c)
+		t.wheel.link(t.slab, c)
+	}
 }

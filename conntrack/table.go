@@ -50,6 +50,7 @@ type Table struct {
 	enlargeAt   clock.Mono // when it does something again
 
 	ask    func(*Conn) // see AskBeforeEnd; nil for nobody
+	asking bool        // ask is at work
 	wheel  wheel
 	shed   shedder
 	teller teller

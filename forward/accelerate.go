@@ -24,8 +24,8 @@ type Accelerator interface {
 	Put(k *packet.Tuple, way uint32) (place uint32, ok bool)
 	// Read returns what has been sent since Put, and when the last of it was, if there was anything.
 	Read(place uint32) (n Passed, last clock.Mono)
-	// Remove ends what Put began.
-	Remove(place uint32)
+	// Remove ends what Put began, and returns what Read would have: the place may be another worker's at once.
+	Remove(place uint32) (n Passed, last clock.Mono)
 	// Beat tells that the worker lives. What has not been told so for a second takes nothing any more.
 	Beat(now clock.Mono)
 }
@@ -87,21 +87,24 @@ const (
 
 // fast is what a worker has for its accelerator.
 type fast struct {
-	to     Accelerator // nil: there is none
-	ways   []Shortcut  // as told last, by DestID
-	conns  []quickConn
-	room   int
-	every  uint32
-	within time.Duration
-	next   int // of conns, to be read
-	heard  clock.Mono
-	beat   clock.Mono
+	to      Accelerator // nil: there is none
+	ways    []Shortcut  // as told last, by DestID
+	methods []Method    // by DestID, of the snapshot that the ways are of
+	former  *Steer      // likewise
+	conns   []quickConn
+	room    int
+	every   uint32
+	within  time.Duration
+	next    int // of conns, to be read
+	heard   clock.Mono
+	beat    clock.Mono
 }
 
 // quickConn is a connection that the accelerator has.
 type quickConn struct {
 	slot, place uint32
-	passed      Passed // as read last
+	passed      Passed     // as read last
+	since       clock.Mono // when its last packet came that is known of, sent or seen
 }
 
 // plainEvent reports whether what a packet says cannot change the state of an established connection.
@@ -136,6 +139,7 @@ func (w *Worker) setAccelerator(lane Lane) {
 	}
 	conns, ways := w.fast.to.Room()
 	w.fast.room, w.fast.conns, w.fast.ways = conns, make([]quickConn, 0, conns), make([]Shortcut, ways)
+	w.fast.methods = make([]Method, ways)
 	w.table.AskBeforeEnd(func(c *conntrack.Conn) {
 		if c.Method&quick != 0 {
 			w.hear(c)
@@ -145,29 +149,41 @@ func (w *Worker) setAccelerator(lane Lane) {
 }
 
 // setWays tells the accelerator of what has changed in a snapshot. Connections whose server is reached by another method than
-// their own are taken back.
+// their own are taken back before.
 func (w *Worker) setWays() {
 	if w.fast.to == nil {
 		return
 	}
+	n := min(len(w.snap.Dests), len(w.fast.ways))
 	changed := false
-	for i := range w.snap.Dests {
-		id := conntrack.DestID(i)
-		if i >= len(w.fast.ways) {
-			break
-		}
-		was := w.fast.ways[i].Method
-		w.setWay(id)
-		if is := w.snap.Dests[i].Method; was != 0 && was != is {
-			changed = true
-		}
+	for i := range n {
+		was, is := w.fast.methods[i], w.snap.Dests[i].Method
+		changed = changed || was != 0 && was != is
+		w.fast.methods[i] = is
 	}
-	if !changed {
-		return
+	if steer := w.snap.Steer.Former; changed || steer != w.fast.former {
+		w.fast.former = steer
+		w.takeBack(func(c *conntrack.Conn) bool {
+			k := c.Tuple()
+			return Method(c.Method&^quick) != w.snap.Dests[c.Dest].Method || !w.owns(&k.Src, k.SrcPort)
+		})
 	}
+	for i := range n {
+		w.setWay(conntrack.DestID(i))
+	}
+}
+
+// owns reports whether packets of a client come to w: what they are of may be a connection of another worker's then, or a new one,
+// though this one has an old one of the same client (Steer.Former).
+func (w *Worker) owns(client *packet.Addr, port uint16) bool {
+	s := &w.snap.Steer
+	return s.Workers <= 1 || s.Owner(client, port) == w.id
+}
+
+// takeBack takes those connections back from the accelerator that are not for it any more.
+func (w *Worker) takeBack(over func(*conntrack.Conn) bool) {
 	for i := len(w.fast.conns) - 1; i >= 0; i-- {
-		c := w.table.At(w.fast.conns[i].slot)
-		if Method(c.Method&^quick) != w.snap.Dests[c.Dest].Method {
+		if c := w.table.At(w.fast.conns[i].slot); over(c) {
 			w.slowDown(c)
 		}
 	}
@@ -212,7 +228,7 @@ func (w *Worker) shortcut(id conntrack.DestID, d *Dest) (to Shortcut) {
 func (w *Worker) speedUp(c *conntrack.Conn, m *packet.Meta, d *Dest) {
 	s := c.State()
 	if c.Method&quick != 0 || s != conntrack.TCPEstablished && s != conntrack.UDPNormal || !ordinary(m) || m.VLAN != 0 ||
-		Method(c.Method) != d.Method || len(w.fast.conns) == w.fast.room || int(c.Dest) >= len(w.fast.ways) ||
+		Method(c.Method) != d.Method || !w.owns(&m.Src, m.SrcPort) || len(w.fast.conns) == w.fast.room || int(c.Dest) >= len(w.fast.ways) ||
 		w.fast.ways[c.Dest].Method == 0 {
 		return
 	}
@@ -220,7 +236,7 @@ func (w *Worker) speedUp(c *conntrack.Conn, m *packet.Meta, d *Dest) {
 	if !ok {
 		return
 	}
-	w.fast.conns = append(w.fast.conns, quickConn{slot: c.Slot(), place: place})
+	w.fast.conns = append(w.fast.conns, quickConn{slot: c.Slot(), place: place, since: w.now})
 	c.Method |= quick
 	c.App = uint32(len(w.fast.conns))
 	w.plain.Quick = uint64(len(w.fast.conns))
@@ -230,29 +246,45 @@ func (w *Worker) speedUp(c *conntrack.Conn, m *packet.Meta, d *Dest) {
 func (w *Worker) slowDown(c *conntrack.Conn) {
 	i := int(c.App) - 1
 	q := &w.fast.conns[i]
-	w.fast.to.Remove(q.place)
-	w.hear(c)
+	is, last := w.fast.to.Remove(q.place)
+	w.learnt(c, q, is, last)
 	c.Method, c.App = c.Method&^quick, 0
-	last := len(w.fast.conns) - 1
-	if i != last {
-		*q = w.fast.conns[last]
+	end := len(w.fast.conns) - 1
+	if i != end {
+		*q = w.fast.conns[end]
 		w.table.At(q.slot).App = uint32(i) + 1
 	}
-	w.fast.conns = w.fast.conns[:last]
-	w.plain.Quick = uint64(last)
+	w.fast.conns = w.fast.conns[:end]
+	w.plain.Quick = uint64(end)
+}
+
+// meanwhile does for c, of which a packet has come, what decide would have done for what the accelerator has sent before it.
+func (w *Worker) meanwhile(c *conntrack.Conn, ev conntrack.Event, now clock.Mono) {
+	if !plainEvent(ev) {
+		w.slowDown(c)
+		return
+	}
+	w.hear(c)
+	w.fast.conns[c.App-1].since = now
 }
 
 // hear does for c what decide would have done for what the accelerator has sent of it.
 func (w *Worker) hear(c *conntrack.Conn) {
 	q := &w.fast.conns[c.App-1]
 	is, last := w.fast.to.Read(q.place)
+	w.learnt(c, q, is, last)
+}
+
+// learnt does it, where that is what has been sent since the connection was handed over, the last of it at a time.
+func (w *Worker) learnt(c *conntrack.Conn, q *quickConn, is Passed, last clock.Mono) {
 	new := is - q.passed
 	if new == 0 {
 		return
 	}
 	q.passed = is
+	q.since = max(q.since, last) // the clock of the accelerator may stand still for some milliseconds
 	before, n := c.Packets, new.Packets()
-	w.table.Heard(c, uint32(n), last, time.Duration(w.snap.Dests[c.Dest].Established)*time.Second)
+	w.table.Heard(c, uint32(n), q.since, time.Duration(w.snap.Dests[c.Dest].Established)*time.Second)
 	w.acc.passed(uint32(c.Dest), n, new.Bytes())
 	w.plain.Accelerated += n
 	w.uncommitted = true

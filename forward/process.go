@@ -120,8 +120,8 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 			return
 		}
 	}
-	if c.Method&quick != 0 && !plainEvent(ev) {
-		w.slowDown(c)
+	if c.Method&quick != 0 {
+		w.meanwhile(c, ev, now)
 	}
 	d := &w.snap.Dests[c.Dest] // not c.Service: that is in the entry's second line, which is not in the cache
 	v.Why, v.Service, v.Dest, v.Dir, v.conn, v.way = WhyConnection, d.Service, c.Dest, dir, c, Method(c.Method&^quick)

@@ -229,10 +229,15 @@ func (q *quickLane) Read(place uint32) (forward.Passed, clock.Mono) {
 	return n, clock.Mono(int64(e.seen.Load()) - q.f.epoch)
 }
 
-// Remove takes a connection back. What was counted can be read until the next Put.
-func (q *quickLane) Remove(place uint32) {
+// Remove takes a connection back, and returns what has been sent of it. It does so before the place is free: it may be another
+// worker's in the next moment.
+func (q *quickLane) Remove(place uint32) (forward.Passed, clock.Mono) {
 	e := &q.f.table.entries[place]
-	e.state.Store(e.state.Load()&serialMask + serialStep)
+	serial := e.state.Load()&serialMask + serialStep
+	e.state.Store(serial | claimed)
+	n, last := q.Read(place)
+	e.state.Store(serial)
+	return n, last
 }
 
 // Beat tells that the worker lives.

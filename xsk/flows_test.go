@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -13,6 +14,7 @@ import (
 	"dirsw/clock"
 	"dirsw/forward"
 	"dirsw/forward/forwardtest"
+	"dirsw/internal/testenv"
 	"dirsw/packet"
 )
 
@@ -362,5 +364,43 @@ func TestAcceleratorHoldsWhatItWasMadeFor(t *testing.T) {
 		if sent := p.sends(frame(i)); sent != in {
 			t.Errorf("connection %d is in: %v, sent: %v", i, in, sent)
 		}
+	}
+}
+
+// TestPlacesGoFromWorkerToWorker has two workers take the same few places in turns: each reads of a connection what was counted of
+// it, and nothing of who has its place next.
+func TestPlacesGoFromWorkerToWorker(t *testing.T) {
+	testenv.NeedNetAdmin(t)
+	f, err := newFlows(&Options{Accelerate: 4, Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	wrong := make([]int, 2)
+	var both sync.WaitGroup
+	for w := range wrong {
+		both.Go(func() {
+			q := f.workers[w]
+			k := plainFrames()["udp4"].Tuple
+			k.Family, k.SrcPort = packet.IPv4Family, uint16(w)
+			for range 100_000 {
+				place, ok := q.Put(&k, 0)
+				if !ok {
+					continue
+				}
+				e := &f.table.entries[place]
+				e.seen.Store(uint64(w) + 1)
+				for range w + 3 { // as the program does
+					e.count.Add(uint64(forward.OnePassed(100)))
+				}
+				if n, at := q.Remove(place); n.Packets() != uint64(w)+3 || at != clock.Mono(w)+1 {
+					wrong[w]++
+				}
+			}
+		})
+	}
+	both.Wait()
+	if wrong[0]+wrong[1] > 0 {
+		t.Errorf("read wrongly: %d and %d times", wrong[0], wrong[1])
 	}
 }

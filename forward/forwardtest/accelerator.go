@@ -2,6 +2,7 @@ package forwardtest
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"dirsw/clock"
 	"dirsw/forward"
@@ -11,15 +12,27 @@ import (
 // Accelerator does in memory what the XDP program does for package xsk: the slow twin of it, on top of packet. One of a Lane
 // (Options.Accelerate) is asked for each frame before the worker gets it.
 type Accelerator struct {
+	*program
+	room int
+	ways [1024]forward.Shortcut
+	all  []entry
+	free []uint32 // places in all
+	beat clock.Mono
+}
+
+// program is what the accelerators of all workers share.
+type program struct {
 	now   func() clock.Mono
 	ports []forward.PortInfo
-	room  int
-	ways  [1024]forward.Shortcut
-	flows map[packet.Tuple]uint32 // places in entries
-	all   []entry
-	free  []uint32
-	beat  clock.Mono
+	flows map[packet.Tuple][]held // the first counts
+	sent  uint64
 	id    uint16
+}
+
+// held is where a connection is.
+type held struct {
+	by    *Accelerator
+	place uint32
 }
 
 // entry is a connection.
@@ -37,8 +50,12 @@ var (
 
 // NewAccelerator returns one for so many connections, which takes the time from now.
 func NewAccelerator(ports []forward.PortInfo, room int, now func() clock.Mono) *Accelerator {
-	return &Accelerator{now: now, ports: ports, room: room, flows: map[packet.Tuple]uint32{}}
+	return &Accelerator{program: &program{now: now, ports: ports, flows: map[packet.Tuple][]held{}}, room: room}
 }
+
+// Beside returns the accelerator of another worker of the same director: what a frame belongs to is found in either. They are
+// for one goroutine.
+func (a *Accelerator) Beside() *Accelerator { return &Accelerator{program: a.program, room: a.room} }
 
 // Room returns how many connections it takes, and how many ways there are.
 func (a *Accelerator) Room() (conns, ways int) { return a.room, len(a.ways) }
@@ -51,7 +68,7 @@ func (a *Accelerator) SetWay(i uint32, to forward.Shortcut) { a.ways[i] = to }
 
 // Put hands over a connection.
 func (a *Accelerator) Put(k *packet.Tuple, way uint32) (place uint32, ok bool) {
-	if len(a.flows) == a.room {
+	if a.Len() == a.room {
 		return 0, false
 	}
 	if n := len(a.free); n > 0 {
@@ -61,7 +78,7 @@ func (a *Accelerator) Put(k *packet.Tuple, way uint32) (place uint32, ok bool) {
 		a.all = append(a.all, entry{})
 	}
 	a.all[place] = entry{key: *k, way: way}
-	a.flows[*k] = place
+	a.flows[*k] = append(a.flows[*k], held{a, place})
 	return place, true
 }
 
@@ -70,32 +87,39 @@ func (a *Accelerator) Read(place uint32) (forward.Passed, clock.Mono) {
 	return a.all[place].passed, a.all[place].last
 }
 
-// Remove takes a connection back.
-func (a *Accelerator) Remove(place uint32) {
-	delete(a.flows, a.all[place].key)
+// Remove takes a connection back, and returns what has been sent of it.
+func (a *Accelerator) Remove(place uint32) (forward.Passed, clock.Mono) {
+	e := &a.all[place]
+	rest := slices.DeleteFunc(a.flows[e.key], func(h held) bool { return h == held{a, place} })
+	if a.flows[e.key] = rest; len(rest) == 0 {
+		delete(a.flows, e.key)
+	}
 	a.free = append(a.free, place)
+	n, last := e.passed, e.last
+	e.passed, e.last = 0, 0 // it is another's now
+	return n, last
 }
 
 // Beat tells that the worker lives.
 func (a *Accelerator) Beat(now clock.Mono) { a.beat = now }
 
 // Len returns how many connections it has.
-func (a *Accelerator) Len() int { return len(a.flows) }
+func (a *Accelerator) Len() int { return len(a.all) - len(a.free) }
+
+// Sent returns how many packets have been sent, of all workers.
+func (a *Accelerator) Sent() uint64 { return a.sent }
 
 // Send makes the frame that leaves of f, whose port then is where to, and reports whether it does. If not, f is as it was.
 func (a *Accelerator) Send(f *packet.Frame) bool {
 	var m packet.Meta
-	if packet.Parse(f.Bytes(), &m) != packet.NoDrop || !a.plain(f, &m) {
+	if packet.Parse(f.Bytes(), &m) != packet.NoDrop || !a.plain(f, &m) || len(a.flows[m.Tuple]) == 0 {
 		return false
 	}
-	place, ok := a.flows[m.Tuple]
-	if !ok || a.now().Sub(a.beat) >= stale {
-		return false
-	}
-	e := &a.all[place]
-	w := &a.ways[e.way]
+	h := a.flows[m.Tuple][0]
+	e := &h.by.all[h.place]
+	w := &h.by.ways[e.way]
 	n := m.Len()
-	if w.Method == 0 || n > int(w.MTU) || a.unfinished(f, &m) || !packet.DecrementTTL(f, &m) {
+	if a.now().Sub(h.by.beat) >= stale || w.Method == 0 || n > int(w.MTU) || a.unfinished(f, &m) || !packet.DecrementTTL(f, &m) {
 		return false
 	}
 	f.Resize(int(m.End))
@@ -107,6 +131,7 @@ func (a *Accelerator) Send(f *packet.Frame) bool {
 	}
 	packet.SetMACs(f, w.Src, w.Dst)
 	f.Port = w.Port
+	a.sent++
 	e.passed += forward.OnePassed(n)
 	e.last = a.now()
 	return true

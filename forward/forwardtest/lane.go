@@ -25,6 +25,8 @@ type Options struct {
 	Frames int                // buffers in the pool; 0: DefaultFrames
 	// Accelerate, if not nil, says what time it is, and gives the lane an accelerator.
 	Accelerate func() clock.Mono
+	// Beside, if not nil, is the accelerated lane of another worker of the same director. Both are for one goroutine.
+	Beside *Lane
 }
 
 // Lane keeps in memory what a test injects and what the worker sends and drops. It fails the test if a frame is given
@@ -65,7 +67,10 @@ func New(tb TB, o Options) *Lane {
 	for i := range l.out {
 		l.out[i].room = -1
 	}
-	if o.Accelerate != nil {
+	switch {
+	case o.Beside != nil:
+		l.quick = o.Beside.quick.Beside()
+	case o.Accelerate != nil:
 		l.quick = NewAccelerator(l.ports, acceleratorRoom, o.Accelerate)
 	}
 	tb.Cleanup(func() {
