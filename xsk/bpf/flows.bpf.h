@@ -384,8 +384,8 @@ static __always_inline int accelerated(struct xdp_md *ctx, struct ethhdr *eth, v
 	act = sent(ctx, &p, &w);
 	if (act == TO_WORKER)
 		return act;
+	if (*(volatile __u64 *)&f->seen != now)
+		*(volatile __u64 *)&f->seen = now; /* first: who reads the count knows at least when its last packet was */
 	__sync_fetch_and_add(&f->count, 1ull << PACKET_SHIFT | p.len);
-	if (f->seen != now)
-		f->seen = now;
 	return act;
 }
