@@ -381,7 +381,7 @@ func TestParseFlow(t *testing.T) {
 
 func TestDropTextForEveryReasonOfTheForwarder(t *testing.T) {
 	general := DropText(packet.DropRunt)
-	for r := packet.DropNoService; r <= packet.DropICMP; r++ {
+	for r := packet.DropNoService; r <= packet.DropOverload; r++ {
 		if got := DropText(r); got == general {
 			t.Errorf("%v has no text of its own", r)
 		}

@@ -110,15 +110,22 @@ func (in *Inquiry) Answer(m *config.Model, ports []string) string {
 			b.WriteString(in.Checks(svc.Key))
 		}
 	}
+	refused := refusal{}
+	if v.Why == forward.WhyKernel || v.Drop == packet.DropNoService {
+		refused = refusalOf(m, q.Snapshot, flow.Dst)
+	}
 	switch {
+	case refused.in != nil && refused.here: // whatever a worker would say of it
 	case v.Drop != packet.NoDrop:
 		fmt.Fprintf(&b, "dropped: %v: %s\n", v.Drop, DropText(v.Drop))
-		return b.String()
 	case v.Why == forward.WhyKernel:
 		b.WriteString("kernel:  it is nothing of ours; the network stack of this host gets it\n")
-		return b.String()
+	default:
+		in.leaves(&b, ports)
 	}
-	in.leaves(&b, ports)
+	if refused.in != nil {
+		b.WriteString(refused.text(flow.Dst))
+	}
 	return b.String()
 }
 
@@ -248,6 +255,18 @@ func DropText(r packet.DropReason) string {
 		return "it is for this host itself, and says that it comes from there"
 	case packet.DropTunnelError:
 		return "it is an ICMP error about a tunnel; what it says was told to the client, or is kept in mind"
+	case packet.DropMethod:
+		return "this kind of packet is not served with the server's forwarding method"
+	case packet.DropNoCall:
+		return "it is no SIP message with a Call-ID, which the service's persistence goes by (persistence_engine sip)"
+	case packet.DropProtocol:
+		return "no service has this IP protocol"
+	case packet.DropNotAccepted:
+		return "this host is the master of the address and answers nothing there but what a virtual_server is for, ARP and neighbour discovery"
+	case packet.DropHandover:
+		return "the worker that owns the client took no more from this one"
+	case packet.DropOverload:
+		return "more came than the worker could take, and it would open a connection"
 	case packet.DropICMP:
 		return "it is an ICMP error about a connection that is not known"
 	}

@@ -116,6 +116,65 @@ func TestExplainRetiredTemplate(t *testing.T) {
 	}
 }
 
+// TestExplainNotAccepted tells of a packet that no service wants to a virtual address whose master does not accept it.
+func TestExplainNotAccepted(t *testing.T) {
+	const service = "virtual_server 192.0.2.100 80 {\n lb_algo rr\n lb_kind DR\n protocol TCP\n real_server 192.0.2.1 80 {\n  weight 1\n }\n}\n"
+	instance := func(name, id, more string) string {
+		return "vrrp_instance " + name + " {\n interface eth0\n virtual_router_id " + id + "\n " + more + "\n virtual_ipaddress { 192.0.2.100 }\n}\n"
+	}
+	vip, other := packet.AddrFrom(netip.MustParseAddr("192.0.2.100")), packet.AddrFrom(netip.MustParseAddr("192.0.2.9"))
+	const dropped, kernel = "dropped: not-accepted: this host is the master", "kernel:  it is nothing of ours"
+	for _, tt := range []struct {
+		name, conf string
+		local      []packet.Addr
+		port       string
+		want, not  []string
+	}{
+		{"a master", instance("VI_1", "51", "priority 100\n no_accept"), []packet.Addr{other, vip}, "22",
+			[]string{dropped, "because: vrrp_instance VI_1 (test.conf:1:1) has no_accept; write accept there"}, []string{kernel, "note:"}},
+		{"strict", instance("VI_1", "51", "priority 100\n strict_mode on"), []packet.Addr{vip}, "22",
+			[]string{dropped, "has no_accept, which vrrp_strict and strict_mode imply"}, []string{kernel}},
+		{"what a service wants", instance("VI_1", "51", "priority 100\n no_accept"), []packet.Addr{vip}, "80", []string{"server:  192.0.2.1:80"}, []string{"accept"}},
+		{"a backup", instance("VI_1", "51", "priority 100\n no_accept"), []packet.Addr{other}, "22",
+			[]string{kernel, "note:    this host does not have 192.0.2.100 now; the master of vrrp_instance VI_1 (test.conf:1:1) drops such packets: it has no_accept"}, []string{"dropped"}},
+		{"a file", instance("VI_1", "51", "priority 100\n no_accept"), nil, "22", []string{dropped}, []string{kernel}},
+		{"it accepts", instance("VI_1", "51", "priority 100"), []packet.Addr{vip}, "22", []string{kernel}, []string{"accept"}},
+		{"the owner", instance("VI_1", "51", "priority 255\n no_accept"), []packet.Addr{vip}, "22", []string{kernel}, []string{"accept"}},
+	} {
+		for _, way := range []bool{true, false} { // to the network stack
+			m := parse(t, tt.conf+service)
+			in := &Inputs{Model: m, Workers: 1, Local: tt.local, Hops: map[netip.Addr]forward.Hop{netip.MustParseAddr("192.0.2.1"): {OK: true, MTU: 1500}},
+				Kernel: forward.Hop{OK: way, Local: true, MTU: 65535}}
+			s, err := Compile(in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr := newTraffic(t)
+			tr.w.Publish(s)
+			if _, err := tr.w.Step(tr.now); err != nil {
+				t.Fatal(err)
+			}
+			flow, err := ParseFlow("tcp 203.0.113.1:9 > 192.0.2.100:" + tt.port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q := NewInquiry(flow, forward.PortInfo{})
+			tr.w.Explain(&q.Question, tr.now)
+			got := q.Answer(m, []string{"eth0"})
+			for _, want := range tt.want {
+				if (way || want != kernel) && !strings.Contains(got, want) {
+					t.Errorf("%s, a way to the network stack %v: %q is not in\n%s", tt.name, way, want, got)
+				}
+			}
+			for _, not := range tt.not {
+				if strings.Contains(got, not) && (way || not != "dropped") {
+					t.Errorf("%s: %q is in\n%s", tt.name, not, got)
+				}
+			}
+		}
+	}
+}
+
 // TestChanges compares frames as they come and as they leave.
 func TestChanges(t *testing.T) {
 	spec := packet.Spec{Tuple: packet.Tuple{Src: packet.AddrFrom(netip.MustParseAddr("2001:db8::1")), Dst: packet.AddrFrom(netip.MustParseAddr("2001:db8::2")),

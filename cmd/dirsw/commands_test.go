@@ -116,6 +116,21 @@ func TestExplainAFile(t *testing.T) {
 	}
 }
 
+// TestExplainNotAcceptedOfAFile asks of an address that its master does not answer at.
+func TestExplainNotAcceptedOfAFile(t *testing.T) {
+	conf := file(t, "n.conf", "global_defs {\n    vrrp_strict\n}\n"+
+		"vrrp_instance VI_1 {\n    interface eth0\n    virtual_router_id 51\n    priority 100\n    virtual_ipaddress { 192.0.2.100 }\n}\n"+replayConf)
+	out, errs, code := call("explain", "-f", conf, "tcp 203.0.113.1:4000 > 192.0.2.100:22")
+	for _, want := range []string{"dropped: not-accepted: ", "because: vrrp_instance VI_1 (", "n.conf:4:1) has no_accept, which vrrp_strict and strict_mode imply"} {
+		if code != exitOK || !strings.Contains(out, want) {
+			t.Errorf("exit %d, %q is not in\n%s%s", code, want, out, errs)
+		}
+	}
+	if out, _, _ := call("explain", "-f", conf, "tcp 203.0.113.1:4000 > 192.0.2.100:80"); !strings.Contains(out, "server:  198.51.100.2:80") {
+		t.Errorf("what the service wants:\n%s", out)
+	}
+}
+
 // waysConf has every way that a packet can take to a server, a service each.
 const waysConf = `virtual_server 192.0.2.100 80 {
     lb_algo wlc

@@ -137,6 +137,10 @@ func TestNoAccept(t *testing.T) {
 	if out, _ := r.tool("stats", "--socket", r.sock); !strings.Contains(out, "not-accepted") {
 		t.Errorf("the drops are not shown:\n%s", out)
 	}
+	if out, _ := r.tool("explain", "--socket", r.sock, "tcp 192.168.56.1:4000 > 192.168.56.200:22"); !strings.Contains(out, "dropped: not-accepted: ") ||
+		!strings.Contains(out, "because: vrrp_instance VI (") {
+		t.Errorf("the drops are not explained:\n%s", out)
+	}
 	r.reload(strings.Replace(conf, "no_accept", "accept", 1), "~ vrrp_instance VI: accept false -> true")
 	if !ping() {
 		t.Error("ping is not answered though it is accepted")
