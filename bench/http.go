@@ -45,6 +45,7 @@ type surfer struct {
 	c                       *wire.WebContender
 	perSecond, perCPU, slow []float64
 	process, receive        []float64 // microseconds for a request
+	frames, sleeps, polls   []float64 // for a request
 	failed                  bool
 }
 
@@ -66,29 +67,40 @@ func (b *bench) surf(ctx context.Context, w *wire.Bench, s *surfer, round int) e
 	}
 	s.perSecond, s.perCPU, s.slow = append(s.perSecond, got.PerSecond), append(s.perCPU, got.PerCPUSecond/1000), append(s.slow, got.P99)
 	s.process, s.receive = append(s.process, got.Process), append(s.receive, got.Receive)
+	s.frames, s.sleeps, s.polls = append(s.frames, got.Frames), append(s.sleeps, got.Sleeps), append(s.polls, got.Polls)
 	return nil
 }
 
 // parts says what a request cost where, and how many came a second.
 func (s *surfer) parts() string {
-	return fmt.Sprintf("%.1f us, %.1f more to receive, %.0f a second", measure.Summarize(s.process).Median,
-		measure.Summarize(s.receive).Median, measure.Summarize(s.perSecond).Median)
+	m := func(v []float64) float64 { return measure.Summarize(v).Median }
+	return fmt.Sprintf("%.1f us and %.2f sleeps, %.1f us more and %.2f sleeps to receive %.1f frames, %.0f a second", m(s.process), m(s.sleeps),
+		m(s.receive), m(s.polls), m(s.frames), m(s.perSecond))
 }
 
-// httpRows compares each of ours with each proxy.
+// webRivals reports whether the one is to be held against the other: each of ours against the peers and against its own
+// limit, and each limit against the proxies, for that is what nobody can exceed who forwards frames.
+func webRivals(ours, peer *wire.WebContender) bool {
+	if ours.Ours {
+		return !peer.Ours && (peer.Limit == "" || peer.Limit == ours.Name)
+	}
+	_, build := sameMethod("", peer.Name)
+	return ours.Limit != "" && peer.Limit == "" && !peer.Ours && !build
+}
+
+// httpRows compares each of ours with its limit and with each proxy, and each limit with each proxy.
 func httpRows(in []surfer) (rows []measure.Row) {
 	const cpu, slow = "HTTP, a connection each: 1 000 requests per CPU second of the director", "HTTP, a connection each: 99 % are faster than"
 	var late []measure.Row
 	for _, ours := range in {
 		for _, peer := range in {
-			if ours.failed || peer.failed || !ours.c.Ours || peer.c.Ours {
+			if ours.failed || peer.failed || !webRivals(ours.c, peer.c) {
 				continue
 			}
 			more, p99 := measure.Target{AtLeast: 3}, measure.Target{AtMost: 1}
-			if same, build := sameMethod(ours.c.Name, peer.c.Name); build {
-				if !same {
-					continue
-				}
+			if same, build := sameMethod(ours.c.Name, peer.c.Name); build && !same {
+				continue
+			} else if build || ours.c.Limit != "" || peer.c.Limit != "" {
 				more, p99 = measure.Target{}, measure.Target{}
 			}
 			r := measure.Compare(cpu, ours.c.Name, "1000/s", ours.perCPU, peer.c.Name, peer.perCPU, more)
@@ -102,7 +114,7 @@ func httpRows(in []surfer) (rows []measure.Row) {
 	}
 	for _, s := range in {
 		if !s.failed {
-			rows = append(rows, measure.Row{Group: cpu, Name: s.c.Name, Unit: "1000/s", Ours: measure.Summarize(s.perCPU)})
+			rows = append(rows, measure.Row{Group: cpu, Name: s.c.Name, Unit: "1000/s", Ours: measure.Summarize(s.perCPU), Note: s.parts()})
 		}
 	}
 	return rows

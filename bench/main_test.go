@@ -114,6 +114,42 @@ func TestWireRows(t *testing.T) {
 	}
 }
 
+func TestWebRows(t *testing.T) {
+	of := func(name, limit string, perCPU float64) surfer {
+		return surfer{c: &wire.WebContender{Name: name, Ours: strings.HasPrefix(name, "dirsw"), Limit: limit}, perCPU: []float64{perCPU},
+			slow: []float64{perCPU / 10}}
+	}
+	all := []surfer{of("dirsw DR", "", 60), of("other dirsw DR", "", 30), of("dirsw NAT", "", 20), of("C", "dirsw DR", 80), of("HAProxy", "", 10)}
+	want := []struct {
+		ours, peer string
+		ratio      float64
+		target     measure.Target
+	}{
+		{"dirsw DR", "other dirsw DR", 2, measure.Target{}},
+		{"dirsw DR", "C", 0.75, measure.Target{}},
+		{"dirsw DR", "HAProxy", 6, measure.Target{AtLeast: 3}},
+		{"dirsw NAT", "HAProxy", 2, measure.Target{AtLeast: 3}},
+		{"C", "HAProxy", 8, measure.Target{}},
+	}
+	rows := httpRows(all)
+	if len(rows) != 2*len(want) {
+		t.Fatalf("%d rows, want %d: %+v", len(rows), 2*len(want), rows)
+	}
+	for i, w := range want {
+		for _, r := range []measure.Row{rows[i], rows[len(want)+i]} {
+			if r.Name != w.ours || r.Peer != w.peer || r.Ratio.Median != w.ratio || (r.Target == measure.Target{}) != (w.target == measure.Target{}) {
+				t.Errorf("row %d: %+v, want %+v", i, r, w)
+			}
+		}
+		if rows[i].Target != w.target {
+			t.Errorf("%s beside %s: %+v, want %+v", w.ours, w.peer, rows[i].Target, w.target)
+		}
+	}
+	if rows = httpRows(all[3:4]); len(rows) != 1 || rows[0].Name != "C" || rows[0].Note == "" {
+		t.Errorf("a limit alone: %+v", rows)
+	}
+}
+
 func TestSameMethod(t *testing.T) {
 	for _, tt := range []struct {
 		ours, peer  string

@@ -1,96 +1,20 @@
 package wire
 
 import (
-	"bufio"
 	"context"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 )
-
-//go:embed c/forwarder.c
-var forwarderSource []byte
 
 func toService(*rig) string  { return virtual }
 func toServer(r *rig) string { return r.serverAddr(1) }
-
-// Forwarder is plain AF_XDP in C.
-func (b *Bench) Forwarder(s Setup) (*Contender, error) {
-	if b.forwarder == "" {
-		return nil, errors.New("there is no C compiler; install gcc or clang")
-	}
-	return &Contender{Name: "AF_XDP in C", Setup: s, dst: toService, start: b.startForwarder}, nil
-}
-
-// takeObjects are the filter of the forwarder in C.
-type takeObjects struct {
-	Take   *ebpf.Program `ebpf:"take"`
-	Socket *ebpf.Map     `ebpf:"socket"`
-}
-
-func (b *Bench) startForwarder(ctx context.Context, r *rig, s *Setup) (*process, error) {
-	var o takeObjects
-	if err := loadWireObjects(&o, nil); err != nil {
-		return nil, fmt.Errorf("load the filter of the forwarder: %w", err)
-	}
-	r.undo = append(r.undo, o.Take.Close, o.Socket.Close)
-	err := r.director.do(func() error {
-		i, err := net.InterfaceByName(r.in)
-		if err != nil {
-			return err
-		}
-		l, err := link.AttachXDP(link.XDPOptions{Program: o.Take, Interface: i.Index, Flags: link.XDPDriverMode})
-		if err != nil {
-			return fmt.Errorf("attach the filter of the forwarder: %w", err)
-		}
-		r.undo = append(r.undo, l.Close)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	fd, err := dupFile(o.Socket.FD(), "socket map")
-	if err != nil {
-		return nil, err
-	}
-	defer fd.Close()
-	wait := "spin"
-	if s.OneCore || s.Sleeps {
-		wait = "poll"
-	}
-	cmd := exec.CommandContext(ctx, b.forwarder, r.in, r.out, r.outgoingMAC().String(), r.sinkMAC().String(), wait,
-		strconv.Itoa(b.last))
-	cmd.ExtraFiles = []*os.File{fd}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	line := make(chan string, 1)
-	p, err := startProcess(r.director, "the forwarder in C", cmd)
-	if err != nil {
-		return nil, err
-	}
-	go func() {
-		s, _ := bufio.NewReader(out).ReadString('\n')
-		line <- s
-	}()
-	if <-line != "ready\n" {
-		<-p.ended
-		return nil, p.failure()
-	}
-	return p, nil
-}
 
 // The methods of a director, as keepalived.conf names them.
 const (

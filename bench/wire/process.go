@@ -70,6 +70,28 @@ func cpuTime(pids ...int) (ns int64) {
 	return ns
 }
 
+// sleeps returns how often the threads of processes have slept, which is counted where they give up their processor by
+// themselves (proc_pid_status(5)).
+func sleeps(pids ...int) (n int64) {
+	const counter = "voluntary_ctxt_switches:"
+	for _, pid := range pids {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				continue // a thread that has just ended
+			}
+			for line := range strings.Lines(string(b)) {
+				if rest, ok := strings.CutPrefix(line, counter); ok {
+					more, _ := strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
+					n += more
+				}
+			}
+		}
+	}
+	return n
+}
+
 // napiThreads returns the kernel's threads that receive on an interface.
 func napiThreads(dev string) []int { return threadsNamed("napi/" + dev + "-") }
 

@@ -184,15 +184,9 @@ func (r *rig) addresses() error {
 				return fmt.Errorf("address %s on %s: %w", a.addr, a.dev, err)
 			}
 		}
-		l, err := netlink.LinkByName(r.out)
-		if err != nil {
-			return err
-		}
 		for i := range servers {
-			n := &netlink.Neigh{LinkIndex: l.Attrs().Index, State: netlink.NUD_PERMANENT, IP: net.ParseIP(r.serverAddr(i + 1)),
-				HardwareAddr: r.sinkMAC()}
-			if err := netlink.NeighSet(n); err != nil {
-				return fmt.Errorf("neighbour %s: %w", n.IP, err)
+			if err := neighbour(r.out, net.ParseIP(r.serverAddr(i+1)), r.sinkMAC()); err != nil {
+				return err
 			}
 		}
 		return nil

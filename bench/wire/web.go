@@ -22,14 +22,21 @@ type Web struct {
 	PerCPUSecond float64 // requests for each second of processor time of the director
 	Process      float64 // microseconds of that for a request: of the director's process, the kernel's work in its name included,
 	Receive      float64 // and of the threads that receive on its interfaces
+	Frames       float64 // that the director's interfaces received for a request
+	Sleeps       float64 // of the director's process for a request
+	Polls        float64 // wake-ups of the threads that receive, for a request
 	P99          float64 // of a request, in milliseconds
 }
 
 // WebContender is a director for TCP connections.
 type WebContender struct {
-	Name   string
-	Ours   bool
+	Name string
+	Ours bool
+	// Limit names the one of ours that this peer does nothing more than receive and send for: it is the limit of that one,
+	// and held against the other peers itself.
+	Limit  string
 	direct bool // servers answer their clients past the director
+	own    bool // servers have the virtual address themselves: frames reach them with it
 	start  func(ctx context.Context, r *rig) (*process, error)
 }
 
@@ -39,6 +46,8 @@ const (
 	// warmUp is how many requests come before those that count: enough connections for dirsw to have moved the index of its
 	// table into huge pages, which it does once in its life and the kernel takes up to 80 ms for.
 	warmUp = 1 << 14
+	// webWait is how often the forwarder in C looks for frames before it sleeps.
+	webWait = pollAtOnce
 	// streamModule is where Debian puts the module of nginx that balances connections.
 	streamModule = "/usr/lib/nginx/modules/ngx_stream_module.so"
 )
@@ -46,7 +55,7 @@ const (
 // WebContenders returns those that this machine has, ours first, and why the others are missing.
 func (b *Bench) WebContenders() (all []*WebContender, missing []error) {
 	build := func(ours bool, name, program, method string) {
-		all = append(all, &WebContender{Name: name + method, Ours: ours, direct: method == DR,
+		all = append(all, &WebContender{Name: name + method, Ours: ours, direct: method == DR, own: method == DR,
 			start: func(ctx context.Context, r *rig) (*process, error) {
 				return b.startDirsw(ctx, r, program, "sleep", r.configuration(method, "TCP"))
 			}})
@@ -60,6 +69,15 @@ func (b *Bench) WebContenders() (all []*WebContender, missing []error) {
 		if b.o.Other != "" {
 			build(false, "other dirsw ", b.o.Other, method)
 		}
+	}
+	if b.forwarder == "" {
+		missing = append(missing, errNoCompiler)
+	} else {
+		plain := func(name, method string, both bool) *WebContender {
+			return &WebContender{Name: "AF_XDP in C, " + name, Limit: "dirsw " + method, direct: !both, own: true,
+				start: func(ctx context.Context, r *rig) (*process, error) { return b.startForwarder(ctx, r, webWait, both) }}
+		}
+		all = append(all, plain("DR", DR, false), plain("both ways", NAT, true))
 	}
 	if haproxy, err := exec.LookPath("haproxy"); err != nil {
 		missing = append(missing, errors.New("the program haproxy is not there; install it"))
@@ -135,7 +153,7 @@ func (b *Bench) MeasureWeb(ctx context.Context, c *WebContender) (w Web, err err
 		return w, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if err := r.ends(c.direct); err != nil {
+	if err := r.ends(c); err != nil {
 		return w, err
 	}
 	web, err := b.startOn(ctx, r.server, b.first, "web.conf", page(), "nginx", "-e", "stderr", "-p", b.o.Dir, "-c")
@@ -148,7 +166,7 @@ func (b *Bench) MeasureWeb(ctx context.Context, c *WebContender) (w Web, err err
 		return w, err
 	}
 	defer dut.stop()
-	if err := b.threads(ctx, r); err != nil {
+	if err := b.threads(ctx, r, c.Limit == ""); err != nil {
 		return w, err
 	}
 	failure := func() error { return errors.Join(web.failure(), dut.failure()) }
@@ -181,24 +199,73 @@ func (b *Bench) awaitPages(ctx context.Context, r *rig, failure func() error) er
 
 // webWindow measures one run of the client.
 func (b *Bench) webWindow(ctx context.Context, r *rig, dut *process, failure func() error) (w Web, err error) {
-	receiving := append(napiThreads(r.in), napiThreads(r.out)...)
-	process, receive := cpuTime(dut.cmd.Process.Pid), cpuTime(receiving...)
+	pid, receiving := dut.cmd.Process.Pid, append(napiThreads(r.in), napiThreads(r.out)...)
+	split, err := openBooks(append(receiving, pid)...)
+	if err != nil {
+		return w, err
+	}
+	defer split.close()
+	before, err := r.effort(split, pid, receiving)
+	if err != nil {
+		return w, err
+	}
 	said, err := b.wrk(ctx, r, max(b.o.Window, time.Second))
-	process, receive = cpuTime(dut.cmd.Process.Pid)-process, cpuTime(receiving...)-receive
 	if err = errors.Join(err, failure()); err != nil {
 		return w, err
 	}
-	if said.errors > said.requests/100 || process <= 0 || receive <= 0 {
-		return w, fmt.Errorf("%.0f of %.0f requests failed, %d ns of processor time, %d to receive", said.errors, said.requests,
-			process, receive)
+	after, err := r.effort(split, pid, receiving)
+	if err != nil {
+		return w, err
 	}
-	each := func(ns int64) float64 { return float64(ns) / said.requests / 1e3 }
-	return Web{PerSecond: said.perSecond, PerCPUSecond: said.requests / float64(process+receive) * 1e9, P99: said.p99,
-		Process: each(process), Receive: each(receive)}, nil
+	return said.by(before, after)
 }
 
-// ends gives client and servers their addresses and routes.
-func (r *rig) ends(direct bool) error {
+// by is what one run of the client came to for a director that did so much before and after.
+func (s said) by(before, after effort) (Web, error) {
+	share := func(after, before int64) float64 { return float64(after-before) / s.requests }
+	cpu, process, receive := share(after.cpu, before.cpu), share(after.process, before.process), share(after.receive, before.receive)
+	if s.errors > s.requests/100 || !(cpu > 0 && process > 0 && receive > 0) {
+		return Web{}, fmt.Errorf("%.0f of %.0f requests failed, and each took the director %.0f ns, %.0f in its process and %.0f to receive",
+			s.errors, s.requests, cpu, process, receive)
+	}
+	all := process + receive // by other books than cpu, which are one percent apart
+	return Web{PerSecond: s.perSecond, PerCPUSecond: 1e9 / cpu, P99: s.p99, Process: cpu * process / all / 1e3, Receive: cpu * receive / all / 1e3,
+		Frames: share(after.frames, before.frames), Sleeps: share(after.sleeps, before.sleeps), Polls: share(after.polls, before.polls)}, nil
+}
+
+// effort is what a director has done since it started.
+type effort struct {
+	cpu              int64 // nanoseconds of processor time, of its process and of the threads that receive for it
+	process, receive int64 // of the one and of the others, since there are books
+	sleeps, polls    int64 // how often the one and the others have slept
+	frames           int64 // received by its interfaces
+}
+
+func (r *rig) effort(split *books, pid int, receiving []int) (e effort, err error) {
+	if e.process, err = split.used(pid); err != nil {
+		return e, err
+	}
+	if e.receive, err = split.used(receiving...); err != nil {
+		return e, err
+	}
+	e.cpu, e.sleeps, e.polls = cpuTime(append(receiving, pid)...), sleeps(pid), sleeps(receiving...)
+	err = r.director.do(func() error {
+		for _, dev := range []string{r.in, r.out} {
+			l, err := netlink.LinkByName(dev)
+			if err != nil {
+				return err
+			}
+			if s := l.Attrs().Statistics; s != nil {
+				e.frames += int64(s.RxPackets)
+			}
+		}
+		return nil
+	})
+	return e, err
+}
+
+// ends gives client and servers their addresses and routes, and what a contender needs besides.
+func (r *rig) ends(c *WebContender) error {
 	for _, n := range []*namespace{r.client, r.director, r.server} {
 		for name, value := range map[string]string{"ip_local_port_range": "1024 65535", "tcp_max_syn_backlog": "4096", "tcp_tw_reuse": "1"} {
 			if err := n.set("/proc/sys/net/ipv4/"+name, value); err != nil {
@@ -210,7 +277,8 @@ func (r *rig) ends(direct bool) error {
 		}
 	}
 	err := r.client.do(func() error {
-		return errors.Join(address(r.cl, clientAddr+"/16"), route(r.cl, virtual+"/32", gateway(clientNet)))
+		return errors.Join(address(r.cl, clientAddr+"/16"), route(r.cl, virtual+"/32", gateway(clientNet)),
+			neighbour(r.cl, gateway(clientNet), mac(inMAC)))
 	})
 	if err != nil {
 		return err
@@ -221,15 +289,20 @@ func (r *rig) ends(direct bool) error {
 				return err
 			}
 		}
-		return route(r.sv, "198.18.0.0/16", gateway(serverNet))
+		if c.own {
+			if err := address("lo", virtual+"/32"); err != nil {
+				return err
+			}
+		}
+		return errors.Join(route(r.sv, "198.18.0.0/16", gateway(serverNet)), neighbour(r.sv, gateway(serverNet), mac(outMAC)))
 	})
-	if err != nil || !direct {
+	if err != nil || !c.direct {
 		return err
 	}
 	return r.shortcut()
 }
 
-// shortcut lays the way by which servers answer their clients themselves, and gives them the virtual address.
+// shortcut lays the way by which servers answer their clients themselves.
 func (r *rig) shortcut() error {
 	v := netlink.NewVeth(netlink.LinkAttrs{Name: r.shortServer(), HardwareAddr: mac(shortServerMAC), NumTxQueues: 1, NumRxQueues: 1})
 	v.PeerName, v.PeerHardwareAddr, v.PeerNamespace = r.shortClient(), mac(shortClientMAC), netlink.NsFd(int(r.client.handle))
@@ -240,7 +313,7 @@ func (r *rig) shortcut() error {
 		return err
 	}
 	return r.server.do(func() error {
-		if err := errors.Join(up(r.shortServer()), address("lo", virtual+"/32")); err != nil {
+		if err := up(r.shortServer()); err != nil {
 			return err
 		}
 		l, err := netlink.LinkByName(r.shortServer())
@@ -248,8 +321,7 @@ func (r *rig) shortcut() error {
 			return err
 		}
 		to := net.ParseIP(clientAddr)
-		return errors.Join(
-			netlink.NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, State: netlink.NUD_PERMANENT, IP: to, HardwareAddr: mac(shortClientMAC)}),
+		return errors.Join(neighbour(r.shortServer(), to, mac(shortClientMAC)),
 			netlink.RouteReplace(&netlink.Route{LinkIndex: l.Attrs().Index, Scope: netlink.SCOPE_LINK, Src: net.ParseIP(virtual),
 				Dst: &net.IPNet{IP: to, Mask: net.CIDRMask(32, 32)}}))
 	})
@@ -301,9 +373,26 @@ func route(dev, cidr string, via net.IP) error {
 	return nil
 }
 
+// neighbour tells an interface where an address is, so that nobody need ask: the forwarder in C answers no ARP.
+func neighbour(dev string, ip net.IP, at net.HardwareAddr) error {
+	l, err := netlink.LinkByName(dev)
+	if err != nil {
+		return err
+	}
+	if err := netlink.NeighSet(&netlink.Neigh{LinkIndex: l.Attrs().Index, State: netlink.NUD_PERMANENT, IP: ip, HardwareAddr: at}); err != nil {
+		return fmt.Errorf("neighbour %s: %w", ip, err)
+	}
+	return nil
+}
+
 // threads lets every interface receive in a thread of its own, the director's on its processor and all others on the first:
 // then what the kernel does to receive is in the account of who receives, and what it does to send in that of the sender.
-func (b *Bench) threads(ctx context.Context, r *rig) error {
+// With offload the ends leave checksums to be completed, as veth lets them, which every director must know but the one in C.
+func (b *Bench) threads(ctx context.Context, r *rig, offload bool) error {
+	sums := "off"
+	if offload {
+		sums = "on"
+	}
 	ends := []struct {
 		n    *namespace
 		name string
@@ -316,7 +405,7 @@ func (b *Bench) threads(ctx context.Context, r *rig) error {
 			continue // no shortcut
 		}
 		// veth hands over to a receiving thread only what it need not segment; else it receives at once, for the sender.
-		if err := e.n.run("ethtool", "-K", e.name, "gro", "on", "tso", "off"); err != nil {
+		if err := e.n.run("ethtool", "-K", e.name, "tx", sums, "gro", "on", "tso", "off"); err != nil {
 			return err
 		}
 		if err := e.n.set(path+"/threaded", "1"); err != nil {

@@ -16,7 +16,10 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	wireMapBooks     = "books"
 	wireMapSocket    = "socket"
+	wireMapSwitched  = "switched"
+	wireProgBook     = "book"
 	wireProgGenerate = "generate"
 	wireProgSink     = "sink"
 	wireProgSwallow  = "swallow"
@@ -71,6 +74,7 @@ type wireSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type wireProgramSpecs struct {
+	Book     *ebpf.ProgramSpec `ebpf:"book"`
 	Generate *ebpf.ProgramSpec `ebpf:"generate"`
 	Sink     *ebpf.ProgramSpec `ebpf:"sink"`
 	Swallow  *ebpf.ProgramSpec `ebpf:"swallow"`
@@ -81,7 +85,9 @@ type wireProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type wireMapSpecs struct {
-	Socket *ebpf.MapSpec `ebpf:"socket"`
+	Books    *ebpf.MapSpec `ebpf:"books"`
+	Socket   *ebpf.MapSpec `ebpf:"socket"`
+	Switched *ebpf.MapSpec `ebpf:"switched"`
 }
 
 // wireVariableSpecs contains global variables before they are loaded into the kernel.
@@ -116,12 +122,16 @@ func (o *wireObjects) Close() error {
 //
 // It can be passed to loadWireObjects or ebpf.CollectionSpec.LoadAndAssign.
 type wireMaps struct {
-	Socket *ebpf.Map `ebpf:"socket"`
+	Books    *ebpf.Map `ebpf:"books"`
+	Socket   *ebpf.Map `ebpf:"socket"`
+	Switched *ebpf.Map `ebpf:"switched"`
 }
 
 func (m *wireMaps) Close() error {
 	return _WireClose(
+		m.Books,
 		m.Socket,
+		m.Switched,
 	)
 }
 
@@ -141,6 +151,7 @@ type wireVariables struct {
 //
 // It can be passed to loadWireObjects or ebpf.CollectionSpec.LoadAndAssign.
 type wirePrograms struct {
+	Book     *ebpf.Program `ebpf:"book"`
 	Generate *ebpf.Program `ebpf:"generate"`
 	Sink     *ebpf.Program `ebpf:"sink"`
 	Swallow  *ebpf.Program `ebpf:"swallow"`
@@ -149,6 +160,7 @@ type wirePrograms struct {
 
 func (p *wirePrograms) Close() error {
 	return _WireClose(
+		p.Book,
 		p.Generate,
 		p.Sink,
 		p.Swallow,

@@ -305,6 +305,58 @@ Transfer/sec:      1.67MB
 	}
 }
 
+func TestBooks(t *testing.T) {
+	testenv.NeedNetAdmin(t)
+	here := os.Getpid()
+	idle := exec.Command("sleep", "60")
+	if err := idle.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { idle.Process.Kill(); idle.Wait() }()
+	b, err := openBooks(here, idle.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	const spin = 200 * time.Millisecond
+	before, from := cpuTime(here), time.Now()
+	for time.Since(from) < spin {
+	}
+	time.Sleep(time.Millisecond) // what has been used is written at a switch
+	mine, err := b.used(here)
+	if kernel := cpuTime(here) - before; err != nil || mine < kernel/2 || mine > 2*kernel+int64(spin) {
+		t.Errorf("%d ns of this process, %v; the kernel says %d", mine, err, kernel)
+	}
+	if its, err := b.used(idle.Process.Pid); err != nil || its > mine/4 {
+		t.Errorf("%d ns of one that sleeps, %v", its, err)
+	}
+	if n, err := b.used(1 << 22); err == nil {
+		t.Errorf("%d ns of a process that is not written down", n)
+	}
+	if sleeps(idle.Process.Pid) == 0 || sleeps(1<<22) != 0 {
+		t.Errorf("%d sleeps of one that sleeps, %d of nobody", sleeps(idle.Process.Pid), sleeps(1<<22))
+	}
+}
+
+func TestWhatARequestTakes(t *testing.T) {
+	run := said{requests: 1000, perSecond: 500, p99: 2, errors: 10}
+	before := effort{cpu: 5_000_000, process: 1, receive: 2, sleeps: 10, polls: 20, frames: 7}
+	after := effort{cpu: 25_000_000, process: 12_000_001, receive: 4_000_002, sleeps: 510, polls: 1020, frames: 5007}
+	got, err := run.by(before, after)
+	want := Web{PerSecond: 500, PerCPUSecond: 50_000, Process: 15, Receive: 5, Frames: 5, Sleeps: 0.5, Polls: 1, P99: 2}
+	if err != nil || got != want {
+		t.Errorf("%+v, %v, want %+v", got, err, want)
+	}
+	run.errors = 11
+	if _, err := run.by(before, after); err == nil {
+		t.Error("eleven of a thousand failed: no error")
+	}
+	run.errors = 0
+	if _, err := run.by(before, before); err == nil {
+		t.Error("no processor time: no error")
+	}
+}
+
 func TestWeb(t *testing.T) {
 	b := newBench(t)
 	b.o.Dirsw = buildDirsw(t)

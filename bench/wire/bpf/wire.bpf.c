@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0
 //
-// The programs of the wire benchmarks: a generator of frames, the end that takes them, and the simplest filter in front of
-// an AF_XDP socket.
+// The programs of the wire benchmarks: a generator of frames, the end that takes them, the simplest filter in front of an
+// AF_XDP socket, and books of who had a processor.
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 
 #define FRAME 60	/* 64 on the wire, with the checksum of Ethernet */
 #define SOURCE 28	/* lower half of the source address of IPv4 */
@@ -82,6 +83,48 @@ int sink(struct __sk_buff *skb)
 	else
 		strange++;
 	return TC_ACT_SHOT;
+}
+
+/* A task, of which we need whose thread it is. */
+struct task_struct {
+	int tgid;
+} __attribute__((preserve_access_index));
+
+/* Nanoseconds on a processor, by process; of the processes that are in it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} books SEC(".maps");
+
+/* When the last switch of a processor was. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} switched SEC(".maps");
+
+/*
+ * book charges the time since the last switch to the process that had the processor. The scheduler's own books are right in
+ * sum, not for each: it reads no clock at a switch if it did when it was asked for one, and a kernel that does not preempt
+ * itself switches when the system call has ended, which it then charges to who comes next.
+ */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(book, int preempt, struct task_struct *prev)
+{
+	__u64 now = bpf_ktime_get_ns(), *last, *sum;
+	__u32 zero = 0, who = prev->tgid;
+
+	last = bpf_map_lookup_elem(&switched, &zero);
+	if (!last)
+		return 0;
+	sum = bpf_map_lookup_elem(&books, &who);
+	if (sum && *last)
+		__sync_fetch_and_add(sum, now - *last);
+	*last = now;
+	return 0;
 }
 
 /*

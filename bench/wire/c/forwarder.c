@@ -4,10 +4,11 @@
 // Ethernet addresses and sends it by another or the same one, in copy mode, with the settings that dirsw uses: one UMEM,
 // batches of 64, need-wakeup. It looks up nothing and counts nothing.
 //
-//	forwarder IN OUT SRC-MAC DST-MAC spin|poll CPU
+//	forwarder CPU spin|ROUNDS IN OUT SRC-MAC DST-MAC [BACK-SRC-MAC BACK-DST-MAC]
 //
-// Descriptor 3 is the XSKMAP of the program on IN, whose entry 0 becomes our socket. "ready" on standard output says
-// that it forwards.
+// It spins on CPU, or sleeps in poll() after ROUNDS in which nothing was there. With two more addresses it forwards what
+// comes by OUT to IN likewise. Descriptor 3 is the XSKMAP of the program on IN, whose entry 0 becomes our socket,
+// descriptor 4 that of the one on OUT. "ready" on standard output says that it forwards.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/bpf.h>
@@ -47,6 +48,12 @@ struct port {
 	uint32_t pending;	/* frames sent and not yet completed */
 };
 
+/* A way is where frames come from, where they go, and their new addresses. */
+struct way {
+	struct port *in, *out;
+	uint8_t macs[12];
+};
+
 static char *umem;
 static uint64_t idle[FRAMES];	/* a stack of free frames */
 static int idle_len;
@@ -80,8 +87,8 @@ static void size_ring(int fd, int option)
 		die("size a ring");
 }
 
-/* open_port makes a socket on the interface; with first it shares that one's UMEM and only sends. */
-static void open_port(struct port *p, const char *name, const struct port *first)
+/* open_port makes a socket on the interface; with first it shares that one's UMEM. */
+static void open_port(struct port *p, const char *name, const struct port *first, int receives)
 {
 	struct sockaddr_xdp a = {.sxdp_family = AF_XDP, .sxdp_ifindex = if_nametoindex(name)};
 	struct xdp_umem_reg reg = {.addr = (uintptr_t)umem, .len = (uint64_t)FRAMES * FRAME_LEN, .chunk_size = FRAME_LEN};
@@ -97,7 +104,7 @@ static void open_port(struct port *p, const char *name, const struct port *first
 	size_ring(p->fd, XDP_UMEM_FILL_RING);
 	size_ring(p->fd, XDP_UMEM_COMPLETION_RING);
 	size_ring(p->fd, XDP_TX_RING);
-	if (!first)
+	if (receives)
 		size_ring(p->fd, XDP_RX_RING);
 	setsockopt(p->fd, SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &budget, sizeof(budget));	/* older kernels: kick more often */
 	if (getsockopt(p->fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len))
@@ -105,7 +112,7 @@ static void open_port(struct port *p, const char *name, const struct port *first
 	map_ring(p->fd, &p->fill, &off.fr, sizeof(uint64_t), XDP_UMEM_PGOFF_FILL_RING);
 	map_ring(p->fd, &p->completion, &off.cr, sizeof(uint64_t), XDP_UMEM_PGOFF_COMPLETION_RING);
 	map_ring(p->fd, &p->tx, &off.tx, sizeof(struct xdp_desc), XDP_PGOFF_TX_RING);
-	if (!first)
+	if (receives)
 		map_ring(p->fd, &p->rx, &off.rx, sizeof(struct xdp_desc), XDP_PGOFF_RX_RING);
 	a.sxdp_flags = first ? XDP_SHARED_UMEM : XDP_COPY | XDP_USE_NEED_WAKEUP;
 	a.sxdp_shared_umem_fd = first ? first->fd : 0;
@@ -152,8 +159,9 @@ static void kick(struct port *p)
 }
 
 /* forward moves the frames that are there, at most a batch, and returns how many. */
-static uint32_t forward(struct port *in, struct port *out, const uint8_t *macs)
+static uint32_t forward(struct way *w)
 {
+	struct port *in = w->in, *out = w->out;
 	uint32_t n = acquire(in->rx.producer) - in->rx.at;
 	uint32_t room = RING_LEN - (out->tx.at - acquire(out->tx.consumer));
 	struct xdp_desc *from = in->rx.entries, *to = out->tx.entries;
@@ -167,7 +175,7 @@ static uint32_t forward(struct port *in, struct port *out, const uint8_t *macs)
 			idle[idle_len++] = d.addr & ~(uint64_t)(FRAME_LEN - 1);
 			continue;
 		}
-		memcpy(umem + d.addr, macs, 12);
+		memcpy(umem + d.addr, w->macs, 12);
 		d.options = 0;
 		to[out->tx.at++ & (RING_LEN - 1)] = d;
 		out->pending++;
@@ -177,6 +185,34 @@ static uint32_t forward(struct port *in, struct port *out, const uint8_t *macs)
 		release(out->tx.producer, out->tx.at);
 	}
 	return n;
+}
+
+/* serve forwards one batch of a way and returns how many frames that was. */
+static uint32_t serve(struct way *w)
+{
+	uint32_t n;
+
+	if (w->out->pending > 0)
+		complete(w->out);
+	refill(w->in);
+	n = forward(w);
+	if (n > 0 && acquire(w->out->tx.flags) & XDP_RING_NEED_WAKEUP)
+		kick(w->out);
+	return n;
+}
+
+/* rest waits for frames: in the kernel, or by asking it for them only. */
+static void rest(struct way *ways, int n, int sleeps)
+{
+	struct pollfd readable[2];
+
+	for (int i = 0; i < n; i++) {
+		readable[i] = (struct pollfd){.fd = ways[i].in->fd, .events = POLLIN};
+		if (!sleeps && acquire(ways[i].in->fill.flags) & XDP_RING_NEED_WAKEUP)
+			recvfrom(ways[i].in->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+	}
+	if (sleeps)
+		poll(readable, n, 100);
 }
 
 static void parse_mac(const char *s, uint8_t *mac)
@@ -197,11 +233,11 @@ static void pin(int cpu)
 		die("pin");
 }
 
-/* register_socket makes the XDP program give its frames to fd. */
-static void register_socket(int fd)
+/* register_socket makes the XDP program of a map give its frames to fd. */
+static void register_socket(int map, int fd)
 {
 	uint32_t key = 0, value = fd;
-	union bpf_attr attr = {.map_fd = MAP_FD, .key = (uintptr_t)&key, .value = (uintptr_t)&value};
+	union bpf_attr attr = {.map_fd = map, .key = (uintptr_t)&key, .value = (uintptr_t)&value};
 
 	if (syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr)))
 		die("put the socket into the map");
@@ -210,48 +246,47 @@ static void register_socket(int fd)
 int main(int argc, char **argv)
 {
 	struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
-	struct port a = {0}, b = {0}, *in = &a, *out = &a;
-	struct pollfd readable;
-	uint8_t macs[12];
-	int sleeps;
+	struct port a = {0}, b = {0};
+	struct way ways[2] = {{.in = &a, .out = &a}, {.in = &b, .out = &a}};
+	int n = argc == 9 ? 2 : 1, rounds, empty = 0;
 
-	if (argc != 7) {
-		fprintf(stderr, "usage: forwarder IN OUT SRC-MAC DST-MAC spin|poll CPU\n");
+	if ((argc != 7 && argc != 9) || (n == 2 && !strcmp(argv[3], argv[4]))) {
+		fprintf(stderr, "usage: forwarder CPU spin|ROUNDS IN OUT SRC-MAC DST-MAC [BACK-SRC-MAC BACK-DST-MAC]\n");
 		return 2;
 	}
-	parse_mac(argv[4], macs);
-	parse_mac(argv[3], macs + 6);
-	sleeps = !strcmp(argv[5], "poll");
-	pin(atoi(argv[6]));
+	for (int i = 0; i < n; i++) {
+		parse_mac(argv[6 + 2 * i], ways[i].macs);
+		parse_mac(argv[5 + 2 * i], ways[i].macs + 6);
+	}
+	rounds = strcmp(argv[2], "spin") ? atoi(argv[2]) : 0;
+	pin(atoi(argv[1]));
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 	umem = mmap(NULL, (size_t)FRAMES * FRAME_LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (umem == MAP_FAILED)
 		die("take memory");
 	for (int i = FRAMES; i > 0; i--)
 		idle[idle_len++] = (uint64_t)(i - 1) * FRAME_LEN;
-	open_port(in, argv[1], NULL);
-	if (strcmp(argv[1], argv[2])) {
-		out = &b;
-		open_port(out, argv[2], in);
+	open_port(&a, argv[3], NULL, 1);
+	if (strcmp(argv[3], argv[4])) {
+		ways[0].out = &b;
+		open_port(&b, argv[4], &a, n == 2);
 	}
-	register_socket(in->fd);
+	for (int i = 0; i < n; i++)
+		register_socket(MAP_FD + i, ways[i].in->fd);
 	printf("ready\n");
 	fflush(stdout);
-	readable = (struct pollfd){.fd = in->fd, .events = POLLIN};
 	for (;;) {
-		if (out->pending > 0)
-			complete(out);
-		refill(in);
-		if (forward(in, out, macs) > 0) {
-			if (acquire(out->tx.flags) & XDP_RING_NEED_WAKEUP)
-				kick(out);
+		uint32_t moved = 0;
+
+		for (int i = 0; i < n; i++)
+			moved += serve(&ways[i]);
+		empty = moved > 0 ? 0 : empty + 1;
+		if (moved > 0)
 			continue;
-		}
-		if (out->pending > 0)
-			kick(out);
-		if (sleeps)
-			poll(&readable, 1, 100);
-		else if (acquire(in->fill.flags) & XDP_RING_NEED_WAKEUP)
-			recvfrom(in->fd, NULL, 0, MSG_DONTWAIT, NULL, NULL);
+		for (int i = 0; i < n; i++)
+			if (ways[i].out->pending > 0)
+				kick(ways[i].out);
+		if (rounds == 0 || empty >= rounds)
+			rest(ways, n, rounds > 0);
 	}
 }
