@@ -122,6 +122,13 @@ func (c *Conn) Tuple() packet.Tuple {
 // Real returns the real server's address.
 func (c *Conn) Real() packet.Addr { return c.real }
 
+// RealAddr returns where the real server's address stands, VirtualAddr that which the client speaks to: to be read, while the
+// *Conn is valid, by who would else copy it for each packet.
+func (c *Conn) RealAddr() *packet.Addr { return &c.real }
+
+// VirtualAddr is as RealAddr.
+func (c *Conn) VirtualAddr() *packet.Addr { return &c.virtual }
+
 // RealPort returns the real server's port, in host order.
 func (c *Conn) RealPort() uint16 { return c.realPort }
 
@@ -147,6 +154,9 @@ func (c *Conn) SetHop(port uint8, mac packet.MAC) {
 		c.hopPort, c.hopMAC = port, mac
 	}
 }
+
+// CameBy reports whether that is what SetHop said last.
+func (c *Conn) CameBy(port uint8, mac *packet.MAC) bool { return c.hopPort == port && c.hopMAC == *mac }
 
 // Hop returns what SetHop said last; zero if it never did.
 func (c *Conn) Hop() (port uint8, mac packet.MAC) { return c.hopPort, c.hopMAC }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"dirsw/clock"
+	"dirsw/packet"
 )
 
 // Timeouts are how long a connection lives after its last packet, as set by ipvsadm --set. Zero keeps what was.
@@ -212,6 +213,34 @@ func (t *Table) Advance(c *Conn, d Dir, ev Event, now clock.Mono) (was, is State
 		t.wheel.link(t.slab, c)
 	}
 	return was, is
+}
+
+// Steady reports whether a plain packet (packet.Meta.Plain) leaves the connection, not a template, in its state whatever its
+// direction: Renew then is Advance for it.
+func (c *Conn) Steady(m *packet.Meta) bool {
+	const says = packet.FIN | packet.SYN | packet.RST | packet.ACK
+	if c.state == TCPEstablished {
+		return m.TCPFlags&says == packet.ACK
+	}
+	return c.state == UDPNormal
+}
+
+// Renew is Advance for a packet for which the connection is Steady, unless it is the answer of a UDP server on a connection that
+// another entry controls (Conn.Led).
+func (t *Table) Renew(c *Conn, d Dir, now clock.Mono) {
+	if d == FromClient {
+		c.Packets++
+	}
+	c.deadline = now + t.timeouts[c.state&31]
+	if int32(ceilTick(c.deadline)-c.armed) < 0 {
+		t.rearm(c)
+	}
+}
+
+// rearm puts c under an earlier tick.
+func (t *Table) rearm(c *Conn) {
+	t.wheel.unlink(t.slab, c)
+	t.wheel.link(t.slab, c)
 }
 
 // Limit has connection c, which Advance or Insert has just been told of, end life after now and not when its state says.

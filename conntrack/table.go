@@ -110,8 +110,10 @@ func (c *Conn) matches(src, dst *packet.Addr, ports uint64) bool {
 
 // matchesReply compares with the flow from the real server to the client.
 func (c *Conn) matchesReply(k *packet.Tuple) bool {
-	return c.client == k.Dst && c.real == k.Src && c.realPort == k.SrcPort && c.ClientPort() == k.DstPort &&
-		c.Proto() == k.Proto && c.Family() == k.Family
+	le := binary.LittleEndian
+	return (le.Uint64(c.client[:8])^le.Uint64(k.Dst[:8]))|(le.Uint64(c.client[8:])^le.Uint64(k.Dst[8:]))|
+		(le.Uint64(c.real[:8])^le.Uint64(k.Src[:8]))|(le.Uint64(c.real[8:])^le.Uint64(k.Src[8:]))|
+		uint64(c.realPort^k.SrcPort)|uint64(c.ClientPort()^k.DstPort)|uint64(c.Proto()^k.Proto)|uint64(c.Family()^k.Family) == 0
 }
 
 // Lookup returns the connection that a packet belongs to, and the packet's direction; nil if there is none. h is Hash(k).

@@ -83,7 +83,7 @@ func newWorld(t *testing.T) *bench {
 	b.now = b.now.Add(time.Hour)
 	var err error
 	if b.w, err = forward.NewWorker(0, b.lane, forward.Options{Table: conntrack.Options{MaxConns: 64},
-		Fragments: reassembly.Options{Datagrams: 8, Bytes: 1}, Observer: func(*packet.Frame, *packet.Meta, forward.Verdict) {}}); err != nil {
+		Fragments: reassembly.Options{Datagrams: 8, Bytes: 1}, Observer: func(_ *packet.Frame, _ *packet.Meta, v forward.Verdict) { b.last = v }}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { b.w.Close() })
@@ -154,7 +154,7 @@ func (b *bench) enter(world int) {
 }
 
 // transcripts returns an input for each case in the kernel's captures.
-func transcripts(f *testing.F) (inputs [][]byte) {
+func transcripts(f testing.TB) (inputs [][]byte) {
 	files, err := filepath.Glob("../bench/oracle/testdata/golden/*.jsonl.gz")
 	if err != nil || len(files) == 0 {
 		f.Fatal("no transcripts")

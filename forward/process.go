@@ -31,27 +31,16 @@ func (w *Worker) process(now clock.Mono, parsed, fresh int) {
 	kept := 0
 	for i := range n {
 		f, m := &w.in.Frames[i], &w.in.Metas[i]
-		v := Verdict{Service: NoService, Drop: w.reasons[i], fresh: i < fresh}
-		if v.Drop == packet.NoDrop && (!v.fresh || ordinary(m) || !w.passOn(&v, f, m)) {
-			if m.Flags&(packet.Fragment|packet.IPOptions) != 0 && !w.unusual(f, m, now) {
-				w.dropped.Add(*f)
+		if w.reasons[i] != packet.NoDrop || !m.Plain() {
+			if !w.longWay(f, m, i, fresh, now) {
 				continue
 			}
-			w.decide(&v, f, m, conntrack.EventOf(f.Bytes(), m), w.hashes[i], now)
-		}
-		if v.Drop == packet.NoDrop {
-			v.Drop = w.rewrite(f, m, &v)
-			if m.Flags&packet.IPOptions != 0 && v.Drop == packet.NoDrop {
-				w.leave(f, m, &v)
+		} else if c, dir := w.table.Lookup(&m.Tuple, w.hashes[i]); c == nil || !w.sail(f, m, c, dir, now) {
+			v := Verdict{Service: NoService, fresh: i < fresh}
+			w.settle(&v, f, m, conntrack.EventOf(f.Bytes(), m), w.hashes[i], c, dir, now)
+			if !w.leaves(&v, f, m, now) {
+				continue
 			}
-		}
-		if w.o.Observer != nil && v.Drop != handed {
-			w.o.Observer(f, m, v)
-		}
-		if v.Drop != packet.NoDrop || v.pieces != 0 {
-			w.replace(f, m, &v, now)
-			w.dropped.Add(*f)
-			continue
 		}
 		if kept != i {
 			w.in.Frames[kept] = *f
@@ -60,6 +49,38 @@ func (w *Worker) process(now clock.Mono, parsed, fresh int) {
 	}
 	w.in.N = kept
 	w.delivered()
+}
+
+// longWay does what is to be done with the frame in place i that is not plain, and reports whether it leaves as it is now.
+func (w *Worker) longWay(f *packet.Frame, m *packet.Meta, i, fresh int, now clock.Mono) bool {
+	v := Verdict{Service: NoService, Drop: w.reasons[i], fresh: i < fresh}
+	if v.Drop == packet.NoDrop && (!v.fresh || ordinary(m) || !w.passOn(&v, f, m)) {
+		if m.Flags&(packet.Fragment|packet.IPOptions) != 0 && !w.unusual(f, m, now) {
+			w.dropped.Add(*f)
+			return false
+		}
+		w.decide(&v, f, m, conntrack.EventOf(f.Bytes(), m), w.hashes[i], now)
+	}
+	return w.leaves(&v, f, m, now)
+}
+
+// leaves makes the frame of which v has been decided one that leaves, and reports whether it does; else it goes to w.dropped.
+func (w *Worker) leaves(v *Verdict, f *packet.Frame, m *packet.Meta, now clock.Mono) bool {
+	if v.Drop == packet.NoDrop {
+		v.Drop = w.rewrite(f, m, v)
+		if m.Flags&packet.IPOptions != 0 && v.Drop == packet.NoDrop {
+			w.leave(f, m, v)
+		}
+	}
+	if w.o.Observer != nil && v.Drop != handed {
+		w.o.Observer(f, m, *v)
+	}
+	if v.Drop != packet.NoDrop || v.pieces != 0 {
+		w.replace(f, m, v, now)
+		w.dropped.Add(*f)
+		return false
+	}
+	return true
 }
 
 // datagram does to a packet in the worker's own memory, which was reassembled, what process does to a frame of the lane.
@@ -105,6 +126,12 @@ func (w *Worker) decide(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrac
 		return
 	}
 	c, dir := w.table.Lookup(&m.Tuple, h)
+	w.settle(v, f, m, ev, h, c, dir, now)
+}
+
+// settle is decide for a packet that is no ICMP error, of connection c; nil if it has none.
+func (w *Worker) settle(v *Verdict, f *packet.Frame, m *packet.Meta, ev conntrack.Event, h uint64, c *conntrack.Conn,
+	dir conntrack.Dir, now clock.Mono) {
 	if w.sync.aside && dir == conntrack.FromClient {
 		w.stray(v, packet.DropNoService)
 		return

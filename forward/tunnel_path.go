@@ -57,6 +57,7 @@ func (w *Worker) pathTo(id conntrack.DestID, d *Dest) *path {
 	if p.mtu != 0 && (p.until <= w.now || p.addr != d.Addr) {
 		*p = path{}
 		w.setWay(id)
+		w.setCourse(id)
 	}
 	return p
 }
@@ -90,6 +91,7 @@ func (w *Worker) learnPath(addr *packet.Addr, dest conntrack.DestID, mtu uint16)
 		if now := max(mtu, min(least, known)); now <= known {
 			*p = path{*addr, w.now.Add(pathLife), now, p.used}
 			w.setWay(conntrack.DestID(i))
+			w.setCourse(conntrack.DestID(i))
 		}
 		if conntrack.DestID(i) != dest {
 			continue

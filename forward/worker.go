@@ -68,6 +68,7 @@ type Worker struct {
 	table       *conntrack.Table
 	scheds      []serviceState // by ServiceID
 	paths       []path         // by DestID
+	courses     []course       // by DestID
 	tunnels     map[tunnelEnd]bool
 	servers     map[ServiceKey]bool // see serversOf; nil while nobody asks
 	quoted      packet.Meta         // of scheduleRelated: a local one would be allocated for each error
@@ -302,6 +303,7 @@ func (w *Worker) adopt(s *Snapshot) {
 	w.snap = s
 	w.weigh()
 	w.setWays()
+	w.setCourses()
 	w.adopted.Store(s.Gen)
 }
 

@@ -22,7 +22,7 @@ func TestInlined(t *testing.T) {
 	}
 	for _, name := range []string{
 		"(*Frame).Bytes", "(*Frame).Len", "(*Addr).put4", "Addr.Is4", "Tuple.Reverse", "SetMACs",
-		"Fold", "fold64", "UpdateChecksum16", "pseudoHeader4", "isExtension",
+		"Fold", "fold64", "UpdateChecksum16", "pseudoHeader4", "isExtension", "(*Meta).Plain", "Hops", "Sender", "older", "plainSum",
 		"Ethernet.Type", "IPv4.TTL", "IPv4.Dst", "IPv6.Dst", "TCP.Flags", "UDP.Checksum", "SCTP.Checksum",
 	} {
 		if !inlined[name] {
