@@ -34,6 +34,8 @@ type Host struct {
 	raw   map[int]*nl.SocketHandle // for requests that netlink has no method for
 	ether int                      // socket for ethtool requests
 
+	loans loans // settings of links
+
 	mu    sync.Mutex
 	asked map[neighbour]int // solicitations sent for a stale neighbour since it was last confirmed; see Resolve
 }

@@ -48,14 +48,16 @@ func absentSetting(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 // PromoteSecondaries sets the sysctl promote_secondaries of a link: when the first address of a net is removed, as a
 // virtual one may be, the others of the net stay. It returns what restores it.
 func (h *Host) PromoteSecondaries(link string) (restore func() error, err error) {
-	was, err := h.setSysctl("ipv4", link, "promote_secondaries", "1")
+	was, err := h.unlent(link, "promote_secondaries")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("promote_secondaries of %s: %w", link, err)
 	}
-	return func() error {
-		if _, err := h.setSysctl("ipv4", link, "promote_secondaries", was); !absentSetting(err) {
-			return err
-		}
-		return nil // the link is gone
-	}, nil
+	if was == "1" {
+		return func() error { return nil }, nil
+	}
+	l := []loan{{link, "promote_secondaries", was, "1"}}
+	if err := h.borrow(l); err != nil {
+		return nil, errors.Join(err, h.giveBack(l))
+	}
+	return func() error { return h.giveBack(l) }, nil
 }

@@ -35,13 +35,13 @@ type VMACs struct {
 	host    *Host
 	made    map[string]VMAC
 	bases   map[string]*baseLink
-	filters map[string]string // what rp_filter was, by link, "all" and "default" among them; nil: as it was
+	filters []loan // rp_filter of all links, "all" the last of them; nil: as it was
 }
 
 // baseLink is what a link was before a VMAC was put on it.
 type baseLink struct {
 	users    int
-	settings map[string]string
+	settings []loan
 }
 
 // VMACs returns an empty set.
@@ -209,17 +209,16 @@ func (m *VMACs) prepareBase(v VMAC) error {
 		b.users++
 		return nil
 	}
-	b := &baseLink{users: 1, settings: map[string]string{}}
+	b := &baseLink{users: 1}
 	m.bases[v.Base] = b
 	for _, key := range []string{"arp_ignore", "arp_filter"} {
-		was, err := m.host.sysctl("ipv4", v.Base, key)
-		if n, _ := strconv.Atoi(was); err != nil || n > 0 {
-			continue // stricter already
+		was, err := m.host.unlent(v.Base, key)
+		if n, _ := strconv.Atoi(was); err == nil && n <= 0 { // else it is stricter already
+			b.settings = append(b.settings, loan{v.Base, key, was, "1"})
 		}
-		if _, err := m.host.setSysctl("ipv4", v.Base, key, "1"); err != nil {
-			return err
-		}
-		b.settings[key] = was
+	}
+	if err := m.host.borrow(b.settings); err != nil {
+		return err
 	}
 	return m.loosen()
 }
@@ -227,7 +226,7 @@ func (m *VMACs) prepareBase(v VMAC) error {
 // loosen takes the filter of reverse paths from VMACs, over which come packets of the base link's net: the setting of
 // all links is given to each other one, as the kernel takes the greater of the two (net/ipv4/fib_frontend.c).
 func (m *VMACs) loosen() error {
-	all, err := m.host.sysctl("ipv4", "all", "rp_filter")
+	all, err := m.host.unlent("all", "rp_filter")
 	if err != nil || all == "0" || m.filters != nil {
 		return err
 	}
@@ -235,23 +234,17 @@ func (m *VMACs) loosen() error {
 	if err != nil {
 		return err
 	}
-	m.filters = map[string]string{"all": all}
 	names := []string{"default"}
 	for _, l := range links {
 		names = append(names, l.Attrs().Name)
 	}
 	for _, name := range names {
-		was, err := m.host.sysctl("ipv4", name, "rp_filter")
-		if err != nil || was >= all { // one digit each
-			continue
+		if was, err := m.host.unlent(name, "rp_filter"); err == nil && was < all { // one digit each
+			m.filters = append(m.filters, loan{name, "rp_filter", was, all})
 		}
-		if _, err := m.host.setSysctl("ipv4", name, "rp_filter", all); err != nil {
-			return err
-		}
-		m.filters[name] = was
 	}
-	_, err = m.host.setSysctl("ipv4", "all", "rp_filter", "0")
-	return err
+	m.filters = append(m.filters, loan{"all", "rp_filter", all, "0"})
+	return m.host.borrow(m.filters)
 }
 
 // Remove removes the link, and gives its base link back what was changed there with the last one. That it is gone
@@ -270,25 +263,14 @@ func (m *VMACs) restoreBase(v VMAC) (err error) {
 	if b := m.bases[v.Base]; b != nil && !v.IPv6 && !v.IPvlan {
 		if b.users--; b.users == 0 {
 			delete(m.bases, v.Base)
-			for key, was := range b.settings {
-				err = errors.Join(err, m.restore(v.Base, key, was))
-			}
+			err = m.host.giveBack(b.settings)
 		}
 	}
 	if len(m.bases) == 0 && m.filters != nil {
-		for link, was := range m.filters {
-			err = errors.Join(err, m.restore(link, "rp_filter", was))
-		}
+		err = errors.Join(err, m.host.giveBack(m.filters))
 		m.filters = nil
 	}
 	return err
-}
-
-func (m *VMACs) restore(link, key, value string) error {
-	if _, err := m.host.setSysctl("ipv4", link, key, value); !absentSetting(err) {
-		return err
-	}
-	return nil
 }
 
 // delete removes a link.

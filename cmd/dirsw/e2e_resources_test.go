@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +76,16 @@ func TestResources(t *testing.T) {
 	r.hold(false, always, ofMasters)
 }
 
+// setting reads a setting of the interface that virtual routers stand on.
+func (r *rig) setting(key string) string {
+	r.t.Helper()
+	out, err := r.c.Command(context.Background(), "lb1", "cat", "/proc/sys/net/ipv4/conf/enp0s8/"+key).Output()
+	if err != nil {
+		r.t.Fatalf("read %s: %v", key, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // TestVirtualMAC has the virtual address answered for with the virtual router's own MAC, by which frames must come.
 func TestVirtualMAC(t *testing.T) {
 	t.Parallel()
@@ -83,9 +94,14 @@ func TestVirtualMAC(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRigOf(t, duo())
-			r.write(instance("VI", "51", "200", c.more+"\n"+c.vip) + service("", ""))
+			with := instance("VI", "51", "200", c.more+"\n"+c.vip) + service("", "")
+			r.write(with)
+			before := r.setting("arp_ignore")
 			p := r.run().ready()
 			p.said("Entering MASTER STATE", 1)
+			if now := r.setting("arp_ignore"); before != "0" || now != "1" {
+				t.Errorf("arp_ignore was %s and is %s, want 1 while there is a virtual MAC", before, now)
+			}
 			macs, err := r.c.WhoHas(context.Background(), "client", netip.MustParseAddr("192.168.56.200"), 300*time.Millisecond)
 			if err != nil || len(macs) != 1 || macs[0].String() != "00:00:5e:00:01:33" {
 				t.Errorf("ARP answers %v, %v", macs, err)
@@ -96,13 +112,25 @@ func TestVirtualMAC(t *testing.T) {
 			if _, err := r.c.Ping("client", netip.MustParseAddr("192.168.56.200"), 1); err != nil {
 				t.Errorf("ping: %v", err)
 			}
-			_ = p.cmd.Process.Kill()
-			<-p.done
-			p = r.run().ready()
-			p.said("Entering MASTER STATE", 1)
-			r.mustFetch()
+			for _, conf := range []string{with, instance("VI", "51", "200", vipBlock) + service("", "")} {
+				_ = p.cmd.Process.Kill()
+				<-p.done
+				r.write(conf)
+				p = r.run().ready()
+				p.said("Entering MASTER STATE", 1)
+				r.awaitFetch()
+			}
+			if now := r.setting("arp_ignore"); now != before {
+				t.Errorf("arp_ignore is %s without a virtual MAC, was %s before the director that was killed", now, before)
+			}
 			p.stop()
 			r.has(false, "00:00:5e:00:01:33", "lb1", "link")
+			if now := r.setting("arp_ignore"); now != before {
+				t.Errorf("arp_ignore is left at %s, was %s before the director that was killed", now, before)
+			}
+			if left, err := filepath.Glob(r.sock + "*"); err != nil || len(left) > 0 {
+				t.Errorf("%v are left, %v", left, err)
+			}
 		})
 	}
 }

@@ -174,6 +174,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 		return err
 	}
 	defer control.Close()
+	h.KeepSettings(r.socket + ".settings")
 	if err := plane.open(); err != nil {
 		return err
 	}
@@ -286,6 +287,9 @@ func serve(ctx context.Context, r *runFlags, d *director.Director, plane *datapl
 		case <-d.Ready():
 		case <-ctx.Done():
 			return
+		}
+		if err := h.ReturnSettings(); err != nil {
+			log.Warn("not all is as it was before another director was killed", zap.Error(err))
 		}
 		log.Info("forwarding", zap.String("config", r.file), zap.String("socket", r.socket))
 		b := &backend{d: d, plane: plane, h: h, log: log, file: r.file, start: time.Now()}
