@@ -22,6 +22,7 @@ func (b *bench) http(ctx context.Context) error {
 	in := make([]surfer, len(all))
 	for i, c := range all {
 		in[i].c = c
+		in[i].failed = b.quick && c.Limit == "dirsw NAT" // the limit of the one way will do for a first look
 	}
 	for round := range b.httpRounds() {
 		for place := range in {

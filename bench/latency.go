@@ -56,7 +56,11 @@ func (b *bench) latency(ctx context.Context, w *wire.Bench, rounds int) error {
 // afterIdle measures what a director that sleeps adds to the way of a frame that comes after silence: to the kernel's own
 // forwarding, which wakes nobody. Beside it stands what it takes to wake a thread and do nothing else.
 func (b *bench) afterIdle(ctx context.Context, w *wire.Bench, rounds int) error {
-	const silence, probes = 20 * time.Millisecond, 100
+	const silence = 20 * time.Millisecond
+	probes := 100
+	if b.quick {
+		probes, rounds = 40, 1
+	}
 	g := wireSetup{name: "first frame after 20 ms", Setup: wire.Setup{Arms: 1, Flows: 1, Sleeps: true},
 		makers: []wire.Maker{w.Dirsw(wire.DR), w.Forwarder, w.Forwarding}}
 	var wakes []float64

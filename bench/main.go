@@ -61,7 +61,9 @@ func main() {
 type bench struct {
 	quick    bool
 	effort   pipeline.Effort
-	dirsw    string
+	dirsw    string // the program; empty: it is to be built
+	built    string // the directory of the program that was; empty: none
+	unbuilt  bool   // it does not build
 	other    string
 	clock    clock.Clock
 	progress io.Writer
@@ -122,6 +124,11 @@ func run(ctx context.Context, o options, args []string, out, progress io.Writer)
 		}
 	}
 	b := newBench(o, progress)
+	defer func() {
+		if b.built != "" {
+			os.RemoveAll(b.built)
+		}
+	}()
 	for _, s := range sections() {
 		if !slices.Contains(only, s.name) {
 			continue

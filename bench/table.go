@@ -16,7 +16,7 @@ func (b *bench) table(ctx context.Context) error {
 		scale    int
 		variants []table.Variant
 	}{{10, all}, {16, all}, {20, all}, {23, few}} {
-		if b.quick && s.scale > 20 {
+		if b.quick && s.scale > 16 {
 			continue
 		}
 		b.say("table: %d connections", 1<<s.scale)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -302,6 +303,48 @@ Transfer/sec:      1.67MB
 	}
 	if _, err := parseWrk("unable to connect\n"); err == nil {
 		t.Error("no report: no error")
+	}
+}
+
+func TestRoomIsMadeAndPutBack(t *testing.T) {
+	testenv.NeedNetAdmin(t)
+	setting := func(path string) int {
+		t.Helper()
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Skip(err) // no connection tracking in this kernel
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	room, buckets := setting(trackMax), setting(trackBuckets)
+	if f, err := os.OpenFile(trackMax, os.O_WRONLY, 0); err != nil {
+		t.Skip(err) // not the machine's own namespace
+	} else {
+		f.Close()
+	}
+	if RaisedFor(room) || !RaisedFor(room+1) {
+		t.Errorf("room for %d: for that many %v, for one more %v", room, RaisedFor(room), RaisedFor(room+1))
+	}
+	undo, err := makeRoom(max(room, buckets) + 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := setting(trackMax); n != max(room, buckets)+1024 {
+		t.Errorf("room for %d, want %d", n, max(room, buckets)+1024)
+	}
+	if n := setting(trackBuckets); n <= buckets {
+		t.Errorf("%d buckets, want more than %d", n, buckets)
+	}
+	if err := undo(); err != nil || setting(trackMax) != room || setting(trackBuckets) != buckets {
+		t.Errorf("put back: room for %d in %d buckets, %v; want %d in %d", setting(trackMax), setting(trackBuckets), err, room, buckets)
+	}
+	undo, err = makeRoom(1)
+	if err != nil || undo() != nil || setting(trackMax) != room || setting(trackBuckets) != buckets {
+		t.Errorf("for one connection: room for %d in %d buckets, %v", setting(trackMax), setting(trackBuckets), err)
 	}
 }
 
