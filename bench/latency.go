@@ -57,7 +57,7 @@ func (b *bench) latency(ctx context.Context, w *wire.Bench, rounds int) error {
 // forwarding, which wakes nobody. Beside it stands what it takes to wake a thread and do nothing else.
 func (b *bench) afterIdle(ctx context.Context, w *wire.Bench, rounds int) error {
 	const silence = 20 * time.Millisecond
-	probes := 100
+	probes := 60
 	if b.quick {
 		probes, rounds = 40, 1
 	}
