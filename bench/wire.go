@@ -47,9 +47,10 @@ func (b *bench) rig(ctx context.Context, section string) (w *wire.Bench, undo fu
 		return nil, nil, err
 	}
 	undo = func() { os.RemoveAll(dir) }
-	o := wire.Options{Dir: dir, Clock: b.clock, Other: b.other, Settle: 500 * time.Millisecond, Window: 1500 * time.Millisecond}
+	o := wire.Options{Dir: dir, Clock: b.clock, Other: b.other, Settle: 500 * time.Millisecond, Window: 1500 * time.Millisecond,
+		WarmUp: 1 << 14}
 	if b.quick {
-		o.Settle, o.Window = 200*time.Millisecond, 400*time.Millisecond
+		o.Settle, o.Window, o.WarmUp = 200*time.Millisecond, 400*time.Millisecond, 1<<13
 	}
 	if section == "http" {
 		o.Window *= 2
@@ -267,6 +268,7 @@ func wireGroups(w *wire.Bench, quick bool) []wireSetup {
 		{"one core, 1 048 576 flows", wire.Setup{Arms: 2, OneCore: true, Flows: 1 << 20}, makers{dr, w.Nftables}, nft(1.5)},
 	}
 	if quick {
+		all[1].makers = makers{dr, nat, w.Forwarder}
 		return all[:3]
 	}
 	return all

@@ -23,6 +23,9 @@ type Options struct {
 	Clock  clock.Clock
 	Settle time.Duration // between the first frame that arrives and the measurement
 	Window time.Duration // of the measurement
+	// WarmUp is how many requests of HTTP come before those that count: 1 << 14 are enough connections for dirsw to have moved the
+	// index of its table into huge pages, which it does once in its life and the kernel takes up to 80 ms for.
+	WarmUp float64
 }
 
 // Bench measures directors on a rig that it builds for each measurement.

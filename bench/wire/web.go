@@ -43,9 +43,6 @@ type WebContender struct {
 const (
 	clientAddr  = "198.18.0.1"
 	connections = 64 // that the client has open at once
-	// warmUp is how many requests come before those that count: enough connections for dirsw to have moved the index of its
-	// table into huge pages, which it does once in its life and the kernel takes up to 80 ms for.
-	warmUp = 1 << 14
 	// webWait is how often the forwarder in C looks for frames before it sleeps.
 	webWait = pollAtOnce
 	// streamModule is where Debian puts the module of nginx that balances connections.
@@ -183,7 +180,7 @@ func (b *Bench) awaitPages(ctx context.Context, r *rig, failure func() error) er
 	for try := 1; ; try++ {
 		said, err := b.wrk(ctx, r, time.Second)
 		if err == nil && said.requests > 0 {
-			if answered += said.requests; answered >= warmUp || try >= tries {
+			if answered += said.requests; answered >= b.o.WarmUp || try >= tries {
 				return nil
 			}
 			continue
