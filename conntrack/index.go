@@ -11,6 +11,8 @@ type index struct {
 	cells []uint64
 	n     uint64 // len(cells)
 	used  int
+	// changes counts the calls of add and remove.
+	changes uint64
 }
 
 const (
@@ -46,6 +48,7 @@ func (x *index) add(tag uint32, low uint32) {
 	}
 	x.cells[i] = uint64(tag)<<32 | uint64(low)
 	x.used++
+	x.changes++
 }
 
 // remove takes a cell out and moves the cells behind it back, so that no marks of removed cells are needed.
@@ -58,6 +61,7 @@ func (x *index) remove(tag uint32, low uint32) {
 		}
 	}
 	x.used--
+	x.changes++
 	for j := i; ; {
 		if j++; j == x.n {
 			j = 0

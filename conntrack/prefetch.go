@@ -10,7 +10,7 @@ const prefetchGroup = 8
 // processor's cache as long as nothing else is done. Between two batches the kernel receives and sends, and pushes it out.
 const prefetchFrom = 64
 
-// Prefetch asks memory for what Lookup, or Insert if Lookup finds nothing, will touch for these hashes: first the lines
+// Prefetch asks memory for what LookupAsked, or Insert if Lookup finds nothing, will touch for these hashes: first the lines
 // of the index, then the entries that the tags there point at. At most packet.BatchSize hashes are looked at; with few
 // connections, which are in the processor's cache anyway, none.
 //
@@ -26,18 +26,24 @@ func (t *Table) Prefetch(h []uint64) {
 	}
 }
 
+// finding is the place of the first cell with a tag, or of the empty one that says there is none. It is valid until the index
+// changes. A second search would stumble over the same cells of others: in a full table of connections with two directions a
+// packet took 9 ns more, else 3.
+type finding struct{ tag, at uint32 }
+
 // prefetch does what Prefetch promises, for at most packet.BatchSize hashes.
 func (t *Table) prefetch(h []uint64) {
 	for i, h := range h {
 		t.lines[i] = t.index.line(tagOf(h))
 	}
 	t.prefetchIndex(t.lines[:len(h)])
-	for len(h) > 0 {
-		part := h[:min(len(h), prefetchGroup)]
-		h = h[len(part):]
+	t.askedAt = t.index.changes
+	for done := 0; done < len(h); done += prefetchGroup {
 		n := 0
-		for _, h := range part {
-			cell := t.candidate(tagOf(h))
+		for i, h := range h[done:min(len(h), done+prefetchGroup)] {
+			at := t.candidate(tagOf(h))
+			cell := t.index.cells[at]
+			t.asked[(done+i)%packet.BatchSize] = finding{tagOf(h), uint32(at)}
 			t.lines[n] = uint32(cell&cellSlot) * 2
 			n++
 			if cell&(cellServer|cellTwoWay) != 0 {
@@ -49,12 +55,12 @@ func (t *Table) prefetch(h []uint64) {
 	}
 }
 
-// candidate returns the first cell with that tag; 0 if there is none.
+// candidate returns the place of the first cell with that tag, or of an empty one before it.
 func (t *Table) candidate(tag uint32) uint64 {
 	for i := t.index.home(tag); ; {
 		cell := t.index.cells[i]
 		if uint32(cell>>32) == tag || cell == 0 {
-			return cell
+			return i
 		}
 		if i++; i == t.index.n {
 			i = 0

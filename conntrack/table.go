@@ -45,6 +45,9 @@ type Table struct {
 	lines     [2 * packet.BatchSize]uint32 // scratch of Prefetch
 	arenas    [][]byte
 
+	asked   [packet.BatchSize]finding // by the last Prefetch
+	askedAt uint64                    // index.changes at that time
+
 	small       []byte     // the part of the index that lies in small pages
 	enlargeFrom int        // entries from which on enlarge is called
 	enlargeAt   clock.Mono // when it does something again
@@ -117,9 +120,16 @@ func (c *Conn) matchesReply(k *packet.Tuple) bool {
 }
 
 // Lookup returns the connection that a packet belongs to, and the packet's direction; nil if there is none. h is Hash(k).
-func (t *Table) Lookup(k *packet.Tuple, h uint64) (c *Conn, d Dir) {
+func (t *Table) Lookup(k *packet.Tuple, h uint64) (c *Conn, d Dir) { return t.LookupAsked(k, h, 0) }
+
+// LookupAsked is Lookup, which begins where the last Prefetch has found something for its hash in place n, if that was h.
+func (t *Table) LookupAsked(k *packet.Tuple, h uint64, n int) (c *Conn, d Dir) {
 	tag := tagOf(h)
-	for i := t.index.home(tag); ; {
+	i := t.index.home(tag)
+	if f := &t.asked[n%packet.BatchSize]; f.tag == tag && t.askedAt == t.index.changes {
+		i = uint64(f.at)
+	}
+	for {
 		cell := t.index.cells[i]
 		if uint32(cell>>32) == tag {
 			c = &t.slab[cell&cellSlot]

@@ -13,9 +13,9 @@ import (
 type course struct {
 	method Method // 0: there is none
 	port   uint8
-	mtu    uint16          // bytes of the IP packet as it came
-	to     packet.Stations // iff not TUN
-	pipe   packet.Pipe     // iff TUN: IP in IP, both of them IPv4
+	mtu    uint16 // bytes of the IP packet as it came
+	to     packet.Stations
+	pipe   packet.Pipe // iff TUN: IP in IP, both of them IPv4
 }
 
 // setCourses works out the courses of a snapshot. It may allocate.
@@ -50,7 +50,7 @@ func (w *Worker) courseTo(id conntrack.DestID, d *Dest) course {
 			return course{}
 		}
 		k.mtu -= n
-		k.pipe = packet.MakePipe(k.to, &packet.Outer{Src: &hop.Own, Dst: &d.Addr, MayCut: !w.snap.Settings.PMTUDisc})
+		k.pipe = packet.MakePipe(&packet.Outer{Src: &hop.Own, Dst: &d.Addr, MayCut: !w.snap.Settings.PMTUDisc})
 		return k
 	}
 	return course{}
@@ -76,7 +76,7 @@ func (w *Worker) sail(f *packet.Frame, m *packet.Meta, c *conntrack.Conn, dir co
 	case k.method == DR:
 		packet.Relay(f, m, &k.to)
 		f.Port = k.port
-	case k.method == TUN && m.Family == packet.IPv4Family && packet.RelayIn(f, m, &k.pipe, w.ipID+1):
+	case k.method == TUN && m.Family == packet.IPv4Family && packet.RelayIn(f, m, &k.to, &k.pipe, w.ipID+1):
 		w.ipID++
 		f.Port = k.port
 	default:

@@ -35,7 +35,7 @@ func (w *Worker) process(now clock.Mono, parsed, fresh int) {
 			if !w.longWay(f, m, i, fresh, now) {
 				continue
 			}
-		} else if c, dir := w.table.Lookup(&m.Tuple, w.hashes[i]); c == nil || !w.sail(f, m, c, dir, now) {
+		} else if c, dir := w.table.LookupAsked(&m.Tuple, w.hashes[i], i); c == nil || !w.sail(f, m, c, dir, now) {
 			v := Verdict{Service: NoService, fresh: i < fresh}
 			w.settle(&v, f, m, conntrack.EventOf(f.Bytes(), m), w.hashes[i], c, dir, now)
 			if !w.leaves(&v, f, m, now) {

@@ -145,27 +145,26 @@ func relay6(f *Frame, m *Meta, to *Stations, a *Addr, port uint16, e end) bool {
 	return true
 }
 
-// Pipe is an IP in IP tunnel over IPv4, with the way to its other end: what of the outer header is the same for all packets.
+// Pipe is an IP in IP tunnel over IPv4: what of the outer header is the same for all packets.
 type Pipe struct {
-	stations Stations
 	src, dst uint32 // big endian
-	sum      uint64 // of the words that do not change
+	sum      uint32 // of the words that do not change
 	df       uint16 // DF, where that of the packet inside counts (Outer.MayCut)
 }
 
 // MakePipe returns the Pipe that sends what Wrap does with o, but for its ID.
-func MakePipe(to Stations, o *Outer) Pipe {
-	p := Pipe{stations: to, src: binary.BigEndian.Uint32(o.Src[12:16]), dst: binary.BigEndian.Uint32(o.Dst[12:16]), df: ipv4DF}
+func MakePipe(o *Outer) Pipe {
+	p := Pipe{src: binary.BigEndian.Uint32(o.Src[12:16]), dst: binary.BigEndian.Uint32(o.Dst[12:16]), df: ipv4DF}
 	if o.MayCut {
 		p.df = 0
 	}
-	p.sum = 0x4500_0000 + uint64(ProtoIPIP)<<16 + uint64(p.src) + uint64(p.dst)
+	p.sum = uint32(fold64(0x4500_0000 + uint64(ProtoIPIP)<<16 + uint64(p.src) + uint64(p.dst)))
 	return p
 }
 
 // RelayIn is Relay for an IPv4 packet, and Wrap with Outer.ID id. It returns false, and changes nothing, if the frame has no
 // room in front or the outer packet would be longer than IP allows.
-func RelayIn(f *Frame, m *Meta, p *Pipe, id uint16) bool {
+func RelayIn(f *Frame, m *Meta, to *Stations, p *Pipe, id uint16) bool {
 	n := m.End - EthernetLen + IPv4MinLen
 	if f.off < IPv4MinLen || n > 0xffff {
 		return false
@@ -181,14 +180,13 @@ func RelayIn(f *Frame, m *Meta, p *Pipe, id uint16) bool {
 	if df != 0 {
 		id = 0
 	}
-	first, second, third := 0x4500_0000|uint32(tos)<<16|n, uint32(id)<<16|uint32(df), word<<24|uint32(ProtoIPIP)<<16
-	sum := ^fold64(p.sum + uint64(first&0xff_ffff) + uint64(second) + uint64(word&0xff)<<24)
-	*(*Stations)(b) = p.stations
+	first, second, ttl := uint32(tos)<<16|n, uint32(id)<<16|uint32(df), word<<24
+	sum := ^fold64(uint64(p.sum) + uint64(first) + uint64(second) + uint64(ttl))
+	*(*Stations)(b) = *to
 	binary.BigEndian.PutUint16(b[12:14], EtherTypeIPv4)
 	outer := b[EthernetLen : EthernetLen+IPv4MinLen]
-	binary.BigEndian.PutUint32(outer[0:4], first)
-	binary.BigEndian.PutUint32(outer[4:8], second)
-	binary.BigEndian.PutUint32(outer[8:12], third|uint32(sum))
+	binary.BigEndian.PutUint64(outer[0:8], 0x4500_0000_0000_0000|uint64(first)<<32|uint64(second))
+	binary.BigEndian.PutUint32(outer[8:12], ttl|uint32(ProtoIPIP)<<16|uint32(sum))
 	binary.BigEndian.PutUint32(outer[12:16], p.src)
 	binary.BigEndian.PutUint32(outer[16:20], p.dst)
 	return true

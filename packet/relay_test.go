@@ -47,7 +47,7 @@ func TestRelay(t *testing.T) {
 		a, port := natEnd(m.Family)
 		a[15], port = uint8(rnd.Uint32()), uint16(rnd.Uint32())
 		o := Outer{Src: &a, Dst: &a, ID: uint16(rnd.Uint32()), MayCut: rnd.IntN(2) == 0}
-		pipe := MakePipe(to, &o)
+		pipe := MakePipe(&o)
 		for _, c := range []struct {
 			name        string
 			once        func(f *Frame) bool
@@ -57,7 +57,7 @@ func TestRelay(t *testing.T) {
 			{"Relay", func(f *Frame) bool { Relay(f, &m, &to); return true }, func(*Frame) {}, true, true},
 			{"RelayTo", func(f *Frame) bool { return RelayTo(f, &m, &to, &a, port) }, func(f *Frame) { RewriteDst(f, &m, &a, port) }, true, m.Proto == ProtoTCP},
 			{"RelayFrom", func(f *Frame) bool { return RelayFrom(f, &m, &to, &a, port) }, func(f *Frame) { RewriteSrc(f, &m, &a, port) }, true, m.Proto == ProtoTCP},
-			{"RelayIn", func(f *Frame) bool { return RelayIn(f, &m, &pipe, o.ID) }, func(f *Frame) { Tunnel{}.Wrap(f, &m, &o) }, m.Family == IPv4Family, true},
+			{"RelayIn", func(f *Frame) bool { return RelayIn(f, &m, &to, &pipe, o.ID) }, func(f *Frame) { Tunnel{}.Wrap(f, &m, &o) }, m.Family == IPv4Family, true},
 		} {
 			if !c.may {
 				continue
@@ -116,16 +116,16 @@ func TestRelayInNoRoom(t *testing.T) {
 	b := Build(nil, spec(tuple4(ProtoTCP)))
 	m := mustParse(t, b)
 	a, _ := natEnd(IPv4Family)
-	pipe := MakePipe(Stations{}, &Outer{Src: &a, Dst: &a})
+	pipe := MakePipe(&Outer{Src: &a, Dst: &a})
 	f := MakeFrame(append(make([]byte, IPv4MinLen-1), b...), IPv4MinLen-1, len(b), 0, 0)
-	if RelayIn(&f, &m, &pipe, 1) || !bytes.Equal(f.Bytes(), b) {
+	if RelayIn(&f, &m, &Stations{}, &pipe, 1) || !bytes.Equal(f.Bytes(), b) {
 		t.Errorf("without room in front: % x", f.Bytes())
 	}
 	s := spec(tuple4(ProtoTCP))
 	s.Payload = make([]byte, 0xffff-2*IPv4MinLen-TCPMinLen+1)
 	b = Build(nil, s)
 	m = mustParse(t, b)
-	if f = frameOf(b); RelayIn(&f, &m, &pipe, 1) || !bytes.Equal(f.Bytes(), b) {
+	if f = frameOf(b); RelayIn(&f, &m, &Stations{}, &pipe, 1) || !bytes.Equal(f.Bytes(), b) {
 		t.Error("a packet that is longer than IP allows was made")
 	}
 }
