@@ -54,11 +54,12 @@ const (
 	perCommand = 300 * time.Millisecond
 )
 
-func newShell(group string) *shell {
+func (p *player) newShell(group string) *shell {
 	s := &shell{group: group}
-	if s.m, s.err = newMachine(newTopology(0, 0), false); s.err != nil {
+	if s.m, s.err = p.newMachine(newTopology(0, 0)); s.err != nil {
 		return s
 	}
+	s.m.repeats = 0 // its packets are counted
 	s.estimate = s.m.now.Add(estimateEvery)
 	f, err := os.Open("/etc/services")
 	if err != nil {
@@ -110,7 +111,7 @@ func (p *player) cliLine(line []byte) error {
 		if p.shell != nil {
 			p.shell.close()
 		}
-		p.shell = newShell(l.Group)
+		p.shell = p.newShell(l.Group)
 	}
 	s := p.shell
 	s.n++
@@ -124,7 +125,7 @@ func (p *player) cliLine(line []byte) error {
 	if err == nil {
 		err = guarded(func() error { return s.command(&l) })
 	}
-	p.r.tell(fmt.Sprintf("cli/%s/%d: %s", l.Group, s.n, *l.Cmd), err)
+	p.tell(fmt.Sprintf("cli/%s/%d: %s", l.Group, s.n, *l.Cmd), err)
 	return nil
 }
 

@@ -45,8 +45,8 @@ type connectionsStep struct {
 	N [][]any
 }
 
-func (c *connectionsCase) play() error {
-	return withMachine(plainTopology, func(m *machine) error {
+func (c *connectionsCase) play(p *player) error {
+	return p.withMachine(plainTopology, func(m *machine) error {
 		if err := m.sysctls(c.Sysctl); err != nil {
 			return err
 		}

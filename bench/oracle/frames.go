@@ -53,8 +53,8 @@ func (c *framesCase) topology() (*topology, error) {
 	return t, nil
 }
 
-func (c *framesCase) play() error {
-	return withMachine(c.topology, func(m *machine) error {
+func (c *framesCase) play(p *player) error {
+	return p.withMachine(c.topology, func(m *machine) error {
 		if err := m.sysctls(c.Sysctl); err != nil {
 			return err
 		}

@@ -13,6 +13,9 @@ import (
 // differences is the page that lists the cases in which dirsw is not like the kernel, in lines "Cases: `pattern`, …".
 const differences = "../../docs/differences.md"
 
+// manyAccelerated is how many packets of all transcripts must have been forwarded by the accelerator at least.
+const manyAccelerated = 25_000
+
 // TestGolden plays every transcript. A case may differ only if the page of differences names it, and must then.
 func TestGolden(t *testing.T) {
 	page, err := os.ReadFile(differences)
@@ -39,6 +42,7 @@ func TestGolden(t *testing.T) {
 		return false
 	}
 	ok, differ := 0, 0
+	var all traffic
 	for _, f := range files {
 		var out bytes.Buffer
 		r := &report{out: &out}
@@ -55,11 +59,16 @@ func TestGolden(t *testing.T) {
 			}
 		}
 		ok, differ = ok+r.ok, differ+r.differ
+		all.packets, all.accelerated = all.packets+r.traffic.packets, all.accelerated+r.traffic.accelerated
 	}
 	for p, used := range patterns {
 		if !used {
 			t.Errorf("%s lists %s, which no case is or which does not differ", differences, p)
 		}
 	}
-	t.Logf("%d ok, %d differ and are listed", ok, differ)
+	t.Logf("%d ok, %d differ and are listed; %d of %d packets accelerated", ok, differ, all.accelerated, all.packets)
+	if all.accelerated < manyAccelerated {
+		t.Errorf("%d packets of the transcripts were accelerated, want %d: else their answers tell nothing of the accelerator",
+			all.accelerated, manyAccelerated)
+	}
 }

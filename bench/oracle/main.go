@@ -39,7 +39,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 			code = exitUsage
 		}
 		if *verbose {
-			fmt.Fprintf(out, "# %s: %d ok, %d differ\n", name, r.ok-before.ok, r.differ-before.differ)
+			fmt.Fprintf(out, "# %s: %d ok, %d differ; %d of %d packets accelerated\n", name, r.ok-before.ok,
+				r.differ-before.differ, r.traffic.accelerated-before.traffic.accelerated, r.traffic.packets-before.traffic.packets)
 		}
 	}
 	fmt.Fprintf(out, "%d ok, %d differ\n", r.ok, r.differ)
@@ -54,6 +55,7 @@ type report struct {
 	out        io.Writer
 	verbose    bool
 	ok, differ int
+	traffic    traffic // of the machines with an accelerator
 }
 
 // tell prints the line of a case. Err is nil, a *difference, an *unserved, or what went wrong in playing it.

@@ -54,7 +54,7 @@ func (p *player) reuseLine(line []byte) error {
 		if p.reuse != nil {
 			p.reuse.close()
 		}
-		p.reuse = newReuseGroup(r.reuseSettings)
+		p.reuse = p.newReuseGroup(r.reuseSettings)
 	}
 	g := p.reuse
 	g.n++
@@ -62,14 +62,14 @@ func (p *player) reuseLine(line []byte) error {
 	if err == nil {
 		err = guarded(func() error { return r.play(g) })
 	}
-	p.r.tell(fmt.Sprintf("reuse/%s/mode=%d%s/weight0=%v/nodest=%d/%d:%s", r.Fwd, r.Mode, strings.ReplaceAll(r.Persist, " ", "="),
+	p.tell(fmt.Sprintf("reuse/%s/mode=%d%s/weight0=%v/nodest=%d/%d:%s", r.Fwd, r.Mode, strings.ReplaceAll(r.Persist, " ", "="),
 		r.Weight0, r.Nodest, g.n, strings.ReplaceAll(r.Prefix, " ", ",")), err)
 	return nil
 }
 
-func newReuseGroup(set reuseSettings) *reuseGroup {
+func (p *player) newReuseGroup(set reuseSettings) *reuseGroup {
 	g := &reuseGroup{set: set}
-	if g.m, g.err = newMachine(newTopology(0, 0), false); g.err != nil {
+	if g.m, g.err = p.newMachine(newTopology(0, 0)); g.err != nil {
 		return g
 	}
 	how := map[string]string{"nat": "-m", "dr": "-g", "tun": "-i"}[set.Fwd]

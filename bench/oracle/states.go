@@ -28,12 +28,12 @@ func (r *transitionRow) name() string {
 	return fmt.Sprintf("%s %s %s:%s", r.Table, r.State, r.From, r.Pkt)
 }
 
-func (r *transitionRow) play() error {
+func (r *transitionRow) play(p *player) error {
 	parts := strings.Split(r.Table, "/") // protocol, method, setting
 	if len(parts) < 2 {
 		return fmt.Errorf("table %q", r.Table)
 	}
-	return withMachine(plainTopology, func(m *machine) error {
+	return p.withMachine(plainTopology, func(m *machine) error {
 		if err := m.stateSettings(parts); err != nil {
 			return err
 		}
@@ -157,8 +157,8 @@ type sequenceStep struct {
 	Act       []int
 }
 
-func (c *sequenceCase) play() error {
-	return withMachine(plainTopology, func(m *machine) error {
+func (c *sequenceCase) play(p *player) error {
+	return p.withMachine(plainTopology, func(m *machine) error {
 		if err := m.sysctls(c.Sysctl); err != nil {
 			return err
 		}

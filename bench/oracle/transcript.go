@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,15 +87,17 @@ func playAll(in io.Reader, r *report) error {
 	if err != nil {
 		return err
 	}
-	p := player{r: r}
-	defer p.end()
+	plain, quick := &player{traffic: &traffic{}}, &player{traffic: &r.traffic, accelerated: true}
+	defer plain.end()
+	defer quick.end()
 	lines := bufio.NewReaderSize(in, 1<<20)
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
 		if text := bytes.TrimSpace(line); len(text) > 0 {
-			if err := p.line(text); err != nil {
+			if err := errors.Join(plain.line(text), quick.line(text)); err != nil {
 				return fmt.Errorf("line %d: %w", n, err)
 			}
+			r.merge(plain, quick)
 		}
 		if err == io.EOF {
 			return nil
@@ -113,12 +116,39 @@ func uncompressed(in io.Reader) (io.Reader, error) {
 	return b, nil
 }
 
-// player plays the lines of one file. Cases that share a director with those before them are kept in order here.
+// player plays the lines of one file, with an accelerator or without. Cases that share a director with those before them are kept
+// in order here.
 type player struct {
-	r      *report
-	reuse  *reuseGroup
-	shell  *shell
-	events bool // told already
+	accelerated bool
+	traffic     *traffic
+	told        []told // of the last line
+	reuse       *reuseGroup
+	shell       *shell
+	events      bool // told already
+}
+
+// told is what became of a case.
+type told struct {
+	name string
+	err  error
+}
+
+func (p *player) tell(name string, err error) { p.told = append(p.told, told{name, err}) }
+
+// merge tells what became of the cases of a line, which are the same with an accelerator.
+func (r *report) merge(plain, quick *player) {
+	for i, c := range plain.told {
+		err := quick.told[i].err
+		var d *difference
+		switch {
+		case c.err != nil:
+			err = c.err
+		case errors.As(err, &d):
+			d.where = "accelerated: " + d.where
+		}
+		r.tell(c.name, err)
+	}
+	plain.told, quick.told = plain.told[:0], quick.told[:0]
 }
 
 func (p *player) line(line []byte) error {
@@ -128,13 +158,13 @@ func (p *player) line(line []byte) error {
 	}
 	switch k {
 	case connections:
-		return single(p.r, line, (*connectionsCase).play, func(c *connectionsCase) string { return c.Case })
+		return single(p, line, (*connectionsCase).play, func(c *connectionsCase) string { return c.Case })
 	case frames:
-		return single(p.r, line, (*framesCase).play, func(c *framesCase) string { return c.Case })
+		return single(p, line, (*framesCase).play, func(c *framesCase) string { return c.Case })
 	case transition:
-		return single(p.r, line, (*transitionRow).play, (*transitionRow).name)
+		return single(p, line, (*transitionRow).play, (*transitionRow).name)
 	case sequence, expiry:
-		return single(p.r, line, (*sequenceCase).play, func(c *sequenceCase) string { return c.Case })
+		return single(p, line, (*sequenceCase).play, func(c *sequenceCase) string { return c.Case })
 	case reuse:
 		return p.reuseLine(line)
 	case cli:
@@ -144,12 +174,12 @@ func (p *player) line(line []byte) error {
 		if err := json.Unmarshal(line, &c); err != nil {
 			return err
 		}
-		p.r.tell(c.Case, &unserved{why: "connection synchronisation is not played yet"})
+		p.tell(c.Case, &unserved{why: "connection synchronisation is not played yet"})
 		return nil
 	case events:
 		if !p.events {
 			p.events = true
-			p.r.tell("keepalived", &unserved{why: "logs of keepalived are not played yet"})
+			p.tell("keepalived", &unserved{why: "logs of keepalived are not played yet"})
 		}
 		return nil
 	}
@@ -167,12 +197,12 @@ func (p *player) end() {
 }
 
 // single plays a line that is a whole case.
-func single[T any](r *report, line []byte, play func(*T) error, name func(*T) string) error {
+func single[T any](p *player, line []byte, play func(*T, *player) error, name func(*T) string) error {
 	var c T
 	if err := json.Unmarshal(line, &c); err != nil {
 		return err
 	}
-	r.tell(name(&c), guarded(func() error { return play(&c) }))
+	p.tell(name(&c), guarded(func() error { return play(&c, p) }))
 	return nil
 }
 
