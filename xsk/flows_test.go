@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -236,7 +238,21 @@ func notQuitePlain(s packet.Spec) map[string]acceleratedRow {
 	for name, n := range map[string]int{"as long as may be": 1400, "too long": 1401} {
 		rows[name] = acceleratedRow{change(func(s *packet.Spec) { s.Payload = make([]byte, n-head) }), rows[name].sent}
 	}
+	l4 := 14 + head - map[uint8]int{packet.ProtoTCP: packet.TCPMinLen, packet.ProtoUDP: packet.UDPLen}[s.Proto]
+	at := func(i int, v ...byte) []byte { return set(l4+i, v...)(build(s)) }
+	rows["another version"] = acceleratedRow{set(14, 0x55)(build(s)), false}
+	rows["an error about it"] = acceleratedRow{quoting(map[bool]uint8{true: 3, false: 1}[s.Dst.Is4()], 3, s.Src.String(), build(s), 60), false}
+	if s.Proto == packet.ProtoUDP {
+		rows["without a checksum"] = acceleratedRow{at(6, 0, 0), true}
+		rows["a wrong checksum of UDP"] = acceleratedRow{at(6, 0xde, 0xad), true}
+		rows["UDP shorter than IP"] = acceleratedRow{at(4, 0, 8), true}
+		rows["UDP shorter than its header"] = acceleratedRow{at(4, 0, 7), false}
+		rows["UDP longer than IP"] = acceleratedRow{at(4, 0, 200), false}
+	}
 	if s.Proto == packet.ProtoTCP {
+		rows["a wrong checksum of TCP"] = acceleratedRow{at(16, 0xde, 0xad), true}
+		rows["a header shorter than TCP's"] = acceleratedRow{at(12, 0x40), false}
+		rows["a header longer than the packet"] = acceleratedRow{at(12, 0xf0), false}
 		for flags, sent := range map[uint8]bool{packet.SYN: false, packet.SYN | packet.ACK: false, packet.FIN | packet.ACK: false,
 			packet.RST: false, packet.RST | packet.ACK: false, 0: false, packet.PSH: false, packet.ACK | packet.URG: true} {
 			rows[fmt.Sprintf("flags %#x", flags)] = acceleratedRow{change(func(s *packet.Spec) { s.TCPFlags = flags }), sent}
@@ -251,6 +267,86 @@ func notQuitePlain(s packet.Spec) map[string]acceleratedRow {
 		rows["an extension header"] = acceleratedRow{withExtensions(0, 60)(build(s)), false}
 	}
 	return rows
+}
+
+// TestAcceleratedAnything compares on packets of many kinds and connections of all ways, some of which come and go.
+func TestAcceleratedAnything(t *testing.T) {
+	p := newAcceleratedPair(t, true, 64)
+	seed := rand.Uint64()
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	ways, specs := slices.Sorted(maps.Keys(waysOfTests())), slices.Sorted(maps.Keys(plainFrames()))
+	type line struct {
+		packet.Spec
+		in          bool
+		here, there uint32
+	}
+	lines := make([]line, 24)
+	for i := range lines {
+		lines[i].Spec = plainFrames()[specs[i%len(specs)]]
+		lines[i].SrcPort = uint16(1000 + i)
+	}
+	sent := map[string]int{}
+	for range 6000 {
+		i := rnd.IntN(len(lines))
+		l := &lines[i]
+		switch way := ways[i%len(ways)]; {
+		case rnd.IntN(20) > 0:
+		case l.in:
+			p.quick.Remove(l.here)
+			p.twin.Remove(l.there)
+			l.in = false
+		default:
+			to := waysOfTests()[way]
+			to.MTU = uint16(200 + rnd.IntN(1200))
+			l.here, l.there = p.put(l.Tuple, uint32(i), to)
+			l.in = true
+		}
+		f := with(l.Spec, func(s *packet.Spec) { anything(rnd, s) })
+		switch rnd.IntN(12) {
+		case 0:
+			f = append(f, make([]byte, rnd.IntN(60))...)
+		case 1:
+			f[rnd.IntN(len(f))] ^= 1 << rnd.IntN(8)
+		case 2:
+			f = f[:rnd.IntN(len(f)+1)]
+		}
+		if p.compare(f) {
+			sent[ways[i%len(ways)]+" "+specs[i%len(specs)]]++
+		}
+	}
+	if len(sent) < len(ways)*len(specs)/2 {
+		t.Errorf("seed %d: of these was something sent: %v", seed, sent)
+	}
+	t.Logf("sent %v", sent)
+}
+
+// anything makes a plain packet into one of any kind, most often still plain.
+func anything(rnd *rand.Rand, s *packet.Spec) {
+	s.TOS, s.ID, s.DF = uint8(rnd.Uint32()), uint16(rnd.Uint32()), rnd.IntN(2) == 0
+	s.Seq, s.Payload = rnd.Uint32(), make([]byte, rnd.IntN(300))
+	if rnd.IntN(4) == 0 {
+		s.Payload = make([]byte, rnd.IntN(1500))
+	}
+	switch rnd.IntN(24) {
+	case 0:
+		s.TTL = uint8(1 + rnd.IntN(3))
+	case 1:
+		s.TCPFlags = uint8(rnd.Uint32())
+	case 2:
+		s.VLAN = uint16(rnd.Uint32())
+	case 3:
+		s.MoreFragments = true
+	case 4:
+		s.FragmentOffset = 8 * rnd.IntN(1000)
+	case 5:
+		if s.Dst.Is4() {
+			s.Options = make([]byte, 4*rnd.IntN(11))
+		}
+	case 6:
+		s.Proto = []uint8{packet.ProtoSCTP, packet.ProtoESP, packet.ProtoICMP, packet.ProtoTCP, packet.ProtoUDP}[rnd.IntN(5)]
+	case 7:
+		s.Src, s.Dst, s.SrcPort, s.DstPort = s.Dst, s.Src, s.DstPort, s.SrcPort
+	}
 }
 
 // TestAcceleratedUnfinished: what its sender has not finished is the worker's, where senders may do so.
