@@ -24,6 +24,7 @@ type gate struct {
 	first    *ebpf.Variable // the station that is compared without a look into the map
 	extras   *ebpf.Variable // what the filter must look for besides services
 	link     link.Link
+	room     int // queues that it can serve
 	mode     string
 	note     string // why not native
 
@@ -37,8 +38,8 @@ func newGate(s *Set, p *port) (*gate, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec.Maps[filterMapSockets].MaxEntries = uint32(p.queues)
-	spec.Maps[filterMapQueues].MaxEntries = uint32(p.queues)
+	spec.Maps[filterMapSockets].MaxEntries = uint32(p.most)
+	spec.Maps[filterMapQueues].MaxEntries = uint32(p.most)
 	spec.Maps[filterMapStations].MaxEntries = 2 * maxStations // old and new at once
 	shared := map[string]*ebpf.Map{filterMapServices: keys.services.kernel, filterMapPrefixes: keys.prefixes.kernel}
 	if s.flows != nil {
@@ -65,7 +66,7 @@ func newGate(s *Set, p *port) (*gate, error) {
 		}
 		return nil, explain("load the packet filter", err, nil)
 	}
-	return &gate{xdp: &xdp.Program{Program: objs.DirswFilter, Queues: objs.Queues, Sockets: objs.Sockets},
+	return &gate{room: p.most, xdp: &xdp.Program{Program: objs.DirswFilter, Queues: objs.Queues, Sockets: objs.Sockets},
 		stations: objs.Stations, first: objs.First, extras: objs.Extras, macs: map[packet.MAC]bool{}}, nil
 }
 

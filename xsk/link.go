@@ -12,11 +12,12 @@ import (
 	"dirsw/packet"
 )
 
-// complete asks the kernel for what p does not say, and returns how many queues of each kind are in use.
-func (p *PortOptions) complete() (rx, tx int, err error) {
+// complete asks the kernel for what p does not say, and returns how many queues of each kind are in use, and how many receive
+// queues there could be.
+func (p *PortOptions) complete() (rx, tx, most int, err error) {
 	ifi, err := net.InterfaceByName(p.Name)
 	if err != nil {
-		return 0, 0, noInterface(p.Name)
+		return 0, 0, 0, noInterface(p.Name)
 	}
 	if p.Index == 0 {
 		p.Index = ifi.Index
@@ -27,11 +28,11 @@ func (p *PortOptions) complete() (rx, tx int, err error) {
 	if p.MTU == 0 {
 		p.MTU = ifi.MTU
 	}
-	rx, tx = countQueues(p.Name)
+	rx, tx, most = countQueues(p.Name)
 	if p.Queues != 0 {
 		rx = p.Queues
 	}
-	return rx, tx, nil
+	return rx, tx, max(rx, most), nil
 }
 
 func noInterface(name string) error {
@@ -48,18 +49,22 @@ func noInterface(name string) error {
 	return fmt.Errorf("interface %s does not exist; name one of %s", name, strings.Join(names, ", "))
 }
 
-// countQueues returns how many queues the driver uses; one of each where it does not say, as for most virtual devices.
-func countQueues(name string) (rx, tx int) {
+// maxQueues is how many queues of a port a filter has room for at most; no driver has nearly as many.
+const maxQueues = 4096
+
+// countQueues returns how many queues the driver uses, and how many receive queues it can have; one of each where it does not
+// say, as for most virtual devices.
+func countQueues(name string) (rx, tx, most int) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return 1, 1
+		return 1, 1, 1
 	}
 	defer unix.Close(fd)
 	c, err := ethtoolChannels(fd, name)
 	if err != nil {
-		return 1, 1
+		return 1, 1, 1
 	}
-	return max(int(c.rxCount+c.combinedUsed), 1), max(int(c.txCount+c.combinedUsed), 1)
+	return max(int(c.rxCount+c.combinedUsed), 1), max(int(c.txCount+c.combinedUsed), 1), min(int(c.maxRx+c.maxCombined), maxQueues)
 }
 
 // attached is an XDP program that the kernel reports on an interface.

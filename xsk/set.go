@@ -31,6 +31,7 @@ type Set struct {
 type port struct {
 	PortOptions
 	queues   int   // receive queues that are served
+	most     int   // that there could be, if all are to be served: then what comes on others is not the kernel's either
 	txQueues int   // that it has
 	gate     *gate // nil for one that only sends
 	zeroCopy bool
@@ -75,7 +76,7 @@ func (s *Set) open(o *Options, old []port) error {
 	}
 	for i := range s.ports {
 		p := &s.ports[i]
-		if err := p.keep(old); err != nil {
+		if err := s.keep(p, old); err != nil {
 			return err
 		}
 		if p.gate == nil {
@@ -121,18 +122,18 @@ func (s *Set) findPorts(o *Options) error {
 			s.ports = append(s.ports, port{PortOptions: po})
 			continue
 		}
-		rx, tx, err := po.complete()
+		rx, tx, most, err := po.complete()
 		if err != nil {
 			return err
 		}
-		p := port{PortOptions: po, queues: rx, txQueues: tx}
+		p := port{PortOptions: po, queues: rx, most: most, txQueues: tx}
 		switch {
 		case !p.Receive:
-			p.queues = 0
+			p.queues, p.most = 0, 0
 		case o.Queues > rx:
 			return fmt.Errorf("interface %s has %d queues, not %d; ask for as many as it has, or for all", p.Name, rx, o.Queues)
 		case o.Queues > 0:
-			p.queues = o.Queues
+			p.queues, p.most = o.Queues, o.Queues
 		}
 		if o.Workers > tx || p.Receive && o.Workers > p.queues {
 			return fmt.Errorf("interface %s has %d receive and %d transmit queues, too few for %d workers; run at most as many "+
@@ -152,6 +153,9 @@ func (s *Set) openGate(p *port, o *Options) (err error) {
 		return err
 	}
 	if err := p.gate.set([]packet.MAC{p.MAC}); err != nil {
+		return err
+	}
+	if err := p.gate.hold(p.queues, p.most); err != nil {
 		return err
 	}
 	return p.gate.attach(&p.PortOptions, o.Mode, o.Replace)
