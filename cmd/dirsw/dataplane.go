@@ -19,8 +19,8 @@ import (
 	"dirsw/xsk"
 )
 
-// dataplane is the AF_XDP sockets and the workers on them. When an interface vanishes or comes, the sockets are opened anew on
-// those that are there; the workers keep their connections.
+// dataplane is the AF_XDP sockets and the workers on them. When an interface vanishes or comes, or has another number of queues,
+// the sockets are opened anew on those that are there; the workers keep their connections.
 type dataplane struct {
 	log     *zap.Logger
 	clock   clock.Clock
@@ -236,10 +236,10 @@ func (p *dataplane) renew(old *xsk.Set) (set *xsk.Set, back []string, refused, e
 	if err != nil {
 		p.log.Warn("the sockets before", zap.Error(err))
 	}
-	return set, p.roster.opened(ports), refused, nil
+	return set, p.roster.opened(ports, len(p.cores)), refused, nil
 }
 
-// look has the sockets opened anew if an interface has come that was not there. Any goroutine.
+// look has the sockets opened anew if an interface has come that was not there, or has another number of queues. Any goroutine.
 func (p *dataplane) look() {
 	if p.roster.awaits() {
 		p.renewSoon()

@@ -142,3 +142,34 @@ func (r *rig) untroubled() (end func()) {
 		}
 	}
 }
+
+// TestQueuesAreAdded has the director's interface use four queues instead of one while it runs: all of them are served.
+func TestQueuesAreAdded(t *testing.T) {
+	spec := lab.DefaultSpec()
+	for i := range spec.Nodes {
+		if n := &spec.Nodes[i]; n.Name == "lb1" {
+			n.Queues = 4
+		}
+	}
+	r := newRigOf(t, spec)
+	queues := func(node, name string, n int) {
+		if err := r.c.Do(node, func() error { testenv.SetQueues(t, name, n); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	queues("switch", "lb1", 1)
+	queues("lb1", "enp0s8", 1)
+	p := r.run().ready()
+	r.mustFetch()
+	end := r.untroubled()
+	queues("lb1", "enp0s8", 4)
+	p.said(`"interface":"enp0s8","mode":"native","zero_copy":false,"queues":4`, 1)
+	queues("switch", "lb1", 4) // not before: on queues that come a veth has no program until one is attached anew
+	for range 20 {
+		r.mustFetch()
+	}
+	end()
+	if out, _ := r.tool("stats", "--socket", r.sock); !strings.Contains(out, "interface enp0s8: up, native, copy, 4 queues") {
+		t.Errorf("stats do not show the queues:\n%s", out)
+	}
+}

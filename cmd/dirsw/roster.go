@@ -18,8 +18,9 @@ type roster struct {
 	local *localDelivery
 	plane *config.Dataplane // as at the start
 
-	mu     sync.Mutex
-	places []place
+	mu      sync.Mutex
+	places  []place
+	workers int // that the interfaces are opened for; 0: not opened yet
 }
 
 // place is one of them.
@@ -28,6 +29,7 @@ type place struct {
 	receive bool
 	tap     bool // the way to the network stack of this host
 	link    int  // index of the interface as it was opened; 0: it was not there
+	queues  int  // that it had then
 	opened  bool // it was there once
 	refused int  // index of an interface that cannot be opened
 }
@@ -129,16 +131,17 @@ func (r *roster) ports(newcomers bool) (out []xsk.PortOptions, queues int, any b
 	return out, fewestQueues(there, tx, r.plane.Queues), any, nil
 }
 
-// opened notes what was opened, and returns the interfaces that are back.
-func (r *roster) opened(ports []xsk.PortOptions) (back []string) {
+// opened notes what was opened for that many workers, and returns the interfaces that are back.
+func (r *roster) opened(ports []xsk.PortOptions, workers int) (back []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.workers = workers
 	for i := range ports {
 		p := &r.places[i]
 		if p.opened && ports[i].Index != 0 && ports[i].Index != p.link {
 			back = append(back, p.name)
 		}
-		p.link = ports[i].Index
+		p.link, p.queues = ports[i].Index, ports[i].Queues
 		p.opened = p.opened || p.link != 0
 	}
 	return back
@@ -157,16 +160,22 @@ func (r *roster) refuse(ports []xsk.PortOptions) (names []string) {
 	return names
 }
 
-// awaits reports whether an interface that was not there is there now.
+// awaits reports whether an interface that was not there is there now, or one has another number of queues, all of which are to
+// be served: not if these are too few for the workers, which could not be opened again.
 func (r *roster) awaits() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.places {
 		p := &r.places[i]
-		if p.link != 0 || p.tap {
+		if p.tap {
 			continue
 		}
-		if l, err := r.host.Link(p.name); err == nil && l.Index != p.refused {
+		l, err := r.host.Link(p.name)
+		switch {
+		case err != nil:
+		case p.link == 0 && l.Index != p.refused:
+			return true
+		case p.link == l.Index && p.receive && r.plane.Queues == 0 && l.Queues != p.queues && min(l.Queues, l.TxQueues) >= r.workers:
 			return true
 		}
 	}

@@ -274,7 +274,7 @@ func serve(ctx context.Context, r *runFlags, d *director.Director, plane *datapl
 		cancel(err)
 		workerDone <- err
 	}()
-	if err := h.Watch(ctx, func() { plane.look(); d.Wake() }); err != nil {
+	if err := errors.Join(h.Watch(ctx, func() { plane.look(); d.Wake() }), h.WatchQueues(ctx, plane.look)); err != nil {
 		stopWorker()
 		<-workerDone
 		return err
