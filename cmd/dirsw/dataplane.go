@@ -51,8 +51,11 @@ func (p *dataplane) open() error {
 		return err
 	}
 	p.cores = crew(p.roster.plane, fewest, cpus)
+	if err := usable(p.cores, cpus); err != nil {
+		return err
+	}
 	if p.set, err = xsk.Open(p.options(ports)); err == nil {
-		p.roster.opened(ports)
+		p.roster.opened(ports, len(p.cores))
 	}
 	return err
 }

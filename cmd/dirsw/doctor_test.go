@@ -34,6 +34,22 @@ func TestCrew(t *testing.T) {
 	}
 }
 
+func TestUsable(t *testing.T) {
+	for _, tt := range []struct {
+		cores, cpus []int
+		want        string
+	}{
+		{[]int{0, 3}, []int{0, 1, 2, 3}, ""},
+		{free(2), []int{1}, ""},
+		{[]int{0, 4}, []int{0, 1, 2, 3}, "name some of 0-3"},
+		{[]int{1}, []int{0, 2, 3, 8}, "name some of 0,2-3,8"},
+	} {
+		if err := usable(tt.cores, tt.cpus); (err == nil) != (tt.want == "") || err != nil && !strings.HasSuffix(err.Error(), tt.want) {
+			t.Errorf("cores %v of %v: %v, want %q", tt.cores, tt.cpus, err, tt.want)
+		}
+	}
+}
+
 func TestFewestQueues(t *testing.T) {
 	in := func(rx int) xsk.PortOptions { return xsk.PortOptions{Queues: rx, Receive: true} }
 	for _, tt := range []struct {

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"dirsw/ctl"
 	"dirsw/director"
 	"dirsw/host"
+	"dirsw/sched"
 	"dirsw/script"
 )
 
@@ -66,7 +68,9 @@ func (r *runFlags) define(fs *flag.FlagSet) {
 func (r *runFlags) apply(d *config.Dataplane) error {
 	var errs []error
 	if r.interfaces != "" {
-		d.Interfaces = strings.Split(r.interfaces, ",")
+		if d.Interfaces = strings.Split(r.interfaces, ","); slices.Contains(d.Interfaces, "") {
+			errs = append(errs, fmt.Errorf("--interface: %q has an empty name; write names with a comma between", r.interfaces))
+		}
 	}
 	if r.queues != 0 {
 		d.Queues = r.queues
@@ -111,6 +115,21 @@ func choose[T any](flag, given string, to *T, values map[string]T) error {
 	return nil
 }
 
+// errFlags marks a configuration that only the flags of the command line spoil.
+var errFlags = errors.New("with these flags the configuration cannot be served")
+
+// load reads the configuration and lays the flags over it: what a file may not say, they may not either.
+func (r *runFlags) load() (*config.Model, []config.Note, error) {
+	m, notes, err := loadAs(r.file, r.id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := errors.Join(r.apply(&m.Dataplane), m.Validate(sched.Names())); err != nil {
+		return nil, nil, fmt.Errorf("%w:\n%w", errFlags, err)
+	}
+	return m, notes, nil
+}
+
 // cmdRun is the director itself.
 func cmdRun(ctx context.Context, args []string, stderr io.Writer) int {
 	var r runFlags
@@ -124,8 +143,12 @@ func cmdRun(ctx context.Context, args []string, stderr io.Writer) int {
 		fail(stderr, "run", err)
 		return exitUsage
 	}
-	m, notes, err := loadAs(r.file, r.id)
-	if err != nil {
+	m, notes, err := r.load()
+	switch {
+	case errors.Is(err, errFlags):
+		fail(stderr, "run", err)
+		return exitUsage
+	case err != nil:
 		fmt.Fprintln(stderr, err)
 		return exitConfig
 	}
@@ -151,9 +174,6 @@ func cmdRun(ctx context.Context, args []string, stderr io.Writer) int {
 // runDirector puts everything together, runs it, and takes it apart again in the opposite order.
 func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Logger) error {
 	signal.Ignore(syscall.SIGUSR1, syscall.SIGUSR2, sigJSON) // until there is something to write, see dumpOn
-	if err := r.apply(&m.Dataplane); err != nil {
-		return err
-	}
 	if v := &m.Globals.VRRP; v.DelayAfterBoot > 0 {
 		v.StartupDelay = max(v.StartupDelay, v.DelayAfterBoot-uptime())
 	}
@@ -204,13 +224,7 @@ func runDirector(ctx context.Context, r *runFlags, m *config.Model, log *zap.Log
 	defer statics.Close()
 	d := director.New(director.Options{Clock: plane.clock, Log: log, Host: h, Statics: statics, Net: net, Sync: syncSockets{h}, Filter: plane,
 		Workers: plane.workers, Ports: plane.roster.forDirector(), Attach: plane.attach, Model: m, Name: hostname(), Now: time.Now,
-		Load: func() (*config.Model, []config.Note, error) {
-			m, notes, err := loadAs(r.file, r.id)
-			if err == nil {
-				err = r.apply(&m.Dataplane)
-			}
-			return m, notes, err
-		}})
+		Load: r.load})
 	plane.back = d.SetPorts
 	plane.tell(nil)
 	return serve(ctx, r, d, plane, h, control, &m.Globals.Dump, log)

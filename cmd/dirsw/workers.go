@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,6 +82,34 @@ func allowedCPUs() ([]int, error) {
 	return list, nil
 }
 
+// usable says which core no worker can have, before anything is taken from the kernel.
+func usable(cores, cpus []int) error {
+	for _, c := range cores {
+		if c != unpinned && !slices.Contains(cpus, c) {
+			return fmt.Errorf("core %d is not there, or this process may not use it (taskset, cpuset); name some of %s", c, ranges(cpus))
+		}
+	}
+	return nil
+}
+
+// ranges writes numbers that ascend as the kernel does: 0-3,8.
+func ranges(list []int) string {
+	var s strings.Builder
+	for i := 0; i < len(list); i++ {
+		first := i
+		for i+1 < len(list) && list[i+1] == list[i]+1 {
+			i++
+		}
+		if first > 0 {
+			s.WriteByte(',')
+		}
+		if s.WriteString(strconv.Itoa(list[first])); i > first {
+			s.WriteString("-" + strconv.Itoa(list[i]))
+		}
+	}
+	return s.String()
+}
+
 // pin binds the calling thread to a core.
 func pin(core int) error {
 	if core == unpinned {
@@ -89,7 +118,7 @@ func pin(core int) error {
 	var cpus unix.CPUSet
 	cpus.Set(core)
 	if err := unix.SchedSetaffinity(0, &cpus); err != nil {
-		return fmt.Errorf("pin a worker to core %d: %w; name a core that this process may use", core, err)
+		return fmt.Errorf("pin a worker to core %d: %w; it was usable at the start, name another one", core, err)
 	}
 	return nil
 }
