@@ -19,6 +19,9 @@ import (
 	"dirsw/packet"
 )
 
+// shortestBench is what a measurement takes at least: in less there is no packet at 99.9 percent.
+const shortestBench = 10 * time.Millisecond
+
 // cmdBench loops a capture through the pipeline of a configuration and says what a packet costs.
 func cmdBench(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs, parse := flags("bench", "-f FILE in.pcap [-mac MAC] [-for DURATION] [-json]", stderr)
@@ -37,8 +40,8 @@ func cmdBench(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 			return code
 		}
 	}
-	if in == "" || fs.NArg() > 0 && fs.Arg(0) != in || *length <= 0 {
-		fmt.Fprintln(stderr, "dirsw bench: name one capture, and a duration above zero: dirsw bench -f FILE in.pcap -for 2s")
+	if in == "" || fs.NArg() > 0 && fs.Arg(0) != in || *length < shortestBench {
+		fmt.Fprintf(stderr, "dirsw bench: name one capture, and a duration of at least %v: dirsw bench -f FILE in.pcap -for 2s\n", shortestBench)
 		return exitUsage
 	}
 	m, _, err := loadAs(*file, id)

@@ -45,7 +45,8 @@ func TestBenchRefuses(t *testing.T) {
 		want string
 	}{
 		{"no capture", []string{"-f", conf}, exitUsage, "name one capture"},
-		{"no time", []string{"-f", conf, other, "-for", "0s"}, exitUsage, "above zero"},
+		{"no time", []string{"-f", conf, other, "-for", "0s"}, exitUsage, "at least 10ms"},
+		{"next to no time", []string{"-f", conf, other, "-for", "1ns"}, exitUsage, "at least 10ms"},
 		{"no address", []string{"-f", conf, "-mac", "x", other}, exitUsage, "not an Ethernet address"},
 		{"no such file", []string{"-f", conf, other + "x"}, exitFailed, "no such file"},
 		{"not a capture", []string{"-f", conf, conf}, exitFailed, "not a capture"},
