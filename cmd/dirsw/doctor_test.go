@@ -84,8 +84,10 @@ func TestUnsuitedInterfaces(t *testing.T) {
 	}{
 		{"hardware", nic(func(*host.NIC) {}), "", ""},
 		{"bridge", nic(func(n *host.NIC) { n.Kind = "bridge" }), "", ""},
-		{"bond", nic(func(n *host.NIC) { n.Kind = "bond" }), "eth1 is a bond", ""},
-		{"VLAN", nic(func(n *host.NIC) { n.Kind, n.Over = "vlan", "eth0" }), "eth1 is a VLAN on eth0", ""},
+		{"bond", nic(func(n *host.NIC) { n.Kind = "bond" }), "eth1 is a bond", "in no bond"},
+		{"VLAN", nic(func(n *host.NIC) { n.Kind, n.Over = "vlan", "eth0" }), "eth1 is a VLAN on eth0", "untagged"},
+		{"team", nic(func(n *host.NIC) { n.Kind = "team" }), "eth1 is a team", "in no team"},
+		{"ipvlan", nic(func(n *host.NIC) { n.Kind, n.Over = "ipvlan", "eth0" }), "give dirsw eth0", "give dirsw eth0"},
 		{"macvlan", nic(func(n *host.NIC) { n.Kind, n.Over = "macvlan", "eth0" }), "give dirsw eth0", ""},
 		{"port", nic(func(n *host.NIC) { n.MemberOf, n.MasterKind = "br0", "bridge" }), "give dirsw br0", "give dirsw br0"},
 		{"in a VRF", nic(func(n *host.NIC) { n.MemberOf, n.MasterKind = "blue", "vrf" }), "", ""},
