@@ -151,20 +151,24 @@ func (t *tournament) followOwn() {
 	}
 }
 
-// followAll reads the journal of several workers.
+// followAll reads the journal of several workers. One that is kept from running while it writes holds up no other: what stands
+// behind its entry is heard now, and once more from that entry on at the next choice, until the entry is there.
 func (t *tournament) followAll() {
 	end := t.log.end.Load()
 	if end-t.pos > journalLen {
 		t.rebuild()
 		return
 	}
-	for ; t.pos < end; t.pos++ {
-		e := t.log.entries[t.pos%journalLen].Load()
-		if uint32(e>>32) != uint32(t.pos) { // being written, or overwritten: there is a next time
-			break
+	next := end
+	for at := t.pos; at < end; at++ {
+		e := t.log.entries[at%journalLen].Load()
+		if uint32(e>>32) != uint32(at+1) { // being written, or overwritten
+			next = min(next, at)
+			continue
 		}
 		t.hear(uint32(e))
 	}
+	t.pos = next
 }
 
 // hear is told of a destination whose load has changed.
@@ -239,7 +243,7 @@ type journal struct {
 	_       [56]byte
 	end     atomic.Uint64
 	_       [56]byte
-	entries [journalLen]atomic.Uint64 // the low half of the position, and the destination's ID
+	entries [journalLen]atomic.Uint64 // the low half of the position, from 1 on, and the destination's ID
 }
 
 func (j *journal) note(id uint32) {
@@ -249,5 +253,5 @@ func (j *journal) note(id uint32) {
 		return
 	}
 	at := j.end.Add(1) - 1
-	j.entries[at%journalLen].Store(at<<32 | uint64(id))
+	j.entries[at%journalLen].Store((at+1)<<32 | uint64(id))
 }
