@@ -104,9 +104,10 @@ func (w *Worker) sail(f *packet.Frame, m *packet.Meta, c *conntrack.Conn, dir co
 // sailNAT is what sail does to the frame of a packet by masquerading.
 func (w *Worker) sailNAT(f *packet.Frame, m *packet.Meta, c *conntrack.Conn, dir conntrack.Dir, k *course) bool {
 	if dir == conntrack.FromClient {
-		if !c.CameBy(f.Port, packet.Sender(f)) || !packet.RelayTo(f, m, &k.to, c.RealAddr(), c.RealPort()) {
+		if !c.CameBy(f.Port, packet.Sender(f)) {
 			return false // what is new about its way is noted by cameBy
 		}
+		packet.RelayTo(f, m, &k.to, c.RealAddr(), c.RealPort())
 		f.Port = k.port
 		return true
 	}
@@ -115,9 +116,7 @@ func (w *Worker) sailNAT(f *packet.Frame, m *packet.Meta, c *conntrack.Conn, dir
 		return false
 	}
 	to := packet.MakeStations(w.port[port].MAC, mac)
-	if !packet.RelayFrom(f, m, &to, c.VirtualAddr(), c.VirtualPort()) {
-		return false
-	}
+	packet.RelayFrom(f, m, &to, c.VirtualAddr(), c.VirtualPort())
 	f.Port = port
 	return true
 }

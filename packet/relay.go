@@ -65,17 +65,14 @@ func Relay(f *Frame, m *Meta, to *Stations) {
 	f.n = m.End
 }
 
-// RelayTo is Relay, and RewriteDst with the address and port of a server. It returns false, and changes nothing, for a UDP
-// datagram without a checksum.
-func RelayTo(f *Frame, m *Meta, to *Stations, server *Addr, port uint16) bool {
-	if m.Family != IPv4Family {
-		return relay6(f, m, to, server, port, destination)
-	}
+// RelayTo is Relay, and RewriteDst with the address and port of a server.
+func RelayTo(f *Frame, m *Meta, to *Stations, server *Addr, port uint16) {
 	b := f.Bytes()[:m.End]
 	h := b[:plainL4+UDPLen]
 	sum := plainSum(b, m)
 	if sum == nil {
-		return false
+		relayInSteps(f, m, to, server, port, destination)
+		return
 	}
 	was, is := binary.LittleEndian.Uint32(h[plainDst:plainDst+4]), binary.LittleEndian.Uint32(server[12:16])
 	from, now := binary.LittleEndian.Uint16(h[plainL4+2:plainL4+4]), bits.ReverseBytes16(port)
@@ -84,19 +81,16 @@ func RelayTo(f *Frame, m *Meta, to *Stations, server *Addr, port uint16) bool {
 	*(*Stations)(h) = *to
 	f.n = m.End
 	mendPlain(h, sum, m, uint64(^was)+uint64(is), uint64(^from)+uint64(now))
-	return true
 }
 
 // RelayFrom is RelayTo with RewriteSrc.
-func RelayFrom(f *Frame, m *Meta, to *Stations, service *Addr, port uint16) bool {
-	if m.Family != IPv4Family {
-		return relay6(f, m, to, service, port, source)
-	}
+func RelayFrom(f *Frame, m *Meta, to *Stations, service *Addr, port uint16) {
 	b := f.Bytes()[:m.End]
 	h := b[:plainL4+UDPLen]
 	sum := plainSum(b, m)
 	if sum == nil {
-		return false
+		relayInSteps(f, m, to, service, port, source)
+		return
 	}
 	was, is := binary.LittleEndian.Uint32(h[plainSrc:plainSrc+4]), binary.LittleEndian.Uint32(service[12:16])
 	from, now := binary.LittleEndian.Uint16(h[plainL4:plainL4+2]), bits.ReverseBytes16(port)
@@ -105,11 +99,13 @@ func RelayFrom(f *Frame, m *Meta, to *Stations, service *Addr, port uint16) bool
 	*(*Stations)(h) = *to
 	f.n = m.End
 	mendPlain(h, sum, m, uint64(^was)+uint64(is), uint64(^from)+uint64(now))
-	return true
 }
 
-// plainSum returns the field of the transport checksum of a plain IPv4 packet; nil if there is none.
+// plainSum returns the field of the transport checksum of a plain IPv4 packet; nil for IPv6, and for a datagram without one.
 func plainSum(b []byte, m *Meta) *[2]byte {
+	if m.Family != IPv4Family {
+		return nil
+	}
 	if m.Proto == ProtoTCP {
 		return (*[2]byte)(b[plainL4+tcpChecksumOffset:])
 	}
@@ -132,17 +128,12 @@ func mendPlain(h []byte, sum *[2]byte, m *Meta, addr, port uint64) {
 	binary.LittleEndian.PutUint16(sum[:], all)
 }
 
-// relay6 is RelayTo and RelayFrom for IPv6.
-func relay6(f *Frame, m *Meta, to *Stations, a *Addr, port uint16, e end) bool {
-	b := f.Bytes()[:EthernetLen+IPv6Len+UDPLen]
-	if m.Proto == ProtoUDP && UDP(b[EthernetLen+IPv6Len:]).Checksum() == 0 {
-		return false
-	}
+// relayInSteps is RelayTo and RelayFrom for any packet.
+func relayInSteps(f *Frame, m *Meta, to *Stations, a *Addr, port uint16, e end) {
+	DecrementTTL(f, m)
 	rewrite(f, m, a, port, e)
-	b[plainHopLimit]--
-	*(*Stations)(b) = *to
+	*(*Stations)(f.Bytes()) = *to
 	f.n = m.End
-	return true
 }
 
 // Pipe is an IP in IP tunnel over IPv4: what of the outer header is the same for all packets.

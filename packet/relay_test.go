@@ -37,7 +37,6 @@ func TestRelay(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 9))
 	src, dst := MAC{2, 0, 0, 0, 0, 7}, MAC{2, 0, 0, 0, 0, 8}
 	to := MakeStations(src, dst)
-	refused := 0
 	for range 20_000 {
 		b := plainFrame(rnd)
 		m := mustParse(t, b)
@@ -49,15 +48,15 @@ func TestRelay(t *testing.T) {
 		o := Outer{Src: &a, Dst: &a, ID: uint16(rnd.Uint32()), MayCut: rnd.IntN(2) == 0}
 		pipe := MakePipe(&o)
 		for _, c := range []struct {
-			name        string
-			once        func(f *Frame) bool
-			step        func(f *Frame)
-			may, always bool
+			name string
+			once func(f *Frame) bool
+			step func(f *Frame)
+			may  bool
 		}{
-			{"Relay", func(f *Frame) bool { Relay(f, &m, &to); return true }, func(*Frame) {}, true, true},
-			{"RelayTo", func(f *Frame) bool { return RelayTo(f, &m, &to, &a, port) }, func(f *Frame) { RewriteDst(f, &m, &a, port) }, true, m.Proto == ProtoTCP},
-			{"RelayFrom", func(f *Frame) bool { return RelayFrom(f, &m, &to, &a, port) }, func(f *Frame) { RewriteSrc(f, &m, &a, port) }, true, m.Proto == ProtoTCP},
-			{"RelayIn", func(f *Frame) bool { return RelayIn(f, &m, &to, &pipe, o.ID) }, func(f *Frame) { Tunnel{}.Wrap(f, &m, &o) }, m.Family == IPv4Family, true},
+			{"Relay", func(f *Frame) bool { Relay(f, &m, &to); return true }, func(*Frame) {}, true},
+			{"RelayTo", func(f *Frame) bool { RelayTo(f, &m, &to, &a, port); return true }, func(f *Frame) { RewriteDst(f, &m, &a, port) }, true},
+			{"RelayFrom", func(f *Frame) bool { RelayFrom(f, &m, &to, &a, port); return true }, func(f *Frame) { RewriteSrc(f, &m, &a, port) }, true},
+			{"RelayIn", func(f *Frame) bool { return RelayIn(f, &m, &to, &pipe, o.ID) }, func(f *Frame) { Tunnel{}.Wrap(f, &m, &o) }, m.Family == IPv4Family},
 		} {
 			if !c.may {
 				continue
@@ -67,10 +66,7 @@ func TestRelay(t *testing.T) {
 				t.Fatalf("Hops: %d of % x", Hops(&got, &m), b)
 			}
 			if !c.once(&got) {
-				if refused++; c.always || !bytes.Equal(got.Bytes(), b) {
-					t.Fatalf("%s refused, or changed what it refused: % x", c.name, b)
-				}
-				continue
+				t.Fatalf("%s refused % x", c.name, b)
 			}
 			DecrementTTL(&want, &m)
 			want.Resize(int(m.End))
@@ -80,9 +76,6 @@ func TestRelay(t *testing.T) {
 				t.Fatalf("%s of % x:\n got % x\nwant % x", c.name, b, got.Bytes(), want.Bytes())
 			}
 		}
-	}
-	if refused < 1000 {
-		t.Errorf("%d frames were refused, want those without a UDP checksum", refused)
 	}
 }
 
