@@ -49,13 +49,7 @@ func hostRoute(r *config.Route) (host.Route, error) {
 		TOS: r.TOS, Expires: r.Expires, Congestion: r.Congestion, CongLock: r.CongLock, Append: r.Append,
 		Pref: map[string]uint8{"high": 1, "low": 3}[r.Pref]}
 	var err error
-	if out.Table, err = table(r.Table); err != nil {
-		return out, err
-	}
-	if out.Protocol, err = protocol(r.Protocol); err != nil {
-		return out, err
-	}
-	if out.Realm, err = realm(r.Realm); err != nil {
+	if out.Table, out.Protocol, out.Realm, err = numbers(r.Table, r.Protocol, r.Realm); err != nil {
 		return out, err
 	}
 	if r.Scope != "" {
@@ -97,13 +91,7 @@ func hostRule(r *config.Rule) (host.Rule, error) {
 		out.UIDs = &[2]uint32{r.UIDs.First, r.UIDs.Last}
 	}
 	var err error
-	if out.Table, err = table(r.Table); err != nil {
-		return out, err
-	}
-	if out.Protocol, err = protocol(r.Protocol); err != nil {
-		return out, err
-	}
-	if out.Realm, err = realm(r.Realm); err != nil {
+	if out.Table, out.Protocol, out.Realm, err = numbers(r.Table, r.Protocol, r.Realm); err != nil {
 		return out, err
 	}
 	if r.IPProto != "" {
@@ -126,6 +114,18 @@ func ports(s config.Span) *[2]uint16 {
 		return nil
 	}
 	return &[2]uint16{uint16(s.First), uint16(s.Last)}
+}
+
+// numbers are what the kernel knows a routing table, a routing protocol and a realm by.
+func numbers(tableName, protocolName, realmText string) (t uint32, p uint8, r uint32, err error) {
+	if t, err = table(tableName); err != nil {
+		return
+	}
+	if p, err = protocol(protocolName); err != nil {
+		return
+	}
+	r, err = realm(realmText)
+	return
 }
 
 func table(name string) (uint32, error) {

@@ -116,6 +116,27 @@ func TestExplainAFile(t *testing.T) {
 	}
 }
 
+// TestConfigurationsOfTheDocuments checks what is there to be pasted.
+func TestConfigurationsOfTheDocuments(t *testing.T) {
+	for _, c := range []struct{ doc, from, to string }{
+		{"README.md", "\n```\n! /etc/keepalived/keepalived.conf\n", "\n```\n"},
+		{"docs/manual/dirsw.md", "\n    cat >lab.conf <<'END'\n", "\n    END\n"},
+	} {
+		text, err := os.ReadFile("../../" + c.doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, conf, _ := strings.Cut(string(text), c.from)
+		conf, _, ok := strings.Cut(conf, c.to)
+		if !ok {
+			t.Fatalf("%s has no configuration behind %q", c.doc, c.from)
+		}
+		if out, errs, code := call("check", "-f", file(t, "d.conf", conf+"\n")); code != exitOK || !strings.Contains(out, "2 real servers, 1 vrrp instances") {
+			t.Errorf("%s: exit %d\n%s%s", c.doc, code, out, errs)
+		}
+	}
+}
+
 // TestExplainNotAcceptedOfAFile asks of an address that its master does not answer at.
 func TestExplainNotAcceptedOfAFile(t *testing.T) {
 	conf := file(t, "n.conf", "global_defs {\n    vrrp_strict\n}\n"+
@@ -234,15 +255,7 @@ func TestReplayEveryWay(t *testing.T) {
 			t.Errorf("exit %d, %q is not in\n%s%s", code, want, text, errs)
 		}
 	}
-	f, err := os.Open(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := pcapgo.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := openCapture(t, out)
 	var lengths []int
 	for data, _, err := r.ReadPacketData(); err == nil; data, _, err = r.ReadPacketData() {
 		lengths = append(lengths, len(data))
@@ -250,6 +263,21 @@ func TestReplayEveryWay(t *testing.T) {
 	if !slices.Equal(lengths, []int{54, 54, 74, 54}) {
 		t.Errorf("frames of %v bytes left, want 54 54 74 54", lengths)
 	}
+}
+
+// openCapture reads a file that replay wrote.
+func openCapture(t *testing.T, path string) *pcapgo.Reader {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	r, err := pcapgo.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // capture writes frames a second apart.
@@ -303,15 +331,7 @@ func TestReplay(t *testing.T) {
 			t.Errorf("exit %d, %q is not in\n%s%s", code, want, text, errs)
 		}
 	}
-	f, err := os.Open(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := pcapgo.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := openCapture(t, out)
 	n := 0
 	for {
 		data, ci, err := r.ReadPacketData()

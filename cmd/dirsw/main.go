@@ -51,7 +51,7 @@ const usage = `dirsw: a director for LVS clusters in user space
   dirsw genhash  -s ADDRESS -p PORT -u PATH      the digest of a page, for the keyword digest of HTTP_GET
   dirsw replay   -f FILE in.pcap [-w out.pcap]   play a capture through the same pipeline
   dirsw bench    -f FILE in.pcap [-json]         what a packet of a capture costs in the pipeline
-  dirsw lab      up | down | status | exec NODE -- CMD… | demo
+  dirsw lab      up | down | status | exec NODE -- CMD… | demo | drill
                                                  a cluster in network namespaces of this machine
   dirsw doctor   nic [IFACE…]                    how interfaces spread frames, and what would suit dirsw better
   dirsw version

@@ -153,33 +153,26 @@ func (p *printer) held(v *config.Instance) {
 		if list[0].Excluded {
 			name = "virtual_ipaddress_excluded"
 		}
-		p.addresses(name, list[:n])
+		phrases(p, name, list[:n])
 		list = list[n:]
 	}
 	p.flag("no_virtual_ipaddress", v.NoAddresses)
 	p.flag("promote_secondaries", v.PromoteSecondaries)
-	p.routes("virtual_routes", v.Routes)
-	p.rules("virtual_rules", v.Rules)
+	phrases(p, "virtual_routes", v.Routes)
+	phrases(p, "virtual_rules", v.Rules)
 }
 
-func (p *printer) routes(keyword string, list []config.Route) {
+// phrases writes a block with a line for each of a list, and nothing where there is none.
+func phrases[T any, P interface {
+	*T
+	Words() []string
+}](p *printer, keyword string, list []T) {
 	if len(list) == 0 {
 		return
 	}
 	p.block(func() {
 		for i := range list {
-			p.value(list[i].Words()...)
-		}
-	}, keyword)
-}
-
-func (p *printer) rules(keyword string, list []config.Rule) {
-	if len(list) == 0 {
-		return
-	}
-	p.block(func() {
-		for i := range list {
-			p.value(list[i].Words()...)
+			p.value(P(&list[i]).Words()...)
 		}
 	}, keyword)
 }

@@ -29,9 +29,9 @@ func (p *printer) vrrp(m *config.Model) {
 			}
 		}, "garp_group")
 	}
-	p.addresses("static_ipaddress", v.Static.Addresses)
-	p.routes("static_routes", v.Static.Routes)
-	p.rules("static_rules", v.Static.Rules)
+	phrases(p, "static_ipaddress", v.Static.Addresses)
+	phrases(p, "static_routes", v.Static.Routes)
+	phrases(p, "static_rules", v.Static.Rules)
 	p.tracked(v)
 	for i := range v.Groups {
 		p.syncGroup(&v.Groups[i])
@@ -237,16 +237,4 @@ func (p *printer) peers(list []config.Peer) {
 			p.value(list[i].Words()...)
 		}
 	}, "unicast_peer")
-}
-
-// addresses writes a block of them.
-func (p *printer) addresses(keyword string, list []config.VirtualAddress) {
-	if len(list) == 0 {
-		return
-	}
-	p.block(func() {
-		for i := range list {
-			p.value(list[i].Words()...)
-		}
-	}, keyword)
 }
