@@ -268,6 +268,12 @@ func (l *lane) Wait(d time.Duration) error {
 	if l.poll[0].Revents != 0 {
 		l.bell.hush()
 	}
+	for i, s := range l.receivers {
+		if l.poll[1+i].Revents != 0 {
+			s.woke.Add(1)
+			s.arrived.Store(s.taken)
+		}
+	}
 	if l.tap != nil && l.tap.reads && l.poll[len(l.poll)-1].Revents != 0 {
 		l.tap.wake()
 	}

@@ -1,6 +1,8 @@
 package xsk
 
 import (
+	"time"
+
 	"dirsw/forward"
 	"dirsw/packet"
 )
@@ -42,8 +44,11 @@ type Options struct {
 	// 0: none. Where no interface can do it, none either, and Ports says why.
 	Accelerate int
 	// Epoch is what CLOCK_MONOTONIC said, in nanoseconds, when the clock of the workers was 0. Only for Accelerate.
-	Epoch   int64
-	MaxKeys int // of a forward.Filter, its addresses included; 0 stands for DefaultMaxKeys
+	Epoch int64
+	// Coalesce is how long, at most, interfaces may gather frames before they wake up a worker that sleeps, where that pays (Coalesce
+	// of Set). 0: never, as with BusyPoll, whose workers do not sleep, and before Linux 6.13.
+	Coalesce time.Duration
+	MaxKeys  int // of a forward.Filter, its addresses included; 0 stands for DefaultMaxKeys
 }
 
 // PortOptions names an interface. Index, MAC, MTU and Queues are asked of the kernel where they are zero, in the network
@@ -71,7 +76,8 @@ type PortState struct {
 	Mode     string // "native", "generic", "send only", "local" for a tap, or "absent"
 	Note     string // what the operator should know: why not native mode, which packets are too long; or ""
 	ZeroCopy bool
-	Queues   int // served
+	Queues   int           // served
+	Coalesce time.Duration // for which frames are gathered at present
 }
 
 var (

@@ -35,4 +35,5 @@ func (s *socket) take(u *umem, b *packet.Batch) {
 	b.N += n
 	s.rx.release()
 	s.filled -= n
+	s.taken += uint64(n)
 }

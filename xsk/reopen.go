@@ -22,6 +22,7 @@ func (s *Set) Reopen(o Options) (*Set, error) {
 	if s.closed {
 		return nil, ErrClosed
 	}
+	s.settle()
 	err := s.hold()
 	for _, l := range s.lanes {
 		err = errors.Join(err, l.Close())

@@ -25,6 +25,8 @@ type Set struct {
 	keys   *keySets
 	flows  *flows // nil without accelerator
 	closed bool
+
+	coalescer *coalescer // nil if nothing is ever gathered
 }
 
 // port is an interface as it was opened.
@@ -100,7 +102,13 @@ func (s *Set) open(o *Options, old []port) error {
 		}
 		s.lanes = append(s.lanes, l)
 	}
-	return s.connect()
+	if err := s.connect(); err != nil {
+		return err
+	}
+	if o.Coalesce > 0 && !o.BusyPoll {
+		s.coalescer = openCoalescer(s, o.Coalesce)
+	}
+	return nil
 }
 
 // findPorts learns what there is to know of the interfaces, before anything is touched.
@@ -198,6 +206,14 @@ func (s *Set) Ports() []PortState {
 		}
 		out[i].Note = p.note()
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.coalescer != nil {
+		for i := range s.coalescer.ports {
+			g := &s.coalescer.ports[i]
+			out[g.place].Coalesce = g.now
+		}
+	}
 	return out
 }
 
@@ -276,6 +292,7 @@ func (s *Set) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.settle()
 	var errs []error
 	for i := range s.ports {
 		if g := s.ports[i].gate; g != nil {

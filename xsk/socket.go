@@ -3,6 +3,7 @@ package xsk
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +38,10 @@ type socket struct {
 
 	lost   uint64 // frames that the kernel could not deliver, as of the last look
 	missed uint64 // frames that the filter dropped before there was a socket
+
+	taken   uint64        // frames out of the RX ring
+	woke    atomic.Uint64 // how often frames on it ended a sleep
+	arrived atomic.Uint64 // taken, by then; for a coalescer
 }
 
 // newSocket makes the socket with its rings. The first one of a lane registers the pool, the others share it.
