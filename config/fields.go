@@ -44,7 +44,7 @@ func dataplaneFields(d *Dataplane) []field {
 	}
 	fields := list("interfaces", d.Interfaces, "queues", d.Queues, "workers", d.Workers, "cores", cores, "steer", d.Steer, "mode", d.Mode,
 		"zero_copy", d.ZeroCopy, "wait", d.Wait, "connections", d.Connections, "replace_xdp", d.Replace,
-		"accelerate", d.Accelerate)
+		"accelerate", d.Accelerate, "coalesce", d.Coalesce)
 	return append(fields, sysctlFields(d)...)
 }
 

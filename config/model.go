@@ -58,8 +58,15 @@ type Dataplane struct {
 	Connections int  // room in the connection table; 0: default
 	Replace     bool // displace a foreign XDP program
 	Accelerate  int  // connections that the XDP program may forward by itself; 0: none
+	Coalesce    int  // microseconds, at most, that interfaces gather frames for; 0: DefaultCoalesce, or NoCoalesce
 	Sysctls     []Sysctl
 }
+
+// DefaultCoalesce is what `coalesce auto` stands for: about what adaptive moderation of NICs goes up to. NoCoalesce is off.
+const (
+	DefaultCoalesce = 250
+	NoCoalesce      = -1
+)
 
 // DefaultAccelerate is how many connections `accelerate on` stands for.
 const DefaultAccelerate = 65536

@@ -48,6 +48,9 @@ func at(p Pos) string {
 // maxAccelerate is what package xsk has room for.
 const maxAccelerate = 1 << 24
 
+// maxCoalesce is in microseconds: what a client would not notice yet.
+const maxCoalesce = 10000
+
 func (v *validator) dataplane(d *Dataplane) {
 	for i, name := range d.Interfaces {
 		if slices.Contains(d.Interfaces[:i], name) {
@@ -81,6 +84,9 @@ func (v *validator) dataplane(d *Dataplane) {
 	}
 	if d.Accelerate < 0 || d.Accelerate > maxAccelerate {
 		v.fail(d.Pos, "write `accelerate on`, or a number up to 16777216", "%d connections to accelerate in dataplane", d.Accelerate)
+	}
+	if d.Coalesce < NoCoalesce || d.Coalesce > maxCoalesce {
+		v.fail(d.Pos, "write `coalesce auto`, `coalesce off` or a number up to 10000", "%d microseconds to coalesce in dataplane", d.Coalesce)
 	}
 	if d.Accelerate > 0 && d.Mode == ModeGeneric {
 		v.fail(d.Pos, "write `mode auto`, or leave `accelerate` out", "generic mode has no accelerator")

@@ -117,6 +117,9 @@ type Port struct {
 	ZeroCopy bool   `json:"zeroCopy"`
 	Queues   int    `json:"queues"` // receive queues served
 	Up       bool   `json:"up"`
+
+	// Coalesce is for how long the interface gathers frames at present before it wakes up a worker. Encoded in nanoseconds.
+	Coalesce time.Duration `json:"coalesce"`
 }
 
 // Drop counts frames that were not forwarded for one reason.

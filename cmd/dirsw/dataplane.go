@@ -64,9 +64,39 @@ func (p *dataplane) open() error {
 func (p *dataplane) options(ports []xsk.PortOptions) xsk.Options {
 	d := p.roster.plane
 	return xsk.Options{Ports: ports, Workers: len(p.cores), Queues: d.Queues, Replace: d.Replace, BusyPoll: d.Wait == config.WaitBusy,
-		Accelerate: d.Accelerate, Epoch: epoch(p.clock),
+		Accelerate: d.Accelerate, Epoch: epoch(p.clock), Coalesce: coalesce(d),
 		Mode:     map[config.Mode]xsk.Mode{config.ModeNative: xsk.Native, config.ModeGeneric: xsk.Generic}[d.Mode],
 		ZeroCopy: map[config.ZeroCopy]xsk.ZeroCopy{config.ZeroCopyOn: xsk.ZeroCopyOn, config.ZeroCopyOff: xsk.ZeroCopyOff}[d.ZeroCopy]}
+}
+
+// coalesce is how long interfaces may gather frames.
+func coalesce(d *config.Dataplane) time.Duration {
+	switch d.Coalesce {
+	case config.NoCoalesce:
+		return 0
+	case 0:
+		return config.DefaultCoalesce * time.Microsecond
+	}
+	return time.Duration(d.Coalesce) * time.Microsecond
+}
+
+// gather has the interfaces gather frames while that pays, until ctx ends.
+func (p *dataplane) gather(ctx context.Context) {
+	last, next := p.clock.Now(), xsk.LookIdle
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(next):
+		}
+		now := p.clock.Now()
+		p.mu.Lock()
+		if p.set != nil {
+			next = p.set.Coalesce(now.Sub(last))
+		}
+		p.mu.Unlock()
+		last = now
+	}
 }
 
 // SetFilter satisfies director.Filter.
@@ -318,7 +348,7 @@ func (p *dataplane) ports() (out []stats.Port) {
 		return nil
 	}
 	for _, s := range p.set.Ports() {
-		out = append(out, stats.Port{Name: s.Name, Mode: s.Mode, ZeroCopy: s.ZeroCopy, Queues: s.Queues})
+		out = append(out, stats.Port{Name: s.Name, Mode: s.Mode, ZeroCopy: s.ZeroCopy, Queues: s.Queues, Coalesce: s.Coalesce})
 	}
 	return out
 }

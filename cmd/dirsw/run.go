@@ -288,6 +288,7 @@ func serve(ctx context.Context, r *runFlags, d *director.Director, plane *datapl
 		cancel(err)
 		workerDone <- err
 	}()
+	go plane.gather(workerCtx)
 	if err := errors.Join(h.Watch(ctx, func() { plane.look(); d.Wake() }), h.WatchQueues(ctx, plane.look)); err != nil {
 		stopWorker()
 		<-workerDone

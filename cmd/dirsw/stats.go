@@ -57,7 +57,11 @@ func describePort(p *stats.Port) string {
 	if p.ZeroCopy {
 		copied = "zero-copy"
 	}
-	return fmt.Sprintf("%s, %s, %s, %d queues", state, p.Mode, copied, p.Queues)
+	gathers := ""
+	if p.Coalesce > 0 {
+		gathers = fmt.Sprintf(", gathers frames for %d us", p.Coalesce.Microseconds())
+	}
+	return fmt.Sprintf("%s, %s, %s, %d queues%s", state, p.Mode, copied, p.Queues, gathers)
 }
 
 // printWorkers shows how the work is shared out.

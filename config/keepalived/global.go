@@ -198,6 +198,8 @@ func (p *parser) dataplane(s *statement) {
 			p.setBool(b, s, &d.Replace)
 		case "accelerate":
 			p.accelerate(b, s, &d.Accelerate)
+		case "coalesce":
+			p.coalesce(b, s, &d.Coalesce)
 		case "sysctl":
 			p.sysctl(b, s, d)
 		case "iptables", "ip6tables":
@@ -219,6 +221,15 @@ func (p *parser) accelerate(b *block, s *statement, to *int) {
 	if *to = 0; on {
 		*to = config.DefaultAccelerate
 	}
+}
+
+// coalesce reads auto, off, or a number of microseconds.
+func (p *parser) coalesce(b *block, s *statement, to *int) {
+	if args := s.args(); len(args) == 1 && args[0].text != "" && args[0].text[0] >= '0' && args[0].text[0] <= '9' {
+		p.setInt(b, s, 1, 10000, to)
+		return
+	}
+	p.choice(b, s, func(i int) { *to = -i }, "auto", "off")
 }
 
 // sysctl reads sysctl NAME VALUE, and the other ways in which sysctl.conf writes it.

@@ -123,7 +123,7 @@ func rootKeywords() []entry {
 		{"", idle, kernel, "namespace_with_ipsets use_pid_dir child_wait_time", ""},
 		{"", idle, dpvsLists, "local_address_group{* deny_address_group{* allow_address_group{* tunnel_group{*", ""},
 		{"SSL", served, 0, "password ca certificate key", ""},
-		{"dataplane", served, 0, "accelerate interfaces queues workers cores steer mode zero_copy wait connections replace_xdp sysctl " +
+		{"dataplane", served, 0, "accelerate coalesce interfaces queues workers cores steer mode zero_copy wait connections replace_xdp sysctl " +
 			"iptables ip6tables iptables_save ip6tables_save", ""},
 	}
 }

@@ -134,7 +134,7 @@ func (p *printer) addr(keyword string, a netip.Addr) {
 func (p *printer) dataplane(d *config.Dataplane, marks *config.Marks) {
 	if d.Pos == (config.Pos{}) && len(d.Interfaces) == 0 && d.Queues == 0 && len(d.Cores) == 0 && !d.AutoCores && d.Workers == 0 &&
 		d.Steer == 0 && d.Mode == 0 &&
-		d.ZeroCopy == 0 && d.Wait == 0 && d.Connections == 0 && !d.Replace && d.Accelerate == 0 && len(d.Sysctls) == 0 &&
+		d.ZeroCopy == 0 && d.Wait == 0 && d.Connections == 0 && !d.Replace && d.Accelerate == 0 && d.Coalesce == 0 && len(d.Sysctls) == 0 &&
 		len(marks.IPv4.Chains) == 0 && len(marks.IPv6.Chains) == 0 {
 		return
 	}
@@ -164,6 +164,11 @@ func (p *printer) dataplane(d *config.Dataplane, marks *config.Marks) {
 			p.line("accelerate", "on")
 		} else {
 			p.number("accelerate", int64(d.Accelerate))
+		}
+		if d.Coalesce == config.NoCoalesce {
+			p.line("coalesce", "off")
+		} else {
+			p.number("coalesce", int64(d.Coalesce))
 		}
 		for _, s := range d.Sysctls {
 			p.line(append([]string{"sysctl", config.SysctlPrefix + s.Name}, strings.Fields(s.Value)...)...)
