@@ -48,9 +48,9 @@ func (b *bench) rig(ctx context.Context, section string) (w *wire.Bench, undo fu
 	}
 	undo = func() { os.RemoveAll(dir) }
 	o := wire.Options{Dir: dir, Clock: b.clock, Other: b.other, Settle: 500 * time.Millisecond, Window: 1500 * time.Millisecond,
-		WarmUp: 1 << 14}
+		WarmUp: 1 << 16}
 	if b.quick {
-		o.Settle, o.Window, o.WarmUp = 200*time.Millisecond, 400*time.Millisecond, 1<<13
+		o.Settle, o.Window, o.WarmUp = 200*time.Millisecond, 400*time.Millisecond, 1<<15
 	}
 	if section == "http" {
 		o.Window *= 2

@@ -24,7 +24,8 @@ type Options struct {
 	Settle time.Duration // between the first frame that arrives and the measurement
 	Window time.Duration // of the measurement
 	// WarmUp is how many requests of HTTP come before those that count: 1 << 14 are enough connections for dirsw to have moved the
-	// index of its table into huge pages, which it does once in its life and the kernel takes up to 80 ms for.
+	// index of its table into huge pages, which it does once in its life and the kernel takes up to 80 ms for. Two seconds of them are
+	// enough for it to have found out for how long frames are gathered.
 	WarmUp float64
 }
 
