@@ -51,13 +51,13 @@ func cmdDoctor(args []string, stdout, stderr io.Writer) int {
 		if err != nil {
 			return fail(stderr, "doctor", err)
 		}
-		printNIC(stdout, &n, len(cpus))
+		printNIC(stdout, &n, askHashes(name), len(cpus))
 	}
 	return exitOK
 }
 
 // printNIC describes an interface, and after that what would suit.
-func printNIC(out io.Writer, n *host.NIC, cpus int) {
+func printNIC(out io.Writer, n *host.NIC, hashes []hashed, cpus int) {
 	state := "down"
 	if n.Up {
 		state = "up"
@@ -65,11 +65,12 @@ func printNIC(out io.Writer, n *host.NIC, cpus int) {
 	fmt.Fprintf(out, "%s: %s, %s, MTU %d\n", n.Name, n.Driver, state, n.MTU)
 	fmt.Fprintf(out, "  queues    %s\n", describeQueues(n))
 	fmt.Fprintf(out, "  spreads   %s\n", describeSpreading(n))
+	printHashes(out, n, hashes)
 	fmt.Fprintf(out, "  XDP       %s\n", describeXDP(n))
 	if hurts := hurting(n); len(hurts) > 0 {
 		fmt.Fprintf(out, "  offloads  on: %s\n", strings.Join(hurts, " "))
 	}
-	for _, a := range advice(n, cpus) {
+	for _, a := range advice(n, hashes, cpus) {
 		fmt.Fprintf(out, "  ->  %s\n", a)
 	}
 }
@@ -97,8 +98,7 @@ func describeSpreading(n *host.NIC) string {
 		return "nothing by itself: a frame arrives at the queue of the number that its sender transmits by, which the sender's " +
 			"kernel chooses by a hash of the flow"
 	case len(n.Indirection) > 0:
-		return fmt.Sprintf("flows by a hash (RSS) over %s, in a table of %d; the fields: ethtool -n %s rx-flow-hash tcp4",
-			queueList(n.Indirection), len(n.Indirection), n.Name)
+		return fmt.Sprintf("flows by a hash (RSS) over %s, in a table of %d", queueList(n.Indirection), len(n.Indirection))
 	}
 	return "as its driver likes: it does not say"
 }
@@ -145,7 +145,7 @@ func hurting(n *host.NIC) (list []string) {
 }
 
 // advice is what to change, each with the command.
-func advice(n *host.NIC, cpus int) (list []string) {
+func advice(n *host.NIC, hashes []hashed, cpus int) (list []string) {
 	say := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if err := unsuited(n, false); err != nil {
 		say("%v", err)
@@ -165,6 +165,7 @@ func advice(n *host.NIC, cpus int) (list []string) {
 		say("with this MTU most drivers refuse native mode, and packets longer than 3822 bytes are lost: ip link set %s mtu %d",
 			n.Name, longestXDP)
 	}
+	list = append(list, hashAdvice(n, hashes)...)
 	list = append(list, offloadAdvice(n)...)
 	if n.Driver == "veth" && n.Queues > 1 {
 		say("the other end sends by its transmit queues: it needs as many, ethtool -L PEER tx %d", n.Queues)

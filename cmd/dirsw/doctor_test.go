@@ -112,16 +112,19 @@ func TestDoctorAdvises(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		n    host.NIC
+		hash []hashed
 		cpus int
 		want []string // lines that must be there
 		not  []string
 	}{
 		{"a server's NIC", host.NIC{Link: host.Link{Name: "eth1", MAC: [6]byte{2}, MTU: 9000, Up: true, Driver: "mlx5_core", Kind: "device",
 			Queues: 8, TxQueues: 8}, MaxQueues: 32, MaxTxQueues: 32, Combined: true, Indirection: table, XDP: native | host.XDPZeroCopy,
-			XDPKnown: true, Offloads: []string{"rx-gro", "rx-hashing", "rx-lro", "rx-vlan-hw-parse"}}, 16, []string{
+			XDPKnown: true, Offloads: []string{"rx-gro", "rx-hashing", "rx-lro", "rx-vlan-hw-parse"}}, answers(0xf0, 0xf0, 0xf0, 0xf0, 0x30, 0x30), 16, []string{
 			"eth1: mlx5_core, up, MTU 9000",
 			"8 receive, 8 transmit; at most 32 and 32: enough for 8 workers",
-			"over the queues 0 to 7, in a table of 128",
+			"over the queues 0 to 7, in a table of 128\n  hashes    tcp4, tcp6, udp4, udp6: source and destination address, source and destination port\n",
+			"            IPv4 fragments and others, IPv6 fragments and others: source and destination address\n",
+			"ethtool -N eth1 rx-flow-hash udp4 sd, and so with udp6",
 			"native, with zero copy",
 			"on: rx-lro rx-gro rx-vlan-hw-parse",
 			"ethtool -L eth1 combined 16, and `cores auto`",
@@ -130,19 +133,19 @@ func TestDoctorAdvises(t *testing.T) {
 			"ethtool -K eth1 rxvlan off",
 		}, []string{"gro off", "PEER"}},
 		{"one queue and no native mode", host.NIC{Link: host.Link{Name: "eth2", MAC: [6]byte{2}, MTU: 1500, Driver: "old", Kind: "device",
-			Queues: 1, TxQueues: 1}, XDPKnown: true, Offloads: []string{"rx-gro"}}, 4, []string{
+			Queues: 1, TxQueues: 1}, XDPKnown: true, Offloads: []string{"rx-gro"}}, answers(), 4, []string{
 			"eth2: old, down", "nothing: there is one receive queue", "generic only", "ethtool -K eth2 gro off",
 		}, []string{"ethtool -L", "cores auto"}},
 		{"veth", host.NIC{Link: host.Link{Name: "v0", MAC: [6]byte{2}, MTU: 1500, Driver: "veth", Kind: "veth", Queues: 2, TxQueues: 4},
-			MaxQueues: 4, MaxTxQueues: 4, XDPKnown: true}, 4, []string{
+			MaxQueues: 4, MaxTxQueues: 4, XDPKnown: true}, answers(), 4, []string{
 			"the number that its sender transmits by", "generic only: the other end transmits by more queues",
 			"ethtool -L v0 rx 4 tx 4", "ethtool -L PEER tx 2",
 		}, nil},
-		{"bond", host.NIC{Link: host.Link{Name: "bond0", MAC: [6]byte{2}, Kind: "bond", Driver: "bonding", Queues: 1, TxQueues: 1}}, 4,
-			[]string{"this kernel does not say", "->  bond0 is a bond"}, []string{"ethtool"}},
+		{"bond", host.NIC{Link: host.Link{Name: "bond0", MAC: [6]byte{2}, Kind: "bond", Driver: "bonding", Queues: 1, TxQueues: 1}}, answers(), 4,
+			[]string{"this kernel does not say", "its driver does not say by which fields", "->  bond0 is a bond"}, []string{"ethtool"}},
 	} {
 		var out bytes.Buffer
-		printNIC(&out, &tt.n, tt.cpus)
+		printNIC(&out, &tt.n, tt.hash, tt.cpus)
 		for _, want := range tt.want {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%s: no %q in\n%s", tt.name, want, &out)
