@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -33,14 +34,16 @@ type Generator struct {
 }
 
 // template is the frame of the first flow, with the fields that the BPF program changes as it expects them: host 1 in the
-// source address, its complement as identification, no UDP checksum.
+// source address, its complement as identification, the complements of both address and port in the payload.
 func template(dst net.HardwareAddr, to string) (frame [64]byte) {
-	const host = 1
-	s := packet.Spec{SrcMAC: packet.MAC(mac(clientMAC)), DstMAC: packet.MAC(dst), ID: ^uint16(host), Payload: make([]byte, 18),
-		Tuple: packet.Tuple{Src: packet.AddrFrom(netip.AddrFrom4([4]byte{198, 18, 0, host})), SrcPort: 1024,
+	const host, port = 1, 1024
+	payload := make([]byte, 18)
+	binary.BigEndian.PutUint16(payload, ^uint16(host))
+	binary.BigEndian.PutUint16(payload[2:], ^uint16(port))
+	s := packet.Spec{SrcMAC: packet.MAC(mac(clientMAC)), DstMAC: packet.MAC(dst), ID: ^uint16(host), Payload: payload,
+		Tuple: packet.Tuple{Src: packet.AddrFrom(netip.AddrFrom4([4]byte{198, 18, 0, host})), SrcPort: port,
 			Dst: packet.AddrFrom(netip.MustParseAddr(to)), DstPort: servicePort, Proto: packet.ProtoUDP}}
-	b := packet.Build(frame[:0], s)
-	packet.UDP(b[packet.EthernetLen+packet.IPv4MinLen:]).SetChecksum(0)
+	packet.Build(frame[:0], s)
 	return frame
 }
 

@@ -95,6 +95,9 @@ func TestGeneratorMakesEveryFlowOnce(t *testing.T) {
 		if r := packet.Parse(o.DataOut, &m); r != packet.NoDrop {
 			t.Fatalf("frame %d: %v: % x", i, r, o.DataOut)
 		}
+		if packet.UDP(o.DataOut[packet.EthernetLen+packet.IPv4MinLen:]).Checksum() == 0 || !packet.ChecksumOK(o.DataOut, &m) {
+			t.Fatalf("frame %d has no good checksum of UDP: % x", i, o.DataOut)
+		}
 		if net.HardwareAddr(o.DataOut[:6]).String() != g.DstMAC {
 			t.Fatalf("frame %d is to % x", i, o.DataOut[:6])
 		}

@@ -12,6 +12,7 @@
 #define SOURCE 28	/* lower half of the source address of IPv4 */
 #define IDENT 18	/* identification of IPv4 */
 #define PORT 34		/* source port of UDP */
+#define PAYLOAD 42	/* of UDP */
 
 /* The frame to send, written absolutely each time: the kernel gives the same memory again and again. */
 volatile __u8 frame[64];
@@ -20,15 +21,15 @@ volatile __u32 flow_mask;	/* flows less one; flows are a power of two */
 volatile __u32 next_flow;
 
 /*
- * generate sends one frame of the next flow. A flow is 10 bits of the port and the rest in the address. The
- * identification is the complement of the address bits, so that the sum over the header stays what the frame has.
+ * generate sends one frame of the next flow. A flow is 10 bits of the port and the rest in the address. The identification
+ * and the payload have the complements of both, so that the sums over header and datagram stay what the frame has.
  */
 SEC("xdp")
 int generate(struct xdp_md *ctx)
 {
 	__u8 *p = (void *)(long)ctx->data;
 	__u32 flow;
-	__u16 host;
+	__u16 host, port;
 	int i;
 
 	if (p + FRAME > (__u8 *)(long)ctx->data_end)
@@ -39,9 +40,12 @@ int generate(struct xdp_md *ctx)
 	*(__u16 *)(p + 40) = *(volatile __u16 *)(frame + 40);
 	flow = next_flow++ & flow_mask;
 	host = bpf_htons(1 + (flow >> 10));
+	port = bpf_htons(1024 + (flow & 1023));
 	*(__u16 *)(p + SOURCE) = host;
 	*(__u16 *)(p + IDENT) = ~host;
-	*(__u16 *)(p + PORT) = bpf_htons(1024 + (flow & 1023));
+	*(__u16 *)(p + PORT) = port;
+	*(__u16 *)(p + PAYLOAD) = ~host;
+	*(__u16 *)(p + PAYLOAD + 2) = ~port;
 	return bpf_redirect(interface, 0);
 }
 
