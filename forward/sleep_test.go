@@ -9,6 +9,7 @@ import (
 	"dirsw/clock"
 	"dirsw/forward"
 	"dirsw/forward/forwardtest"
+	"dirsw/packet"
 )
 
 // drowsy is a lane without traffic that notes how its worker sleeps.
@@ -57,11 +58,35 @@ func TestSleepsLongerAndIsWoken(t *testing.T) {
 	if err := w.Run(ctx, &clock.Manual{}); err != nil {
 		t.Fatal(err)
 	}
-	want := []time.Duration{1, 2, 4, 8, 16, 16, 16, 16, 16}
+	want := []time.Duration{1, 2, 4, 8, 16, 32, 64, 64, 64}
 	for i := range want {
 		want[i] *= time.Millisecond
 	}
 	if !slices.Equal(l.naps, want) {
 		t.Errorf("slept for %v, want %v", l.naps, want)
+	}
+}
+
+// TestSleepsForConnections: while there is a connection, which may end, no sleep is longer than its end is precise.
+func TestSleepsForConnections(t *testing.T) {
+	b := newBench(t, forward.Options{}, oneServer...)
+	l := &drowsy{Lane: b.lane}
+	b.w.SetLane(l)
+	if got := b.tcp(client(1), vip, packet.SYN); got == "" {
+		t.Fatal("no connection")
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l.asleep = func(nap int) {
+		if nap == 10 {
+			stop()
+		}
+	}
+	var c clock.Manual
+	c.Advance(time.Duration(b.now))
+	if err := b.w.Run(ctx, &c); err != nil {
+		t.Fatal(err)
+	}
+	if longest := slices.Max(l.naps); longest != 16*time.Millisecond {
+		t.Errorf("slept for %v", l.naps)
 	}
 }

@@ -33,7 +33,8 @@ const (
 	commitEvery     = 200 * time.Microsecond // between two commits of the counters, which cost as much as some frames
 	commitIdle      = time.Second            // for what the lane counts without a frame
 	shortNap        = time.Millisecond       // the longest sleep when there was something to do before it
-	longNap         = 16 * time.Millisecond  // the longest of all, in a lane that can be woken for news
+	longNap         = 16 * time.Millisecond  // the longest with connections, in a lane that can be woken for news
+	idleNap         = 64 * time.Millisecond  // the longest of all, when nothing can end
 	prefetchFrom    = 4                      // frames in a batch for which asking memory ahead pays
 	cacheLine       = 64                     // bytes at which two writers do not disturb each other
 )
@@ -261,8 +262,16 @@ func (w *Worker) sleep() error {
 		return nil
 	}
 	nap := w.nap
-	w.nap = min(2*nap, longNap)
+	w.nap = min(2*nap, w.longest())
 	return w.lane.Wait(nap)
+}
+
+// longest is how long the worker may sleep without being woken up.
+func (w *Worker) longest() time.Duration {
+	if w.table.Len() == 0 && w.table.Templates() == 0 && w.gathered.cache.Len() == 0 {
+		return idleNap
+	}
+	return longNap
 }
 
 // commit publishes the counters and tallies.
