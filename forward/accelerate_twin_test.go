@@ -32,6 +32,8 @@ type site struct {
 	snap  *forward.Snapshot
 	hops  map[netip.Addr]forward.Hop
 	quick bool
+	plod  bool                    // without courses
+	amend func(*forward.Snapshot) // what no command says; nil: nothing
 }
 
 var siteServers = []string{"172.16.0.11", "172.16.0.12", "172.16.0.13", "2001:db8:2::11", "2001:db8:2::12", "2001:db8:2::13"}
@@ -76,6 +78,9 @@ func (s *site) step(n int) {
 	s.t.Helper()
 	for range n {
 		for _, w := range s.w {
+			if s.plod {
+				w.Plod()
+			}
 			if _, err := w.Step(s.now); err != nil {
 				s.t.Fatal(err)
 			}
@@ -99,6 +104,9 @@ func (s *site) publish(before *config.Model) error {
 		return err
 	}
 	s.snap = snap
+	if s.amend != nil {
+		s.amend(snap)
+	}
 	for _, w := range s.w {
 		w.Publish(snap)
 	}

@@ -9,7 +9,7 @@ import (
 // A course is how plain packets of known connections reach a destination, worked out once for all of them. Most packets take
 // one: nothing changes by what they say, and nothing about their way is out of the ordinary. All others, and those of
 // destinations without a course, are decided and rewritten step by step, with the same result
-// (TestCoursesChangeNothing).
+// (TestCoursesAreAsWithout).
 type course struct {
 	method Method // 0: there is none
 	port   uint8
@@ -57,26 +57,33 @@ func (w *Worker) courseTo(id conntrack.DestID, d *Dest) course {
 }
 
 // sail does all that is to be done with a plain packet of connection c, in direction dir, if it can take its destination's
-// course, and reports whether it can. If not, nothing has happened but that its checksum may have been finished.
+// course, and reports whether it can. If not, nothing has happened, but that the checksum of one that goes into a tunnel may
+// have been finished.
 func (w *Worker) sail(f *packet.Frame, m *packet.Meta, c *conntrack.Conn, dir conntrack.Dir, now clock.Mono) bool {
 	k := &w.courses[c.Dest]
 	n := m.Len()
 	if !c.Steady(m) || Method(c.Method) != k.method || n > int(k.mtu) || packet.Hops(f, m) <= 1 || int(f.Port) >= len(w.port) {
 		return false
 	}
-	if w.port[f.Port].Unfinished && packet.FinishChecksum(f, m) {
-		w.plain.Mended++
-	}
-	oneWay := c.Flags()&conntrack.OneWay != 0
+	oneWay, unfinished := c.Flags()&conntrack.OneWay != 0, w.port[f.Port].Unfinished
 	switch {
 	case !oneWay:
 		if k.method != NAT || c.App != 0 || !w.sailNAT(f, m, c, dir, k) {
 			return false
 		}
 	case k.method == DR:
+		if unfinished {
+			w.finish(f, m)
+		}
 		packet.Relay(f, m, &k.to)
 		f.Port = k.port
-	case k.method == TUN && m.Family == packet.IPv4Family && packet.RelayIn(f, m, &k.to, &k.pipe, w.ipID+1):
+	case k.method == TUN && m.Family == packet.IPv4Family:
+		if unfinished {
+			w.finish(f, m)
+		}
+		if !packet.RelayIn(f, m, &k.to, &k.pipe, w.ipID+1) {
+			return false
+		}
 		w.ipID++
 		f.Port = k.port
 	default:
@@ -107,6 +114,9 @@ func (w *Worker) sailNAT(f *packet.Frame, m *packet.Meta, c *conntrack.Conn, dir
 		if !c.CameBy(f.Port, packet.Sender(f)) {
 			return false // what is new about its way is noted by cameBy
 		}
+		if w.port[f.Port].Unfinished {
+			w.finish(f, m)
+		}
 		packet.RelayTo(f, m, &k.to, c.RealAddr(), c.RealPort())
 		f.Port = k.port
 		return true
@@ -114,6 +124,9 @@ func (w *Worker) sailNAT(f *packet.Frame, m *packet.Meta, c *conntrack.Conn, dir
 	port, mac := c.Hop()
 	if mac == (packet.MAC{}) || int(port) >= len(w.port) || m.Len() > w.port[port].MTU || m.Proto == packet.ProtoUDP && c.Led() {
 		return false
+	}
+	if w.port[f.Port].Unfinished {
+		w.finish(f, m)
 	}
 	to := packet.MakeStations(w.port[port].MAC, mac)
 	packet.RelayFrom(f, m, &to, c.VirtualAddr(), c.VirtualPort())

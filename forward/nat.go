@@ -92,7 +92,7 @@ func (w *Worker) cameBy(c *conntrack.Conn, f *packet.Frame) {
 		return
 	}
 	mac := packet.Ethernet(f.Bytes()).Src()
-	if _, known := c.Hop(); known == (packet.MAC{}) {
+	if _, known := c.Hop(); known == (packet.MAC{}) && mac != known { // a sender without an address is no way back
 		w.back.seen[c.Family()/packet.IPv6Family] = way{f.Port, mac}
 	}
 	c.SetHop(f.Port, mac)

@@ -104,6 +104,37 @@ func TestOlder(t *testing.T) {
 	}
 }
 
+// TestRelayEverySum: every transport checksum, with what is done step by step for its twin.
+func TestRelayEverySum(t *testing.T) {
+	to := MakeStations(MAC{2, 0, 0, 0, 0, 7}, MAC{2, 0, 0, 0, 0, 8})
+	a, port := natEnd(IPv4Family)
+	for _, proto := range []uint8{ProtoTCP, ProtoUDP} {
+		b := Build(nil, spec(tuple4(proto)))
+		m := mustParse(t, b)
+		field := b[EthernetLen+IPv4MinLen+tcpChecksumOffset:]
+		if proto == ProtoUDP {
+			field = b[EthernetLen+IPv4MinLen+udpChecksumOffset:]
+		}
+		for sum := range 1 << 16 {
+			binary.BigEndian.PutUint16(field, uint16(sum))
+			got, want := frameOf(b), frameOf(b)
+			RelayTo(&got, &m, &to, &a, port)
+			DecrementTTL(&want, &m)
+			RewriteDst(&want, &m, &a, port)
+			if !bytes.Equal(got.Bytes()[EthernetLen:], want.Bytes()[EthernetLen:]) {
+				t.Fatalf("RelayTo of %#04x:\n got % x\nwant % x", sum, got.Bytes(), want.Bytes())
+			}
+			got, want = frameOf(b), frameOf(b)
+			RelayFrom(&got, &m, &to, &a, port)
+			DecrementTTL(&want, &m)
+			RewriteSrc(&want, &m, &a, port)
+			if !bytes.Equal(got.Bytes()[EthernetLen:], want.Bytes()[EthernetLen:]) {
+				t.Fatalf("RelayFrom of %#04x:\n got % x\nwant % x", sum, got.Bytes(), want.Bytes())
+			}
+		}
+	}
+}
+
 // TestRelayInNoRoom: what does not fit is refused.
 func TestRelayInNoRoom(t *testing.T) {
 	b := Build(nil, spec(tuple4(ProtoTCP)))
