@@ -35,8 +35,8 @@ type gatherer struct {
 // arrivals are what came to a socket since it was opened. Frames are as of the last time that the worker was woken up.
 type arrivals struct{ frames, wakes uint64 }
 
-// openCoalescer looks at the interfaces of a Set. Those that cannot gather, or whose operator has it done already, are left alone.
-// There is none if the kernel cannot (Linux 6.13).
+// openCoalescer looks at the interfaces of a Set, and takes back what a director that was killed has left behind. Interfaces that
+// cannot gather, or whose operator has it done already, are left alone. There is none if the kernel cannot (Linux 6.13).
 func openCoalescer(s *Set, most time.Duration) *coalescer {
 	n, err := openNAPIs()
 	if err != nil {
@@ -70,6 +70,9 @@ func (g *gatherer) learn(n *napis, index int) bool {
 	for i := range all {
 		if all[i].timeout%time.Microsecond == signature {
 			all[i].polls, all[i].timeout = 0, 0
+			if n.set(all[i]) != nil {
+				return false
+			}
 		}
 		if all[i].timeout != 0 {
 			return false
@@ -96,17 +99,19 @@ func (g *gatherer) look(n *napis, elapsed time.Duration) bool {
 	return g.now > 0 || wakes >= rouses
 }
 
-// set has the interface gather for so long. One that will not never does: its pace stays at 0.
+// set has the interface gather for so long. One of which an instance will not never does again.
 func (g *gatherer) set(n *napis, to time.Duration) {
+	g.now = to
 	for _, one := range g.napis {
 		if to > 0 {
 			one.polls, one.timeout = patientPolls, to.Truncate(time.Microsecond)+signature
 		}
-		if err := n.set(one); err != nil {
-			g.pace, to = pace{}, 0
+		if n.set(one) != nil && to > 0 {
+			g.pace = pace{}
+			g.set(n, 0)
+			return
 		}
 	}
-	g.now = to
 }
 
 // end has all interfaces be as they were.

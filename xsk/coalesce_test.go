@@ -158,11 +158,15 @@ func TestCoalesceLeavesAlone(t *testing.T) {
 	}
 	r.operator(t, patientPolls, 125*time.Microsecond+signature)
 	s = r.open(t, Options{Ports: oneArm(), Coalesce: longest})
+	r.wantGathering(t, s, 0, 0)
 	crowd(t, r, s, 60)
 	r.wantGathering(t, s, longest/4, longest)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	r.wantGathering(t, nil, 0, 0)
+	r.operator(t, patientPolls, 125*time.Microsecond+signature)
+	r.open(t, Options{Ports: oneArm()}) // one that gathers nothing takes it back, too
 	r.wantGathering(t, nil, 0, 0)
 }
 

@@ -105,9 +105,11 @@ func (s *Set) open(o *Options, old []port) error {
 	if err := s.connect(); err != nil {
 		return err
 	}
-	if o.Coalesce > 0 && !o.BusyPoll {
-		s.coalescer = openCoalescer(s, o.Coalesce)
+	most := o.Coalesce
+	if o.BusyPoll {
+		most = 0 // there is nobody to wake up
 	}
+	s.coalescer = openCoalescer(s, most)
 	return nil
 }
 
