@@ -22,7 +22,6 @@ func (t *Table) Heard(c *Conn, packets uint32, at clock.Mono, life time.Duration
 		c.deadline = at + t.timeouts[c.state&31]
 	}
 	if !t.asking && int32(ceilTick(c.deadline)-c.armed) < 0 { // Expire has taken what it asks about out of the wheel
-		t.wheel.unlink(t.slab, c)
-		t.wheel.link(t.slab, c)
+		t.rearm(c)
 	}
 }

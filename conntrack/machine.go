@@ -209,8 +209,7 @@ func (t *Table) Advance(c *Conn, d Dir, ev Event, now clock.Mono) (was, is State
 		t.changed(c, d, is)
 	}
 	if int32(ceilTick(c.deadline)-c.armed) < 0 {
-		t.wheel.unlink(t.slab, c)
-		t.wheel.link(t.slab, c)
+		t.rearm(c)
 	}
 	return was, is
 }
@@ -247,8 +246,7 @@ func (t *Table) rearm(c *Conn) {
 func (t *Table) Limit(c *Conn, life time.Duration, now clock.Mono) {
 	c.deadline = now.Add(life)
 	if int32(ceilTick(c.deadline)-c.armed) < 0 {
-		t.wheel.unlink(t.slab, c)
-		t.wheel.link(t.slab, c)
+		t.rearm(c)
 	}
 }
 
